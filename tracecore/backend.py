@@ -1,0 +1,290 @@
+"""The contract between tracecore and whatever keeps its records.
+
+A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
+stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
+(``backend``, ``records``, ``codec``, ``ids``, ``clock``, ``errors``) and is found through the entry-point group
+``tracecore.backends``, whose names are URL schemes and whose values are :class:`BackendFactory` callables.
+
+What holds for every method:
+
+* It raises :class:`~tracecore.errors.BackendUnavailable` (try again), :class:`~tracecore.errors.BackendRejected`
+  (never will), or for misuse a subclass of :class:`~tracecore.errors.TracecoreError`; driver errors stay in
+  ``__cause__``.
+* Results are the caller's to keep: a store never hands out what it will change later.
+* An unknown id is absent (``None``, or missing from a page), never an error.
+* Every read names its project; there is no way to leave it out.
+* Methods are called from one event loop. Reads may run beside each other and beside a write; writes are never
+  concurrent within one opened sink.
+
+``tracecore.testing`` holds the conformance suite, whose tests quote these paragraphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from tracecore.records import Observation, ObservationType, Record, Session, Trace
+
+__all__ = [
+    "Access",
+    "Backend",
+    "BackendFactory",
+    "Batch",
+    "Capabilities",
+    "ObservationQuery",
+    "ObservationStore",
+    "Page",
+    "QueryConsole",
+    "Rows",
+    "SessionQuery",
+    "SessionStore",
+    "Sink",
+    "TraceQuery",
+    "TraceStore",
+]
+
+Batch: TypeAlias = Sequence[Record]
+"""What a sink receives: records in the order in which they were drained, with repeats possible."""
+
+T = TypeVar("T")
+
+
+class Capabilities(Struct, frozen=True):
+    """Declare what a backend can do; the default is the least capable backend.
+
+    Tests take the expected capabilities from the test file, never from the backend under test, because a silently
+    skipped test reads like a passing one.
+    """
+
+    durable: bool = False
+    """What was written is still there after the process died."""
+    traces: bool = False
+    observations: bool = False
+    sessions: bool = False
+    search: bool = False
+    """``TraceQuery.search`` and ``ObservationQuery.search`` find words of any script in payloads."""
+    sql: bool = False
+    """``Backend.sql`` runs read-only SQL over the documented views."""
+
+
+class Sink(Protocol):
+    """Take batches of records and keep them."""
+
+    async def open(self) -> None:
+        """Make the sink ready: connect, create or migrate the schema.
+
+        Raises ``BackendUnavailable`` when it may succeed later (a locked file, a refused connection, a read-only
+        directory) and ``BackendRejected`` when it will not (not a database, a schema newer than this program). Opening
+        an open sink does nothing.
+        """
+        ...
+
+    async def write(self, batch: Batch) -> None:
+        """Keep every record of the batch, or none of it.
+
+        * Idempotent by identity: writing a record twice equals writing it once.
+        * A later record wins field by field, only where it sets the field (a value other than the field's default).
+        * A record with status ``running`` never overrides an ended one; it only fills what that one left unset.
+        * Returns after the data is durable by the backend's stated meaning, and is then visible to reads.
+        * May be called again with the same batch after it failed.
+        * Never called concurrently by one pump.
+
+        Raises ``BackendUnavailable`` or ``BackendRejected``, nothing else.
+        """
+        ...
+
+    async def maintain(self) -> bool:
+        """Do one bounded slice of deferred work (search index, clean-up); return whether more remains.
+
+        Called by the pump when there is nothing to write. A slice takes at most some tens of milliseconds.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of every file, thread and connection. Closing twice, or before opening, does nothing."""
+        ...
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """Hold one page of a list and the cursor of the next; ``next_cursor`` is None on the last page.
+
+    Cursors are opaque, name a position by key (never by count) and stay valid while records are added.
+    """
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class TraceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Select traces; every condition that is set must hold. Newest start first, ties by trace id descending.
+
+    ``limit`` is 1 to 1,000. ``since_ns`` is inclusive and ``until_ns`` exclusive, both on the trace's start. ``tags``
+    must all be present. ``search`` is a phrase of words that must occur in one payload, status message or error of one
+    observation; case and accents are ignored.
+    """
+
+    limit: int = 50
+    cursor: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    name: str | None = None
+    release: str | None = None
+    version: str | None = None
+    environment: str | None = None
+    tags: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    has_error: bool | None = None
+    running: bool | None = None
+    min_duration_ns: int | None = None
+    min_cost: float | None = None
+    search: str | None = None
+
+
+class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Select observations; every condition that is set must hold. Newest start first, ties by span id descending.
+
+    ``bodies`` asks for input, output, metadata and the other payloads too; without it they are ``ABSENT`` and are not
+    read at all. The other rules are those of :class:`TraceQuery`.
+    """
+
+    limit: int = 50
+    cursor: str | None = None
+    trace_id: str | None = None
+    name: str | None = None
+    type: ObservationType | None = None
+    model: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    has_error: bool | None = None
+    running: bool | None = None
+    min_duration_ns: int | None = None
+    search: str | None = None
+    bodies: bool = False
+
+
+class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Select sessions, the one whose last trace started most recently first, ties by session id descending."""
+
+    limit: int = 50
+    cursor: str | None = None
+    user_id: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+
+class TraceStore(Protocol):
+    """Read traces: their attributes and roll-ups, recomputed whenever one of their observations is written."""
+
+    async def find(self, project: str, query: TraceQuery) -> Page[Trace]:
+        """Return one page of traces, without payloads (``input`` and ``output`` are ``ABSENT``).
+
+        Raises ``BackendRejected`` for a cursor that this store did not make and for a limit out of range.
+        """
+        ...
+
+    async def get(self, project: str, trace_id: str) -> Trace | None:
+        """Return one trace with the input and output of its root, or None."""
+        ...
+
+
+class ObservationStore(Protocol):
+    """Read observations."""
+
+    async def find(self, project: str, query: ObservationQuery) -> Page[Observation]:
+        """Return one page of observations. Raises as :meth:`TraceStore.find` does."""
+        ...
+
+    async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
+        """Return one observation with its payloads, or None."""
+        ...
+
+    async def tree(self, project: str, trace_id: str) -> list[Observation]:
+        """Return every observation of a trace with payloads, by start then span id; empty when unknown."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Read sessions: the set of traces that carry one session id, and the session's own record."""
+
+    async def find(self, project: str, query: SessionQuery) -> Page[Session]:
+        """Return one page of sessions. Raises as :meth:`TraceStore.find` does."""
+        ...
+
+    async def get(self, project: str, session_id: str) -> Session | None:
+        """Return one session, or None when neither a trace nor a session record names it."""
+        ...
+
+
+class Rows(Struct, frozen=True):
+    """Hold the answer to one SQL query; ``truncated`` says that more rows exist than were asked for."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    truncated: bool = False
+
+
+class QueryConsole(Protocol):
+    """Run a person's SQL over the documented views."""
+
+    async def query(self, sql: str, *, limit: int = 1000, timeout: float = 30.0) -> Rows:
+        """Run one read-only statement and return at most ``limit`` rows within ``timeout`` seconds.
+
+        Raises ``BackendRejected`` for a statement that is wrong or would write, ``BackendUnavailable`` when the time is
+        up.
+        """
+        ...
+
+
+class Backend(Sink, Protocol):
+    """A sink plus the stores that its capabilities declare; a store it lacks is None."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what this backend can do; constant for its lifetime."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """Return where the data is, for people: a path or a URL without credentials."""
+        ...
+
+    @property
+    def traces(self) -> TraceStore | None:
+        """Return the trace store."""
+        ...
+
+    @property
+    def observations(self) -> ObservationStore | None:
+        """Return the observation store."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore | None:
+        """Return the session store."""
+        ...
+
+    @property
+    def sql(self) -> QueryConsole | None:
+        """Return the SQL console."""
+        ...
+
+
+Access: TypeAlias = Literal["write", "read"]
+
+
+class BackendFactory(Protocol):
+    """Make a backend from a URL, without touching the disk or the network yet."""
+
+    def __call__(self, url: str, *, access: Access = "write") -> Backend:
+        """Return an unopened backend for ``url``.
+
+        With ``access="read"`` nothing is created or changed, and ``write`` raises ``BackendRejected``. Raises
+        ``ConfigError`` for a URL it cannot use and ``MissingDriver`` when its driver is not installed.
+        """
+        ...

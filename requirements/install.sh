@@ -1,0 +1,116 @@
+#!/bin/sh
+# Make .venv ready, once: sh requirements/install.sh run|dev|lock
+#
+#   run    what the demo needs       dev    what tests, checks and benchmarks need (run included)       lock    only uv
+#
+# Needs Python 3.11 or newer and nothing else. Installs requirements/NAME.txt with every hash checked, then the project
+# itself, editable. Does nothing when .venv already matches pyproject.toml and the requirements. PYTHON=... chooses the
+# interpreter.
+set -eu
+cd "$(dirname "$0")/.."
+
+what=$1
+venv=.venv
+log=$venv/install.log
+newest_first="python3.13 python3.12 python3.11 python3"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "error: $*"; exit 1; }
+key_of() { { cat "requirements/$1.txt" pyproject.toml requirements/install.sh; pwd; } | cksum; }
+ready() { [ "$(cat "$venv/.ready-$1" 2>/dev/null)" = "$(key_of "$1")" ]; }
+version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
+is_new() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+has_pip() { "$1" -c 'import ensurepip' 2>/dev/null; }
+
+# Set $python to the interpreter to build on: one that can make a complete environment if there is one.
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        version=$(version_of "$PYTHON") || fail "PYTHON=$PYTHON cannot be run: give the name or path of Python 3.11 or newer"
+        is_new "$PYTHON" || fail "PYTHON=$PYTHON is Python $version, and tracecore needs 3.11 or newer: give another one"
+        python=$PYTHON
+        return
+    fi
+    python=
+    for candidate in $newest_first; do
+        is_new "$candidate" || continue
+        if has_pip "$candidate"; then
+            python=$candidate
+            return
+        fi
+        python=${python:-$candidate}
+    done
+    if [ -z "$python" ]; then
+        found=$(version_of python3) && found="only Python $found" || found=none
+        fail "tracecore needs Python 3.11 or newer, and $found was found:" \
+            "install it, or name it, as in: make test PYTHON=/path/to/python3.11"
+    fi
+}
+
+# Debian ships Python without ensurepip; its package python3.N-venv brings it.
+add_venv_module() {
+    minor=$("$python" -c 'import sys; print(sys.version_info[1])')
+    package=python3.$minor-venv
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        fail "$python cannot make virtual environments (no ensurepip): install its venv package" \
+            "(on Debian and Ubuntu: sudo apt-get install $package), then run this again"
+    fi
+    say "· $python lacks its venv module: installing the system package $package"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -q "$package" >/dev/null 2>&1 \
+        || { apt-get update -q >/dev/null 2>&1 && apt-get install -y -q "$package" >/dev/null 2>&1; } \
+        || apt-get install -y -q python3-venv >/dev/null 2>&1 || true
+    has_pip "$python" || fail "the system package $package could not be installed: run 'apt-get install $package' and see why"
+}
+
+make_venv() {
+    if is_new $venv/bin/python && [ "$(cat $venv/.made-in 2>/dev/null)" = "$(pwd)" ]; then
+        [ -z "${PYTHON:-}" ] && return
+        [ "$(version_of "$PYTHON")" = "$(version_of $venv/bin/python)" ] && return
+    fi
+    find_python
+    has_pip "$python" || add_venv_module
+    say "· making $venv with Python $(version_of "$python")"
+    rm -rf $venv
+    "$python" -I -m venv $venv || fail "$python -m venv $venv failed"
+    pwd >$venv/.made-in
+}
+
+# Run pip with its talk in the log; on a terminal show which package it is at.
+run_pip() {
+    { $venv/bin/python -I -u -m pip "$@" 2>&1 || echo "pip-failed"; } | tee -a $log | {
+        at=0 failed=
+        while read -r verb name rest; do
+            case $verb in
+            Collecting)
+                at=$((at + 1))
+                [ -t 2 ] && printf '\r\033[K  %d of at most %d: %.60s' "$at" "$count" "$name" >&2
+                ;;
+            pip-failed) failed=yes ;;
+            esac
+        done
+        [ -t 2 ] && printf '\r\033[K' >&2
+        [ -z "$failed" ]
+    } || {
+        tail -n 25 $log >&2
+        fail "pip could not install ($log has all it said): check the network and the package index, then run this again"
+    }
+}
+
+case $what in
+run) ready run || ready dev && exit 0 ;;
+dev | lock) ready "$what" && exit 0 ;;
+*) fail "usage: sh requirements/install.sh run|dev|lock" ;;
+esac
+
+export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+started=$(date +%s)
+make_venv
+: >$log
+count=$(grep -c '^[A-Za-z0-9_.-]*==' "requirements/$what.txt")
+say "· installing requirements/$what.txt: $count packages, every hash checked"
+run_pip install --progress-bar off --require-hashes -r "requirements/$what.txt"
+if [ "$what" != lock ]; then
+    run_pip install --progress-bar off --no-deps --no-build-isolation --editable .
+fi
+key_of "$what" >"$venv/.ready-$what"
+say "· ready in $(($(date +%s) - started)) s"

@@ -1,0 +1,266 @@
+"""Configuration: one frozen Struct, made from defaults, files, the environment and code.
+
+Later wins: the defaults below < ``[tool.tracecore]`` in ``pyproject.toml`` < ``tracecore.toml`` < environment
+variables < code. An environment variable is ``TRACECORE_`` and the key in upper case (``TRACECORE_SAMPLE_RATE``); an
+empty one counts as unset.
+
+The files are looked for in the working directory and in its parents, up to and including the first that holds
+``.git``; of each name the nearest counts. The search ends before a parent that everybody may write to (``/tmp``),
+because a stranger's file there could name the backend. ``TRACECORE_CONFIG=path`` names the one file to read instead; a
+``pyproject.toml`` is read for its ``[tool.tracecore]``.
+
+Invariants: nothing is read at import; a :class:`Config` that exists is valid, however it was made; every value from
+every source is checked, also one that a later source replaces; each error names key, value, source and what was
+expected, and shows no credentials.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tracecore.errors import ConfigError
+
+__all__ = ["Config", "without_credentials"]
+
+_IMPORT_PATH: Final = "an import path 'package.module:function'"
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+_Text = Annotated[str, Meta(min_length=1, max_length=200, description="text of 1 to 200 characters")]
+_Switch = Annotated[bool, Meta(description="true or false")]
+_Count = Annotated[int, Meta(ge=1, le=2**24, description="a whole number from 1 to 16777216")]
+_Bytes = Annotated[int, Meta(ge=1024, le=2**34, description="a whole number of bytes from 1024 to 17179869184")]
+_Milliseconds = Annotated[int, Meta(ge=0, le=3_600_000, description="a whole number of milliseconds, 0 to 3600000")]
+_Microseconds = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of microseconds, 1 to 1000000")]
+
+
+class Config(Struct, frozen=True, kw_only=True, dict=True):
+    """Hold every setting of a recorder; each has a default, so that ``Config()`` works as it is.
+
+    Raises:
+        ConfigError: a value has the wrong type or is out of range.
+    """
+
+    backend: Annotated[
+        str,
+        Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:", description="a URL such as 'sqlite:///traces.db' or 'memory:'"),
+    ] = "sqlite:///tracecore.db"
+    """URL of where records are kept; its scheme chooses the backend. Default: the file tracecore.db in the working
+    directory."""
+
+    project: _Text = "default"
+    """The project every record belongs to: 1 to 200 characters. Default: default."""
+
+    enabled: _Switch = True
+    """Whether anything is recorded at all. Default: true."""
+
+    sample_rate: Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")] = 1.0
+    """The share of traces that is kept, 0 to 1, decided by the trace id. Default: 1.0."""
+
+    environment: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"\A(?!langfuse)[a-z0-9_-]{1,40}\Z",
+                description="1 to 40 characters of a-z, 0-9, - and _, not beginning with 'langfuse'",
+            ),
+        ]
+        | None
+    ) = None
+    """Deployment environment of every trace that names none: 1 to 40 characters of a-z, 0-9, - and _. Default: none."""
+
+    release: _Text | None = None
+    """The deployment's release, such as a commit or a tag: 1 to 200 characters. Default: none."""
+
+    version: _Text | None = None
+    """The application's version: 1 to 200 characters. Default: none."""
+
+    service_name: _Text | None = None
+    """The name of this service: 1 to 200 characters. Default: none."""
+
+    capture_input: _Switch = True
+    """Whether ``@observe`` records arguments by default. Default: true."""
+
+    capture_output: _Switch = True
+    """Whether ``@observe`` records return values by default. Default: true."""
+
+    mask: Callable[[str], str] | None = None
+    """Called with every string that would leave the process, returns what is kept in its place. In a file or the
+    environment an import path ``package.module:function``, imported when the configuration is made. Default: none."""
+
+    buffer_items: _Count = 65_536
+    """Records that may wait, per thread that emits. Default: 65536."""
+
+    buffer_bytes: _Bytes = 64 * 2**20
+    """Bytes that may wait, per thread that emits. Default: 64 MiB."""
+
+    on_full: Annotated[Literal["drop", "wait"], Meta(description="'drop' or 'wait'")] = "drop"
+    """What emitting does when the buffer is full: drop and count the new record, or wait up to ``full_wait_ms`` for
+    room first. Default: drop."""
+
+    full_wait_ms: _Milliseconds = 50
+    """The longest wait for room in milliseconds, with ``on_full = "wait"``. Default: 50."""
+
+    flush_interval_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="a whole number of milliseconds, 1 to 60000")
+    ] = 200
+    """The longest time a record waits for its batch to fill, in milliseconds. Default: 200."""
+
+    batch_items: _Count = 512
+    """Records written at once, at most. Default: 512."""
+
+    batch_bytes: _Bytes = 4 * 2**20
+    """Bytes written at once, at most, unless one record is larger. Default: 4 MiB."""
+
+    pending_after_ms: _Milliseconds = 2_000
+    """A span open longer than this many milliseconds is written once as running; 0 means never. Default: 2000."""
+
+    shutdown_timeout_ms: _Milliseconds = 5_000
+    """The longest time the end of the program waits for delivery, in milliseconds. Default: 5000."""
+
+    max_payload_bytes: _Bytes = 262_144
+    """Bytes of JSON kept of one input, output or metadata. Default: 262144."""
+
+    max_string_chars: _Count = 65_536
+    """Characters kept of one string inside a payload. Default: 65536."""
+
+    max_nodes: _Count = 5_000
+    """Values kept of one payload, counting every element and member. Default: 5000."""
+
+    max_depth: Annotated[int, Meta(ge=1, le=512, description="a whole number from 1 to 512")] = 32
+    """Levels of nesting kept of one payload. Default: 32."""
+
+    capture_time_us: _Microseconds = 1_000
+    """The longest time spent on encoding one payload, in microseconds. Default: 1000."""
+
+    def __post_init__(self) -> None:
+        """Check every value and bring it to its exact type (``1`` to ``1.0``)."""
+        for key in self.__struct_fields__:
+            value = _checked(key, getattr(self, key), source="code")
+            msgspec.structs.force_setattr(self, key, value)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Return where each value came from, by key: for people, and for errors about a value found wrong later."""
+        known: Mapping[str, str] | None = self.__dict__.get("sources_of_load")
+        return known if known is not None else MappingProxyType(dict.fromkeys(self.__struct_fields__, "code"))
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        overrides: Mapping[str, object] = MappingProxyType({}),
+        environ: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        without: Collection[str] = (),
+        overrides_source: str = "code",
+    ) -> Config:
+        """Make the configuration from every source; ``environ`` and ``directory`` default to those of the process.
+
+        Keys in ``without`` keep their default unread: a program that only reads traces need not import the mask.
+
+        Raises:
+            ConfigError: a key is unknown, a value is wrong, or a file cannot be read.
+        """
+        from tracecore import config_sources  # noqa: PLC0415 - with tomllib and difflib, only for who loads
+
+        known = cls.__struct_fields__
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        sources = dict.fromkeys(known, "default")
+        for settings, source in (
+            *config_sources.file_settings(environ, directory),
+            *config_sources.environment_settings(environ, known),
+            (overrides, overrides_source),
+        ):
+            for key, value in settings.items():
+                if key not in known:
+                    near = config_sources.nearest(key, known)
+                    raise _error(
+                        key,
+                        value,
+                        source,
+                        "a known key, " + (f"perhaps '{near}'" if near else f"one of {', '.join(known)}"),
+                    )
+                if key not in without:
+                    values[key] = _checked(key, value, source=source)
+                    sources[key] = source
+        config = cls(**values)
+        vars(config)["sources_of_load"] = MappingProxyType(sources)
+        return config
+
+
+@cache
+def _hints() -> Mapping[str, Any]:
+    """Return the type of each key, with its bounds."""
+    return get_type_hints(Config, include_extras=True)
+
+
+def _expected(hint: Any) -> str:
+    """Return the sentence that describes ``hint``: the one place where it is written is the type."""
+    meta = next((part for part in get_args(hint) if isinstance(part, Meta)), None)
+    if meta is None:  # optional: the description is on the type inside
+        return _expected(get_args(hint)[0])
+    return str(meta.description)
+
+
+def _checked(key: str, value: object, *, source: str) -> Any:
+    """Return ``value`` as the type of ``key``, or say why it cannot be; text is converted only from the environment."""
+    if key == "mask":
+        return _mask(value, source)
+    hint = _hints()[key]
+    from_environment = source.startswith("environment ")
+    if from_environment and hint == _Switch:
+        value = _switch(str(value))
+    try:
+        return msgspec.convert(value, hint, strict=not from_environment)
+    except msgspec.ValidationError:
+        raise _error(key, value, source, _expected(hint)) from None
+
+
+def _error(key: str, value: object, source: str, expected: str) -> ConfigError:
+    """Return the error about a value, without the credentials in it."""
+    return ConfigError(key, without_credentials(value) if isinstance(value, str) else value, source, expected)
+
+
+def _switch(text: str) -> object:
+    """Return the truth value that an environment variable spells, or the text as it is."""
+    word = text.strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else text
+
+
+def _mask(value: object, source: str) -> object:
+    """Return the masking function that ``value`` is or names."""
+    if value is None or callable(value):
+        return value
+    if not isinstance(value, str):
+        raise ConfigError("mask", value, source, f"a function, or {_IMPORT_PATH}")
+    module_name, _, attribute = value.partition(":")
+    if not module_name or not attribute or module_name.startswith("."):
+        raise ConfigError("mask", value, source, _IMPORT_PATH)
+    try:
+        found: object = importlib.import_module(module_name)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except Exception as error:  # importing runs the module, which may raise anything
+        why = f"{_IMPORT_PATH} that can be imported ({type(error).__name__}: {error})"
+        raise ConfigError("mask", value, source, why) from error
+    if not callable(found):
+        raise ConfigError("mask", value, source, f"{_IMPORT_PATH} of something that can be called")
+    return found
+
+
+def without_credentials(url: str) -> str:
+    """Return ``url`` with user, password and secret query parameters replaced by ``***``."""
+    url = re.sub(r"(//|^(?!.*//))\S*@", r"\1***@", url)
+    return re.sub(r"(?i)([?&;][^=&;]*(?:password|passwd|secret|token|key)[^=&;]*=)[^&;#]*", r"\1***", url)

@@ -1,0 +1,125 @@
+"""Where settings come from: files and the environment, read as they are and checked elsewhere.
+
+A source is a mapping of keys to raw values and the words that name it in an error (``environment variable
+TRACECORE_SAMPLE_RATE``, ``/srv/app/tracecore.toml``). Which of them wins, and what a value may be, is decided in
+:mod:`tracecore.config`.
+
+Invariants: nothing is read but the working directory, its parents and what the environment names; no error shows
+credentials.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from tracecore.errors import ConfigError
+
+__all__ = [
+    "FILE_VARIABLE",
+    "PREFIX",
+    "Settings",
+    "environment_settings",
+    "file_settings",
+    "ignored_variables",
+    "nearest",
+]
+
+PREFIX: Final = "TRACECORE_"
+FILE_VARIABLE: Final = "TRACECORE_CONFIG"
+_FILES: Final = ("pyproject.toml", "tracecore.toml")
+_NEAR: Final = 0.7
+"""How alike a name must be to count as a misspelling: ``service_host`` is not one of ``service_name`` (0.67)."""
+
+Settings: TypeAlias = tuple[Mapping[str, object], str]
+"""Raw values by key, and the name of where they were found."""
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that ``name`` is most likely a misspelling of, or None."""
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)), None)
+
+
+def environment_settings(environ: Mapping[str, str], known: Collection[str]) -> list[Settings]:
+    """Return one source per variable that is set; a misspelt key keeps its spelling, so that it is refused later."""
+    found: list[Settings] = []
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or not value or name == FILE_VARIABLE:
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        if key in known or nearest(key, known):
+            found.append(({key: value}, f"environment variable {name}"))
+    return found
+
+
+def ignored_variables(environ: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """Return the ``TRACECORE_*`` variables that are no key and resemble none, sorted.
+
+    They are left alone rather than refused: Kubernetes, for one, gives every pod ``TRACECORE_PORT`` and
+    ``TRACECORE_SERVICE_HOST`` once a service is called tracecore.
+    """
+    names = {PREFIX + key.upper() for key in known} | {FILE_VARIABLE}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name.upper() not in names)
+
+
+def file_settings(environ: Mapping[str, str], directory: Path | None) -> list[Settings]:
+    """Return the settings of each file that counts, the stronger last.
+
+    Raises:
+        ConfigError: a file cannot be read or is not valid TOML.
+    """
+    named = environ.get(FILE_VARIABLE)
+    if named:
+        return [_read(Path(named), named_by=f"environment variable {FILE_VARIABLE}")]
+    found: dict[str, Settings] = {}
+    for folder in _folders(directory):
+        for name in _FILES:
+            path = folder / name
+            if name not in found and _is_file(path):
+                settings, source = _read(path, named_by="the search for configuration")
+                if settings or name != "pyproject.toml":
+                    found[name] = settings, source
+    return [found[name] for name in _FILES if name in found]
+
+
+def _folders(directory: Path | None) -> list[Path]:
+    """Return the working directory and those of its parents in which files count."""
+    try:
+        folders = [(directory or Path.cwd()).absolute()]
+        for parent in folders[0].parents:
+            if (folders[-1] / ".git").exists() or parent.stat().st_mode & 0o002:
+                break
+            folders.append(parent)
+    except OSError:  # the working directory was removed, or a parent may not be read
+        return []
+    return folders
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _read(path: Path, *, named_by: str) -> Settings:
+    """Return the settings in a TOML file and where they are."""
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError("config", str(path), named_by, f"a TOML file that can be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError with the line, or not UTF-8
+        raise ConfigError("config", str(path), named_by, f"valid TOML ({error})") from error
+    if path.name != "pyproject.toml":
+        return document, str(path)
+    return _table(_table(document, "tool", path), "tracecore", path), f"{path} [tool.tracecore]"
+
+
+def _table(parent: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    found = parent.get(key, {})
+    if not isinstance(found, dict):
+        raise ConfigError(key, found, str(path), "a table of settings")
+    return cast("dict[str, Any]", found)

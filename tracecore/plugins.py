@@ -1,0 +1,102 @@
+"""From a URL to a backend: its scheme is the name of an entry point in the group ``tracecore.backends``.
+
+Our own backends come in by the same door as anybody else's; no backend is named here. A plug-in is imported when its
+scheme is first asked for, and only then.
+
+Invariants: what goes wrong between a URL and its factory is a :class:`~tracecore.errors.ConfigError` that names the URL
+(without credentials), its source and what would work; a driver that is not installed is
+:class:`~tracecore.errors.MissingDriver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, cast
+
+from tracecore.backend import Access, Backend, BackendFactory
+from tracecore.config import without_credentials
+from tracecore.errors import ConfigError, MissingDriver
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["GROUP", "known_schemes", "open_backend"]
+
+GROUP: Final = "tracecore.backends"
+"""The entry-point group: names are URL schemes in lower case, values are ``BackendFactory`` callables."""
+
+
+def open_backend(url: str, *, access: Access = "write", source: str = "code") -> Backend:
+    """Return the backend for ``url``, not opened yet; ``source`` says in errors where the URL came from.
+
+    Raises:
+        ConfigError: the scheme is unknown, its plug-in is broken, or the plug-in cannot use the URL.
+        MissingDriver: the plug-in's driver is not installed.
+    """
+    scheme = url.partition(":")[0].lower()
+    plugin = _plugin(scheme, url, source)
+    try:
+        factory = cast("BackendFactory", plugin.load())
+        return factory(url, access=access)
+    except MissingDriver as error:
+        raise MissingDriver(error.scheme, error.extra, source) from error
+    except ConfigError as error:
+        raise ConfigError("backend", without_credentials(url), source, error.expected) from error
+    except ImportError as error:
+        raise _not_importable(plugin, error, url=url, source=source) from error
+    except AttributeError as error:
+        expected = f"a working plug-in: {plugin.value} cannot be used ({error})"
+        raise ConfigError("backend", without_credentials(url), source, expected) from error
+
+
+def known_schemes() -> list[str]:
+    """Return the URL schemes that installed plug-ins offer, sorted."""
+    return sorted(_plugins())
+
+
+@cache
+def _plugins() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Return the plug-ins by scheme: several for one scheme when distributions disagree."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, and not needed before a backend is
+
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for plugin in entry_points(group=GROUP):
+        found.setdefault(plugin.name.lower(), {}).setdefault(plugin.value, plugin)
+    return MappingProxyType({scheme: tuple(plugins.values()) for scheme, plugins in found.items()})
+
+
+def _plugin(scheme: str, url: str, source: str) -> EntryPoint:
+    """Return the one plug-in for ``scheme``."""
+    plugins = _plugins()
+    match plugins.get(scheme, ()):
+        case (plugin,):
+            return plugin
+        case ():
+            expected = _known(scheme, plugins)
+        case several:
+            expected = f"one plug-in for '{scheme}:', found " + " and ".join(plugin.value for plugin in several)
+    raise ConfigError("backend", without_credentials(url), source, expected)
+
+
+def _known(scheme: str, plugins: Mapping[str, object]) -> str:
+    """Return the words for what would have been right."""
+    if not plugins:
+        return f"an installed plug-in, but there is no entry point '{GROUP}' at all: pip install tracecore"
+    from tracecore.config_sources import nearest  # noqa: PLC0415 - with difflib, only for errors
+
+    near = nearest(scheme, plugins)
+    known = ", ".join(f"{name}:" for name in sorted(plugins))
+    return f"a URL with one of the schemes {known}" + (f" (perhaps {near}:)" if near else "")
+
+
+def _not_importable(plugin: EntryPoint, error: ImportError, *, url: str, source: str) -> ConfigError:
+    """Return the error for a plug-in whose import failed: a driver of ours, or something only its author can name."""
+    own_module = error.name is not None and f"{plugin.module}.".startswith(f"{error.name}.")
+    ours = plugin.dist is None or plugin.dist.name == "tracecore"
+    if ours and not own_module:
+        extra = plugin.extras[0] if plugin.extras else plugin.name
+        return MissingDriver(plugin.name, extra, source)
+    expected = f"a plug-in that can be imported: {plugin.value} cannot ({error}); install what it needs"
+    return ConfigError("backend", without_credentials(url), source, expected)

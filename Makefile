@@ -28,10 +28,14 @@ test: check ## check, then run every test
 
 check: ## lint, both type checkers (strict), import contracts
 	@sh requirements/install.sh dev
-	@echo "· ruff" && .venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
-	@echo "· mypy" && $(PY) -m mypy --no-error-summary
-	@echo "· pyright" && $(PY) -m pyright --pythonpath $(PY)
-	@echo "· import contracts" && .venv/bin/lint-imports --no-logo
+	@failed=; try() { echo "· $$*"; "$$@" || failed="$$failed $$1"; }; \
+	PATH="$$PWD/.venv/bin:$$PATH"; \
+	try ruff check --quiet . ; \
+	try ruff format --quiet --check . ; \
+	try mypy --no-error-summary ; \
+	try pyright --pythonpath $(PY) ; \
+	try lint-imports --no-logo ; \
+	test -z "$$failed" || { echo "error: not clean:$$failed"; exit 1; }
 
 format: ## rewrite the code the way the formatter wants it
 	@sh requirements/install.sh dev
@@ -53,7 +57,7 @@ bench: ## measure: the call ladder, ring, codec, pump to SQLite
 # NEWER is the cool-down: nothing that was published after that day is taken (a week ago, unless given). The files name
 # packages and hashes only, never where they came from.
 COMPILE = .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock NEWER=$$newer" --exclude-newer $$newer
+  --system-certs --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock NEWER=$$newer" --exclude-newer $$newer
 lock: ## pin the newest allowed packages again, with their hashes
 	@sh requirements/install.sh lock
 	@newer=$${NEWER:-$$($(PY) -c 'import datetime as d; print(d.datetime.now(d.UTC).date() - d.timedelta(days=7))')} && \

@@ -20,7 +20,8 @@ key_of() { { cat "requirements/$1.txt" pyproject.toml requirements/install.sh; p
 ready() { [ "$(cat "$venv/.ready-$1" 2>/dev/null)" = "$(key_of "$1")" ]; }
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 is_new() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-has_pip() { "$1" -c 'import ensurepip' 2>/dev/null; }
+as_asked() { [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of $venv/bin/python)" ]; }
+has_pip() { "$1" -c 'import ensurepip; ensurepip.version()' >/dev/null 2>/dev/null; }
 
 # Set $python to the interpreter to build on: one that can make a complete environment if there is one.
 find_python() {
@@ -63,9 +64,8 @@ add_venv_module() {
 }
 
 make_venv() {
-    if is_new $venv/bin/python && [ "$(cat $venv/.made-in 2>/dev/null)" = "$(pwd)" ]; then
-        [ -z "${PYTHON:-}" ] && return
-        [ "$(version_of "$PYTHON")" = "$(version_of $venv/bin/python)" ] && return
+    if is_new $venv/bin/python && as_asked && [ "$(cat $venv/.made-in 2>/dev/null)" = "$(pwd)" ]; then
+        return
     fi
     find_python
     has_pip "$python" || add_venv_module
@@ -91,14 +91,14 @@ run_pip() {
         [ -t 2 ] && printf '\r\033[K' >&2
         [ -z "$failed" ]
     } || {
-        tail -n 25 $log >&2
+        grep -v '^pip-failed' $log | tail -n 25 >&2
         fail "pip could not install ($log has all it said): check the network and the package index, then run this again"
     }
 }
 
 case $what in
-run) ready run || ready dev && exit 0 ;;
-dev | lock) ready "$what" && exit 0 ;;
+run) { ready run || ready dev; } && as_asked && exit 0 ;;
+dev | lock) ready "$what" && as_asked && exit 0 ;;
 *) fail "usage: sh requirements/install.sh run|dev|lock" ;;
 esac
 
@@ -107,7 +107,7 @@ started=$(date +%s)
 make_venv
 : >$log
 count=$(grep -c '^[A-Za-z0-9_.-]*==' "requirements/$what.txt")
-say "· installing requirements/$what.txt: $count packages, every hash checked"
+say "· installing requirements/$what.txt ($count pinned, every hash checked)"
 run_pip install --progress-bar off --require-hashes -r "requirements/$what.txt"
 if [ "$what" != lock ]; then
     run_pip install --progress-bar off --no-deps --no-build-isolation --editable .

@@ -2,8 +2,9 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``records``, ``codec``, ``ids``, ``clock``, ``errors``) and is found through the entry-point group
-``tracecore.backends``, whose names are URL schemes and whose values are :class:`BackendFactory` callables.
+(``backend``, ``records``, ``rollup``, ``phrase``, ``codec``, ``ids``, ``clock``, ``errors``) and is found through the
+entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are :class:`BackendFactory`
+callables.
 
 What holds for every method:
 
@@ -88,6 +89,7 @@ class Sink(Protocol):
         * Idempotent by identity: writing a record twice equals writing it once.
         * A later record wins field by field, only where it sets the field (a value other than the field's default).
         * A record with status ``running`` never overrides an ended one; it only fills what that one left unset.
+          Both rules are :func:`tracecore.records.merge`.
         * Returns after the data is durable by the backend's stated meaning, and is then visible to reads.
         * May be called again with the same batch after it failed.
         * Never called concurrently by one pump.
@@ -122,8 +124,9 @@ class TraceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Select traces; every condition that is set must hold. Newest start first, ties by trace id descending.
 
     ``limit`` is 1 to 1,000. ``since_ns`` is inclusive and ``until_ns`` exclusive, both on the trace's start. ``tags``
-    must all be present. ``search`` is a phrase of words that must occur in one payload, status message or error of one
-    observation; case and accents are ignored.
+    must all be present. ``search`` is a phrase of words (:mod:`tracecore.phrase`) that must occur in the input, output,
+    metadata, status message or error (type, message or stack) of one observation; case and accents are ignored, and a
+    phrase without a word is found nowhere.
     """
 
     limit: int = 50
@@ -147,8 +150,9 @@ class TraceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Select observations; every condition that is set must hold. Newest start first, ties by span id descending.
 
-    ``bodies`` asks for input, output, metadata and the other payloads too; without it they are ``ABSENT`` and are not
-    read at all. The other rules are those of :class:`TraceQuery`.
+    Conditions are on the observation's own fields: ``user_id`` and ``session_id`` are those it carries in ``trace``.
+    ``bodies`` asks for input, output, metadata and every other payload too; without it they are ``ABSENT``, an error's
+    stack is empty, and neither is read at all. The other rules are those of :class:`TraceQuery`.
     """
 
     limit: int = 50
@@ -169,7 +173,11 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Select sessions, the one whose last trace started most recently first, ties by session id descending."""
+    """Select sessions, the one whose last trace started most recently first, ties by session id descending.
+
+    ``since_ns`` (inclusive) and ``until_ns`` (exclusive) are on the start of the last trace; ``user_id`` holds when any
+    trace of the session carries it. Sessions without a trace come last and meet none of these conditions.
+    """
 
     limit: int = 50
     cursor: str | None = None
@@ -179,7 +187,11 @@ class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class TraceStore(Protocol):
-    """Read traces: their attributes and roll-ups, recomputed whenever one of their observations is written."""
+    """Read traces: their attributes and roll-ups, recomputed whenever one of their observations is written.
+
+    What a trace says follows from its observations alone, whatever the order in which they were written:
+    :func:`tracecore.rollup.roll_up` is the rule.
+    """
 
     async def find(self, project: str, query: TraceQuery) -> Page[Trace]:
         """Return one page of traces, without payloads (``input`` and ``output`` are ``ABSENT``).

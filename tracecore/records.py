@@ -9,7 +9,8 @@ A record is what the buffer holds, a sink writes, a store returns and the wire c
 * A payload (``input``, ``output``, ``metadata``) is JSON that has been encoded once, as ``msgspec.Raw``. No payload is
   ``ABSENT``, which is falsy; the JSON ``null`` is a payload like any other.
 * The identity of an observation is (project, trace_id, span_id); of a session (project, session_id); of a score
-  (project, score_id). Writing the same identity twice merges: a later record wins only in the fields it sets.
+  (project, score_id). Writing the same identity twice merges: a later record wins only in the fields it sets
+  (:func:`merge` is that rule).
 
 Evolution rules, so that old readers and new writers, and new readers and old files, understand each other:
 
@@ -21,7 +22,7 @@ Evolution rules, so that old readers and new writers, and new readers and old fi
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
@@ -51,6 +52,8 @@ __all__ = [
     "TraceAttributes",
     "decode_record",
     "encode_record",
+    "merge",
+    "usage_totals",
 ]
 
 ObservationType: TypeAlias = Literal[
@@ -296,4 +299,71 @@ def decode_record(data: bytes | str) -> Record | Trace:
     Raises:
         msgspec.ValidationError: the JSON is not a record of a known kind.
     """
-    return _decoder.decode(data)
+    record: Record | Trace = _decoder.decode(data)
+    return record
+
+
+_BREADTH: Final[dict[type[Struct], int]] = {Span: 0, Event: 1, Generation: 2}
+_LARGEST_COUNT: Final = 2**53
+
+
+def merge(earlier: Record, later: Record) -> Record:
+    """Return what two records of one identity say together.
+
+    * ``later`` wins field by field, only where it sets the field (a value other than the field's default).
+    * ``trace`` is merged attribute by attribute; ``error``, ``experiment``, ``provenance`` and every map are one value.
+    * ``running`` never overrides an ended status, and a running record fills only what an ended one left unset.
+    * A span merged with an event or a generation is that event or generation; of those two the generation stays.
+
+    Neither argument is changed; both must have the same identity.
+    """
+    if isinstance(earlier, Span) and isinstance(later, Span):
+        return _merge_observations(earlier, later)
+    return type(later)(**{**_set_fields(earlier), **_set_fields(later)})
+
+
+def usage_totals(usage: dict[str, int] | None) -> tuple[int, int, int]:
+    """Return the input, output and total units of a usage map.
+
+    A bucket counts as input when its name contains ``input``, else as output when it contains ``output``. ``total`` is
+    an aggregate, not a bucket: without it the total is the sum of all buckets. Each number is cut to 0 … 2**53, so that
+    no sum over them overflows.
+    """
+    if not usage:
+        return 0, 0, 0
+    read = written = other = 0
+    for bucket, units in usage.items():
+        if bucket == "total":
+            continue
+        if "input" in bucket:
+            read += units
+        elif "output" in bucket:
+            written += units
+        else:
+            other += units
+    return _countable(read), _countable(written), _countable(usage.get("total", read + written + other))
+
+
+def _countable(units: int) -> int:
+    return max(0, min(units, _LARGEST_COUNT))
+
+
+def _merge_observations(earlier: Span, later: Span) -> Span:
+    if later.status == "running" != earlier.status:
+        earlier, later = later, earlier
+    values = {**_set_fields(earlier), **_set_fields(later)}
+    if later.status == "ok" and earlier.status == "running":
+        values["status"] = "ok"
+    values["trace"] = TraceAttributes(**{**_set_fields(earlier.trace), **_set_fields(later.trace)})
+    kind = max(type(earlier), type(later), key=_BREADTH.__getitem__)
+    return kind(**values)
+
+
+def _set_fields(record: Struct) -> dict[str, Any]:
+    """Return the fields that say something; an empty payload says nothing, whichever object holds it."""
+    found = {}
+    for field in msgspec.structs.fields(record):
+        value = getattr(record, field.name)
+        if field.required or (value != field.default and not (type(value) is Raw and not value)):
+            found[field.name] = value
+    return found

@@ -1,0 +1,350 @@
+"""The reference backend: everything in this process, clarity over speed.
+
+It is what the contract means, in plain Python: other backends are compared with it by the conformance suite, and
+programs use it in their own tests. Nothing survives the process. ``memory:`` opens a store of its own, ``memory:name``
+the store of that name, which everybody in this process shares and which outlives ``close``.
+
+Invariant: only :meth:`MemoryBackend.write` changes anything, and it changes everything or nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from tracecore.backend import Access, Batch, Capabilities, ObservationQuery, Page, SessionQuery, TraceQuery
+from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
+from tracecore.phrase import contains, payload_text
+from tracecore.records import ABSENT, Generation, Observation, Record, Score, Session, Span, Trace, merge
+from tracecore.rollup import failed, roll_up, roll_up_session
+
+__all__ = ["MemoryBackend", "MemoryData", "open_backend"]
+
+Key: TypeAlias = tuple[str, str]
+"""A project, and a name inside it."""
+T = TypeVar("T")
+
+_named: Final[dict[str, MemoryData]] = {}
+_LARGEST_PAGE: Final = 1000
+
+
+def open_backend(url: str, *, access: Access = "write") -> MemoryBackend:
+    """Return an unopened backend for ``memory:`` (its own data) or ``memory:name`` (data shared by that name).
+
+    Raises:
+        ConfigError: the URL is not of this form.
+    """
+    scheme, colon, name = url.partition(":")
+    name = name.removeprefix("//")
+    if scheme != "memory" or not colon or set(name) & set("/?#"):
+        raise ConfigError("backend", url, "backend URL", "memory: or memory:name")
+    data = _named.setdefault(name, MemoryData()) if name else MemoryData()
+    return MemoryBackend(data, location=f"memory:{name}", access=access)
+
+
+class MemoryData:
+    """Hold the records and what follows from them."""
+
+    def __init__(self) -> None:
+        self.traces: dict[Key, dict[str, Observation]] = {}
+        """The observations of each trace, by span id."""
+        self.rollups: dict[Key, Trace] = {}
+        """The roll-up of each trace; the same keys as ``traces``."""
+        self.sessions: dict[Key, Session] = {}
+        """The own record of each session that has one, without roll-up fields."""
+        self.scores: dict[Key, Score] = {}
+
+    def session(self, project: str, session_id: str) -> Session:
+        """Return the own record of a session, an empty one when it has none."""
+        return self.sessions.get((project, session_id)) or Session(project, session_id)
+
+    def traces_of(self, project: str, session_id: str) -> list[Trace]:
+        """Return the traces that carry a session id."""
+        return [
+            trace
+            for (owner, _), trace in self.rollups.items()
+            if owner == project and trace.attributes.session_id == session_id
+        ]
+
+    def keep(self, record: Record) -> None:
+        """Merge one record into what is known of its identity."""
+        if isinstance(record, Span):
+            spans = self.traces.setdefault((record.project, record.trace_id), {})
+            spans[record.span_id] = _merged(spans.get(record.span_id), record)
+        elif isinstance(record, Session):
+            session = Session(record.project, record.session_id, record.environment, record.public, record.bookmarked)
+            key = (record.project, record.session_id)
+            self.sessions[key] = _merged(self.sessions.get(key), session)
+        else:
+            key = (record.project, record.score_id)
+            self.scores[key] = _merged(self.scores.get(key), record)
+
+
+class MemoryBackend:
+    """Keep records in this process; see :class:`tracecore.backend.Backend` for what each member means."""
+
+    sql: Final = None
+    capabilities: Final = Capabilities(traces=True, observations=True, sessions=True, search=True)
+
+    def __init__(self, data: MemoryData, *, location: str, access: Access) -> None:
+        self._data = data
+        self._access = access
+        self._open = False
+        self.location: Final = location
+        self.traces: Final = MemoryTraces(self._readable)
+        self.observations: Final = MemoryObservations(self._readable)
+        self.sessions: Final = MemorySessions(self._readable)
+
+    async def open(self) -> None:
+        """Allow reads and writes."""
+        self._open = True
+
+    async def write(self, batch: Batch) -> None:
+        """Keep every record of the batch, or none of it."""
+        if not self._open:
+            raise BackendUnavailable(f"{self.location} is not open", "open it first")
+        if self._access == "read":
+            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        for record in batch:
+            if not isinstance(record, Span | Session | Score):
+                raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
+        touched: dict[Key, None] = {}
+        for record in batch:
+            self._data.keep(_copied(record))
+            if isinstance(record, Span):
+                touched[record.project, record.trace_id] = None
+        for project, trace_id in touched:
+            spans = self._data.traces[project, trace_id].values()
+            self._data.rollups[project, trace_id] = roll_up(project, trace_id, spans)
+
+    async def maintain(self) -> bool:
+        """Do nothing: no work is deferred."""
+        return False
+
+    async def close(self) -> None:
+        """Refuse reads and writes from now on."""
+        self._open = False
+
+    def _readable(self) -> MemoryData:
+        if not self._open:
+            raise Closed(f"{self.location} is not open; open it first")
+        return self._data
+
+
+class MemoryTraces:
+    """Read traces; see :class:`tracecore.backend.TraceStore`."""
+
+    def __init__(self, data: Callable[[], MemoryData]) -> None:
+        self._data = data
+
+    async def find(self, project: str, query: TraceQuery) -> Page[Trace]:
+        """Return one page of traces, newest start first."""
+        data = self._data()
+        found = [
+            replace(trace, input=ABSENT, output=ABSENT)
+            for trace in data.rollups.values()
+            if trace.project == project
+            and _trace_matches(trace, query)
+            and (query.search is None or _any_says(data.traces[project, trace.trace_id].values(), query.search))
+        ]
+        return _page("traces", found, lambda trace: (trace.start_ns, trace.trace_id), query)
+
+    async def get(self, project: str, trace_id: str) -> Trace | None:
+        """Return one trace with the input and output of its root, or None."""
+        return self._data().rollups.get((project, trace_id))
+
+
+class MemoryObservations:
+    """Read observations; see :class:`tracecore.backend.ObservationStore`."""
+
+    def __init__(self, data: Callable[[], MemoryData]) -> None:
+        self._data = data
+
+    async def find(self, project: str, query: ObservationQuery) -> Page[Observation]:
+        """Return one page of observations, newest start first."""
+        found = [
+            _copied(span) if query.bodies else _without_payloads(_copied(span))
+            for (owner, _), spans in self._data().traces.items()
+            for span in spans.values()
+            if owner == project and _observation_matches(span, query)
+        ]
+        return _page("observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query)
+
+    async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
+        """Return one observation with its payloads, or None."""
+        span = self._data().traces.get((project, trace_id), {}).get(span_id)
+        return None if span is None else _copied(span)
+
+    async def tree(self, project: str, trace_id: str) -> list[Observation]:
+        """Return every observation of a trace, by start then span id."""
+        spans = self._data().traces.get((project, trace_id), {}).values()
+        return [_copied(span) for span in sorted(spans, key=lambda span: (span.start_ns, span.span_id))]
+
+
+class MemorySessions:
+    """Read sessions; see :class:`tracecore.backend.SessionStore`."""
+
+    def __init__(self, data: Callable[[], MemoryData]) -> None:
+        self._data = data
+
+    async def find(self, project: str, query: SessionQuery) -> Page[Session]:
+        """Return one page of sessions, the one with the most recently started trace first."""
+        data = self._data()
+        names = {trace.attributes.session_id for trace in data.rollups.values() if trace.project == project}
+        names |= {session_id for owner, session_id in data.sessions if owner == project}
+        found = [
+            (_last_start(traces), roll_up_session(data.session(project, name), traces))
+            for name in names
+            if name is not None
+            for traces in [data.traces_of(project, name)]
+        ]
+        page = _page(
+            "sessions",
+            [entry for entry in found if _session_matches(entry[1], entry[0], query)],
+            lambda entry: (entry[0], entry[1].session_id),
+            query,
+        )
+        return Page([session for _, session in page.items], page.next_cursor)
+
+    async def get(self, project: str, session_id: str) -> Session | None:
+        """Return one session, or None when neither a trace nor a session record names it."""
+        data = self._data()
+        traces = data.traces_of(project, session_id)
+        if not traces and (project, session_id) not in data.sessions:
+            return None
+        return roll_up_session(data.session(project, session_id), traces)
+
+
+def _merged(known: T | None, record: T) -> T:
+    return record if known is None else cast("T", merge(cast("Record", known), cast("Record", record)))
+
+
+def _copied(record: T) -> T:
+    """Return a record that shares nothing that can change: the maps of a generation are copied."""
+    if not isinstance(record, Generation):
+        return record
+    maps = ("usage_details", "provided_usage_details", "cost_details", "provided_cost_details")
+    return replace(record, **{name: dict(value) for name in maps if (value := getattr(record, name)) is not None})
+
+
+def _without_payloads(span: Observation) -> Observation:
+    """Return an observation as a list shows it: every payload absent, an error without its stack."""
+    changes: dict[str, Any] = dict.fromkeys(("input", "output", "metadata", "tool_definitions", "tool_calls"), ABSENT)
+    if isinstance(span, Generation):
+        changes["model_parameters"] = ABSENT
+    if span.error is not None:
+        changes["error"] = replace(span.error, stack="")
+    if span.experiment is not None:
+        payloads = ("metadata", "item_expected_output", "item_metadata")
+        changes["experiment"] = replace(span.experiment, **dict.fromkeys(payloads, ABSENT))
+    return replace(span, **changes)
+
+
+def _wanted(wanted: object, actual: object) -> bool:
+    return wanted is None or wanted == actual
+
+
+def _in_time(start_ns: int, query: TraceQuery | ObservationQuery | SessionQuery) -> bool:
+    return (query.since_ns is None or start_ns >= query.since_ns) and (
+        query.until_ns is None or start_ns < query.until_ns
+    )
+
+
+def _trace_matches(trace: Trace, query: TraceQuery) -> bool:
+    """Return whether every condition but ``search`` holds."""
+    said = trace.attributes
+    return (
+        _wanted(query.user_id, said.user_id)
+        and _wanted(query.session_id, said.session_id)
+        and _wanted(query.name, trace.name)
+        and _wanted(query.release, said.release)
+        and _wanted(query.version, said.version)
+        and _wanted(query.environment, said.environment)
+        and set(query.tags) <= set(said.tags)
+        and _in_time(trace.start_ns, query)
+        and _wanted(query.has_error, trace.error_count > 0)
+        and _wanted(query.running, trace.running > 0)
+        and (query.min_duration_ns is None or trace.duration_ns >= query.min_duration_ns)
+        and (query.min_cost is None or (trace.total_cost is not None and trace.total_cost >= query.min_cost))
+    )
+
+
+def _observation_matches(span: Observation, query: ObservationQuery) -> bool:
+    return (
+        _wanted(query.trace_id, span.trace_id)
+        and _wanted(query.name, span.name)
+        and _wanted(query.type, span.type)
+        and _wanted(query.model, span.model if isinstance(span, Generation) else None)
+        and _wanted(query.user_id, span.trace.user_id)
+        and _wanted(query.session_id, span.trace.session_id)
+        and _in_time(span.start_ns, query)
+        and _wanted(query.has_error, failed(span))
+        and _wanted(query.running, span.status == "running")
+        and (query.min_duration_ns is None or (span.duration_ns or 0) >= query.min_duration_ns)
+        and (query.search is None or _says(span, query.search))
+    )
+
+
+def _session_matches(session: Session, last_start: int | None, query: SessionQuery) -> bool:
+    if last_start is None:
+        return query.user_id is None and query.since_ns is None and query.until_ns is None
+    return (query.user_id is None or query.user_id in session.user_ids) and _in_time(last_start, query)
+
+
+def _says(span: Observation, phrase: str) -> bool:
+    """Return whether one payload, the status message or the error holds the phrase."""
+    texts = [payload_text(bytes(payload)) for payload in (span.input, span.output, span.metadata)]
+    texts += [span.status_message or ""]
+    if span.error is not None:
+        texts += [span.error.type, span.error.message, span.error.stack]
+    return any(contains(text, phrase) for text in texts)
+
+
+def _any_says(spans: Iterable[Observation], phrase: str) -> bool:
+    return any(_says(span, phrase) for span in spans)
+
+
+def _last_start(traces: Iterable[Trace]) -> int | None:
+    return max((trace.start_ns for trace in traces), default=None)
+
+
+def _page(
+    kind: str,
+    items: list[T],
+    key: Callable[[T], tuple[int | None, *tuple[str, ...]]],
+    query: TraceQuery | ObservationQuery | SessionQuery,
+) -> Page[T]:
+    """Return the items after the cursor, greatest key first, at most ``limit``."""
+    if not 1 <= query.limit <= _LARGEST_PAGE:
+        raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {_LARGEST_PAGE} items")
+
+    def rank(found: tuple[int | None, *tuple[str, ...]]) -> tuple[Any, ...]:
+        return (found[0] is not None, *found)
+
+    ordered = sorted(items, key=lambda item: rank(key(item)), reverse=True)
+    if query.cursor is not None:
+        after = rank(_decode_cursor(kind, query.cursor))
+        ordered = [item for item in ordered if rank(key(item)) < after]
+    shown = ordered[: query.limit]
+    return Page(shown, _encode_cursor(kind, key(shown[-1])) if len(ordered) > len(shown) else None)
+
+
+def _encode_cursor(kind: str, key: tuple[int | None, *tuple[str, ...]]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode((f"memory {kind}", key))).decode()
+
+
+def _decode_cursor(kind: str, cursor: str) -> tuple[int | None, *tuple[str, ...]]:
+    try:
+        made_by, key = msgspec.json.decode(
+            base64.urlsafe_b64decode(cursor), type=tuple[str, tuple[int | str | None, ...]]
+        )
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        made_by, key = "", ()
+    if made_by != f"memory {kind}":
+        raise BackendRejected(f"the cursor {cursor[:80]!r} was not made by this list", "start without a cursor")
+    return cast("tuple[int | None, *tuple[str, ...]]", key)

@@ -1,0 +1,82 @@
+"""tracecore: the tracing kernel that lives inside an async Python service.
+
+Decorate with :func:`observe`; every trace, session, span and generation is encoded once, buffered without a lock and
+written in batches to the backend that the configuration names: an SQLite file unless you say otherwise.
+"""
+
+from __future__ import annotations
+
+from tracecore.carrying import ContextExecutor, continue_trace, inject, propagate_attributes
+from tracecore.config import Config
+from tracecore.default import aflush, ashutdown, configure, flush, health, shutdown
+from tracecore.errors import (
+    AccessDenied,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+    Closed,
+    ConfigError,
+    Conflict,
+    MissingDriver,
+    NotFound,
+    TracecoreError,
+)
+from tracecore.observe import observe
+from tracecore.open_span import OpenSpan
+from tracecore.recorder import FlushResult, Health, Recorder
+from tracecore.scoring import create_score, score_current_span, score_current_trace
+from tracecore.tracing import (
+    current_span,
+    current_span_id,
+    current_trace_id,
+    event,
+    generation,
+    span,
+    update_current_generation,
+    update_current_span,
+    update_current_trace,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessDenied",
+    "BackendError",
+    "BackendRejected",
+    "BackendUnavailable",
+    "Closed",
+    "Config",
+    "ConfigError",
+    "Conflict",
+    "ContextExecutor",
+    "FlushResult",
+    "Health",
+    "MissingDriver",
+    "NotFound",
+    "OpenSpan",
+    "Recorder",
+    "TracecoreError",
+    "__version__",
+    "aflush",
+    "ashutdown",
+    "configure",
+    "continue_trace",
+    "create_score",
+    "current_span",
+    "current_span_id",
+    "current_trace_id",
+    "event",
+    "flush",
+    "generation",
+    "health",
+    "inject",
+    "observe",
+    "propagate_attributes",
+    "score_current_span",
+    "score_current_trace",
+    "shutdown",
+    "span",
+    "update_current_generation",
+    "update_current_span",
+    "update_current_trace",
+]

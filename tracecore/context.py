@@ -1,0 +1,121 @@
+"""Where a program stands in its traces: the current position, carried by context variables.
+
+Two variables say everything:
+
+* ``POSITION`` holds the innermost open span of this task or thread (or a :class:`Place`, which stands for one).
+  Children are made from it, so a span's parent is fixed when its task is created.
+* ``INHERITED`` holds what a future root will begin with: trace attributes, baggage, a remote parent, a recorder.
+
+Both hold values that are replaced, never changed; two tasks never share a mutable position. Variables are restored by
+setting the previous value, never through a token: a token belongs to one context, and a generator may be closed in
+another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tracecore.attributes import extend_attributes
+from tracecore.codec import DEFAULT_LIMITS, Limits
+from tracecore.fields import TraceFields
+from tracecore.records import TraceAttributes
+
+if TYPE_CHECKING:
+    from tracecore.open_span import OpenSpan
+    from tracecore.ring import Ring
+
+__all__ = ["INHERITED", "POSITION", "SWITCH", "Inherited", "Place", "Position", "Recording", "Route", "TraceState"]
+
+
+class Route(Struct, eq=False, frozen=True):
+    """Say where the spans of a trace go, captured when its root opens and never looked up again.
+
+    ``push`` hands an ended span to the buffer. ``open_spans`` holds every span that has not ended, by span id: taking a
+    span out of it is the single step that ends it exactly once.
+    """
+
+    project: str
+    ring: Ring[Any]
+    push: Callable[[Any], object]
+    open_spans: dict[str, OpenSpan]
+    limits: Limits = DEFAULT_LIMITS
+    threshold: str = ""
+    attributes: TraceAttributes = TraceAttributes()
+    capture_input: bool = True
+    capture_output: bool = True
+
+
+class TraceState(Struct, eq=False):
+    """Hold what the spans of one trace share in this process.
+
+    ``attributes`` is replaced as a whole by updates. ``outer`` is the state this one was forked from by
+    ``propagate_attributes``; an update of the trace reaches it too.
+    """
+
+    route: Route
+    trace_id: str
+    attributes: TraceAttributes
+    baggage: Mapping[str, str]
+    outer: TraceState | None = None
+
+    def update(self, fields: TraceFields) -> None:
+        """Set attributes, here and in the states this one was forked from."""
+        state: TraceState | None = self
+        while state is not None:
+            state.attributes = extend_attributes(state.attributes, fields, state.route.limits)
+            state = state.outer
+
+
+class Place(Struct, eq=False, frozen=True):
+    """Stand for a position that is not simply an open span.
+
+    Inside ``propagate_attributes`` it is the open ``span`` with other attributes for its future children. With
+    ``trace`` None it marks a trace that sampling left out, whose ids still travel in headers.
+    """
+
+    trace: TraceState | None
+    span_id: str
+    trace_id: str
+    span: OpenSpan | None = None
+
+
+Position: TypeAlias = "OpenSpan | Place"
+
+
+class Recording(Protocol):
+    """What a root needs of a recorder."""
+
+    @property
+    def route(self) -> Route | None:
+        """Return the route of new traces, or None when nothing is recorded."""
+        ...
+
+
+class Inherited(Struct, eq=False, frozen=True):
+    """Hold what the next root begins with."""
+
+    attributes: TraceAttributes = TraceAttributes()
+    baggage: Mapping[str, str] = {}
+    remote: tuple[str, str] | None = None
+    """(trace id, parent span id) from another process."""
+    recorder: Recording | None = None
+
+    def replace(self, **changes: Any) -> Inherited:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+
+class _Switch(Struct):
+    """The one flag that a disabled program pays for: a load and a branch per call."""
+
+    off: bool = False
+
+
+SWITCH: Final = _Switch()
+POSITION: Final[ContextVar[Position | None]] = ContextVar("tracecore.position", default=None)
+INHERITED: Final[ContextVar[Inherited]] = ContextVar("tracecore.inherited", default=Inherited())  # noqa: B039 - frozen

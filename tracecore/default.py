@@ -1,0 +1,112 @@
+"""The process's default recorder: what ``tracecore.configure`` sets up, or the first span starts by itself.
+
+Configuring raises on bad settings. Starting by itself, inside somebody's first span, does not: it says once what is
+wrong, and the process records nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final
+
+from tracecore.config import Config
+from tracecore.context import INHERITED, SWITCH, Route
+from tracecore.errors import TracecoreError
+from tracecore.recorder import FlushResult, Health, Recorder
+
+__all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
+
+_log = logging.getLogger("tracecore")
+
+
+class _Default:
+    """Hold the default recorder and whether starting it has failed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.recorder: Recorder | None = None
+        self.failed = False
+
+
+_default: Final = _Default()
+
+
+def configure(**settings: Any) -> Recorder:
+    """Set up and start the process's default recorder; without it, the first span does so from the environment.
+
+    ``settings`` are fields of :class:`~tracecore.Config` and win over environment variables and TOML files. A recorder
+    that was configured before is shut down first.
+
+    Raises:
+        ConfigError: a key, value or source is wrong; the message says which, and what was expected.
+    """
+    recorder = Recorder(Config.load(overrides=settings))
+    with _default.lock:
+        previous, _default.recorder, _default.failed = _default.recorder, recorder, False
+        if previous is not None:
+            previous.shutdown()
+        return recorder.start()
+
+
+def default_recorder() -> Recorder | None:
+    """Return the default recorder, starting it if nobody has; None when its configuration is unusable."""
+    recorder = _default.recorder
+    return _start_by_itself() if recorder is None and not _default.failed else recorder
+
+
+def route() -> Route | None:
+    """Return where a new trace of the current context goes, or None when it is not recorded."""
+    recorder = INHERITED.get().recorder or default_recorder()
+    return None if recorder is None else recorder.route
+
+
+def flush(timeout: float = 5.0) -> FlushResult:
+    """Wait at most ``timeout`` seconds until everything emitted so far is delivered or lost; tell which."""
+    recorder = _default.recorder
+    return _NOTHING if recorder is None else recorder.flush(timeout)
+
+
+async def aflush(timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109 - a deadline with a truthful result
+    """Wait as :func:`flush` does, without blocking the loop."""
+    recorder = _default.recorder
+    return _NOTHING if recorder is None else await recorder.aflush(timeout)
+
+
+def shutdown(timeout: float | None = None) -> FlushResult:
+    """Stop the default recorder: deliver within ``timeout`` seconds (default: as configured), count the rest."""
+    recorder = _default.recorder
+    return _NOTHING if recorder is None else recorder.shutdown(timeout)
+
+
+async def ashutdown(timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109 - as aflush
+    """Stop as :func:`shutdown` does, without blocking the loop."""
+    recorder = _default.recorder
+    return _NOTHING if recorder is None else await recorder.ashutdown(timeout)
+
+
+def health() -> Health:
+    """Return counters and state of the default recorder; starts nothing."""
+    recorder = _default.recorder
+    return _NO_HEALTH if recorder is None else recorder.health()
+
+
+_NOTHING: Final = FlushResult(delivered=True, pending=0, lost={})
+_NO_HEALTH: Final = Health(
+    state="new", location="", emitted=0, delivered=0, pending=0, lost={}, sampled=0, open_spans=0, buffer_depth=0,
+    last_error=None, last_delivery_age_s=None,
+)  # fmt: skip
+
+
+def _start_by_itself() -> Recorder | None:
+    with _default.lock:
+        if _default.recorder is None and not _default.failed:
+            try:
+                _default.recorder = Recorder(Config.load()).start()
+            except TracecoreError as error:
+                _default.failed = SWITCH.off = True
+                _log.error("tracecore records nothing: %s", error)  # noqa: TRY400 - one sentence, no traceback
+            except Exception:
+                _default.failed = SWITCH.off = True
+                _log.exception("tracecore records nothing")
+        return _default.recorder

@@ -1,0 +1,73 @@
+"""Trace and span ids: W3C hexadecimal, from a pre-drawn pool.
+
+A trace id is 12 hexadecimal characters of time (milliseconds since the epoch, so that inserts are local) followed by 20
+random ones; a span id is 16 random characters. The time part is refreshed by :func:`tick`, not per id: it orders
+roughly, it does not date.
+
+Ids come from a list of strings cut from one long random number: popping one costs a tenth of formatting one. The random
+source is a seeded Mersenne Twister, because ``os.urandom`` lets go of the GIL and then waits for it (217 us on average
+beside a busy thread, against 0.5 us alone). Ids are unique, not secret.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+from tracecore.clock import wall_ns
+
+__all__ = ["new_span_id", "new_trace_id", "tick"]
+
+_POOL_IDS = 512
+_pool: list[str] = []
+_pop = _pool.pop
+
+
+class _Source:
+    """Hold the random source and the time part; seeded at first use and again in every forked child."""
+
+    def __init__(self) -> None:
+        self.random: random.Random | None = None
+        self.time_part = ""
+
+    def seeded(self) -> random.Random:
+        if self.random is None:
+            self.random = random.Random()  # noqa: S311 - unique, not secret: see the module docstring
+            os.register_at_fork(after_in_child=self._reseed)
+        return self.random
+
+    def _reseed(self) -> None:
+        _pool.clear()
+        self.random = random.Random()  # noqa: S311 - as above
+
+
+_source = _Source()
+
+
+def new_span_id() -> str:
+    """Return 16 random lower-case hexadecimal characters."""
+    while True:
+        try:
+            return _pop()
+        except IndexError:
+            _refill()
+
+
+def new_trace_id() -> str:
+    """Return 32 lower-case hexadecimal characters: 12 of time and 20 random ones."""
+    low = new_span_id()
+    high = new_span_id()
+    return _source.time_part + low[:4] + high
+
+
+def tick() -> None:
+    """Bring the time part of new trace ids up to date."""
+    _source.time_part = f"{wall_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF:012x}"
+
+
+def _refill() -> None:
+    """Draw the next ids; two threads may do so at once, which only makes the pool longer."""
+    width = 16 * _POOL_IDS
+    digits = f"{_source.seeded().getrandbits(4 * width):0{width}x}"
+    tick()
+    _pool.extend([digits[i : i + 16] for i in range(0, width, 16)])

@@ -1,0 +1,234 @@
+"""``@observe``: a span for every call of a function, of whatever kind the function is.
+
+The wrapper is of the same kind as what it wraps (``inspect`` sees a coroutine function, a generator function, the same
+signature and doc). What is the same for every call is worked out once, in a :class:`Callsite`. Of an ordinary call the
+wrapper encodes the arguments, makes the span current, encodes the result and ends the span; each kind of generator is
+driven step by step (:mod:`tracecore.observe_generators`).
+
+The wrappers are on the hot path: no await of our own, no lock, no import, no formatting.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial, update_wrapper
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from msgspec import Raw, Struct
+
+from tracecore.attributes import text_of, type_of
+from tracecore.clock import monotonic_ns
+from tracecore.codec import binder, snapshot
+from tracecore.context import POSITION, SWITCH, Recording
+from tracecore.default import route
+from tracecore.ids import new_span_id
+from tracecore.observe_generators import PLAIN, async_generator_wrapper, follow, generator_wrapper, is_unfinished
+from tracecore.open_span import Muted, OpenSpan, anchor, open_root
+from tracecore.records import ABSENT, ObservationType
+
+__all__ = ["Callsite", "observe"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_position = POSITION.get
+_set_position = POSITION.set
+
+
+class Decorator(Protocol):
+    """Keep the type of what is decorated."""
+
+    def __call__(self, function: Callable[P, T], /) -> Callable[P, T]:
+        """Return the observed function."""
+        ...
+
+
+class Callsite(Struct, eq=False, frozen=True):
+    """What is known about an observed function before it is called."""
+
+    function: Callable[..., Any]
+    name: str
+    type: ObservationType
+    bind: Callable[..., Raw]
+    capture_input: bool | None
+    capture_output: bool | None
+    recorder: Recording | None
+    join: Callable[[list[Any]], str] | None
+
+    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan | Muted | None:
+        """Open the span of one call and make it current; None means that there is nothing to do at the end."""
+        previous = _position()
+        if previous is None:
+            return self._open_root(args, kwargs)
+        trace = previous.trace
+        if trace is None:
+            return None
+        route = trace.route
+        payload = self.bind(args, kwargs, route.limits) if (
+            route.capture_input if self.capture_input is None else self.capture_input
+        ) else ABSENT
+        span_id = new_span_id()
+        started = monotonic_ns()
+        span = OpenSpan(
+            trace, span_id, previous.span_id, self.name, self.type, previous, started,
+            started + anchor.offset_ns, payload,
+        )  # fmt: skip
+        route.open_spans[span_id] = span
+        _set_position(span)
+        return span
+
+    def _open_root(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan | Muted | None:
+        opened = open_root(self.recorder.route if self.recorder is not None else route(), self.name, self.type)
+        if isinstance(opened, Muted):
+            return opened.__enter__() if opened.place is not None else None
+        limits = opened.trace.route
+        if limits.capture_input if self.capture_input is None else self.capture_input:
+            opened.input = self.bind(args, kwargs, limits.limits)
+        return opened.__enter__()
+
+    def close(self, span: OpenSpan | Muted, result: object) -> None:
+        """End the span of a call that returned."""
+        if span.__class__ is OpenSpan:
+            route = span.trace.route
+            if route.capture_output if self.capture_output is None else self.capture_output:
+                span.output = snapshot(result, route.limits)
+            _set_position(span.previous)
+            span.end()
+        else:
+            span.__exit__(None, None, None)
+
+    def abort(self, span: OpenSpan | Muted, error: BaseException) -> None:
+        """End the span of a call that raised."""
+        span.__exit__(type(error), error, None)
+
+
+@overload
+def observe(function: Callable[P, T], /) -> Callable[P, T]: ...
+
+
+@overload
+def observe(
+    *,
+    name: str | None = None,
+    as_type: str = "span",
+    capture_input: bool | None = None,
+    capture_output: bool | None = None,
+    transform_to_string: Callable[[list[Any]], str] | None = None,
+    recorder: Recording | None = None,
+) -> Decorator: ...
+
+
+def observe(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    as_type: str = "span",
+    capture_input: bool | None = None,
+    capture_output: bool | None = None,
+    transform_to_string: Callable[[list[Any]], str] | None = None,
+    recorder: Recording | None = None,
+) -> Any:
+    """Record a span for every call: ``@observe``, or ``@observe(name="answer", as_type="generation")``.
+
+    Works on plain and async functions, generators of both kinds, methods, classmethods and staticmethods. By default
+    the function's name, the arguments by parameter name (without self and cls), the return value, the time and an
+    exception (type, message, stack) are recorded. ``as_type`` is one of span, generation, agent, tool, chain,
+    retriever, embedding, evaluator, guardrail.
+
+    ``capture_input`` and ``capture_output`` override the configuration for this function. The output of a generator is
+    the list of its items, or their concatenation when all are text; ``transform_to_string`` makes it from the items
+    instead. ``recorder`` sends the traces that begin here to a recorder other than the default one.
+
+    Raises:
+        TypeError: what is decorated is not callable.
+    """
+    if function is None:
+        return partial(
+            _observed, name=name, as_type=as_type, capture_input=capture_input, capture_output=capture_output,
+            join=transform_to_string, recorder=recorder,
+        )  # fmt: skip
+    return _observed(
+        function, name=None, as_type="span", capture_input=None, capture_output=None, join=None, recorder=None
+    )
+
+
+def _observed(
+    function: Any,
+    *,
+    name: str | None,
+    as_type: str,
+    capture_input: bool | None,
+    capture_output: bool | None,
+    join: Callable[[list[Any]], str] | None,
+    recorder: Recording | None,
+) -> Any:
+    if isinstance(function, classmethod | staticmethod):
+        inner = _observed(
+            function.__func__, name=name, as_type=as_type, capture_input=capture_input,
+            capture_output=capture_output, join=join, recorder=recorder,
+        )  # fmt: skip
+        return type(function)(inner)
+    if not callable(function):
+        message = f"observe: expected a function, got {type(function).__name__}"
+        raise TypeError(message)
+    site = Callsite(
+        function=function,
+        name=text_of(name) or getattr(function, "__name__", type(function).__name__),
+        type=type_of(as_type),
+        bind=binder(function),
+        capture_input=capture_input,
+        capture_output=capture_output,
+        recorder=recorder,
+        join=join,
+    )
+    return update_wrapper(_wrapper_of(function)(site), function)
+
+
+def _wrapper_of(function: Callable[..., Any]) -> Callable[[Callsite], Callable[..., Any]]:
+    """Return the maker of a wrapper of the function's kind, looking through ``functools.partial``."""
+    if inspect.isasyncgenfunction(function):
+        return async_generator_wrapper
+    if inspect.isgeneratorfunction(function):
+        return generator_wrapper
+    return _async_wrapper if inspect.iscoroutinefunction(function) else _sync_wrapper
+
+
+def _async_wrapper(site: Callsite) -> Callable[..., Any]:
+    function: Callable[..., Awaitable[Any]] = site.function
+    open_, close, abort, switch = site.open, site.close, site.abort, SWITCH
+
+    async def observed(*args: Any, **kwargs: Any) -> Any:
+        if switch.off or (span := open_(args, kwargs)) is None:
+            return await function(*args, **kwargs)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            abort(span, error)
+            raise
+        if type(result) not in PLAIN and is_unfinished(result):
+            return follow(site, span, result)
+        close(span, result)
+        return result
+
+    return observed
+
+
+def _sync_wrapper(site: Callsite) -> Callable[..., Any]:
+    function = site.function
+    open_, close, abort, switch = site.open, site.close, site.abort, SWITCH
+
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        if switch.off or (span := open_(args, kwargs)) is None:
+            return function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            abort(span, error)
+            raise
+        if type(result) not in PLAIN and is_unfinished(result):
+            return follow(site, span, result)
+        close(span, result)
+        return result
+
+    return observed

@@ -1,0 +1,373 @@
+"""OpenSpan: a span that has not ended; ending it hands it to the buffer, exactly once.
+
+An open span is changed only by the code that holds it, until ``end``. Payloads are encoded at the moment they are
+given (:mod:`tracecore.codec`), so later mutations of the program's objects are not recorded. The pump turns an ended
+span into its record with :meth:`OpenSpan.seal`, off the program's path.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, Unpack, cast
+
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from tracecore.attributes import cost_of, extend_attributes, level_of, prompt_of, text_of, time_ns_of, usage_of
+from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.codec import error_info, metadata, snapshot
+from tracecore.context import INHERITED, POSITION, Place, Position, Route, TraceState
+from tracecore.fields import SpanFields, TraceFields
+from tracecore.ids import new_span_id, new_trace_id
+from tracecore.records import (
+    ABSENT,
+    GENERATION_TYPES,
+    Event,
+    Generation,
+    ObservationType,
+    Span,
+    Status,
+    TraceAttributes,
+)
+from tracecore.sampling import is_sampled
+
+__all__ = ["ClockAnchor", "Muted", "OpenSpan", "anchor", "open_child", "open_root", "overlaid"]
+
+_ENVELOPE_BYTES: Final = 512
+"""What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
+_MAX_STATUS_MESSAGE: Final = 8_192
+_MAX_NAME: Final = 500
+_GENERATION_FIELDS: Final = frozenset(Generation.__struct_fields__) - frozenset(Span.__struct_fields__)
+_NO_ATTRIBUTES: Final = TraceAttributes()
+_set_position = POSITION.set
+
+
+class ClockAnchor(Struct):
+    """Tie the monotonic clock to the wall clock: ``wall = monotonic + offset_ns``.
+
+    One clock is read per span instead of two. The pump calls :meth:`align` at least once a second, so that a step of
+    the wall clock moves the start of later spans, and never a duration.
+    """
+
+    offset_ns: int
+
+    def align(self) -> None:
+        """Read both clocks and note their distance."""
+        self.offset_ns = wall_ns() - monotonic_ns()
+
+
+anchor: Final = ClockAnchor(wall_ns() - monotonic_ns())
+
+
+class OpenSpan(Struct, eq=False, gc=False):
+    """A span in progress: ``with span(...) as s: s.update(output=...)``, or ``s.end()`` by hand.
+
+    ``gc=False``: it refers only to its trace's state and to encoded bytes, never back to itself, and a buffer of
+    thousands of tracked objects would slow every garbage collection of the program.
+    """
+
+    trace: TraceState
+    span_id: str
+    parent_id: str | None
+    name: str
+    type: ObservationType
+    previous: Position | None
+    started: int
+    """Monotonic ns."""
+    start_ns: int
+    input: Raw = ABSENT
+    output: Raw = ABSENT
+    duration: int = -1
+    """Monotonic ns; -1 while open."""
+    status: Status = "ok"
+    attributes: TraceAttributes = _NO_ATTRIBUTES
+    extra: dict[str, Any] | None = None
+    """Record fields that few spans have, by name."""
+    size: int = _ENVELOPE_BYTES
+    announced: bool = False
+    """Whether the pump has written it as running."""
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace id: 32 hexadecimal characters."""
+        return self.trace.trace_id
+
+    @property
+    def recording(self) -> bool:
+        """Return whether the span is still open."""
+        return self.duration < 0
+
+    def update(self, **fields: Unpack[SpanFields]) -> Self:
+        """Set fields of the span; what is not given stays. After the span has ended nothing changes."""
+        if self.duration < 0:
+            for field, value in fields.items():
+                if value is not None or field in _NULLABLE:
+                    _SETTERS.get(field, _ignore)(self, value)
+        return self
+
+    def update_trace(self, **fields: Unpack[TraceFields]) -> Self:
+        """Set attributes of this span's trace. After the span has ended nothing changes."""
+        if self.duration < 0:
+            self.trace.update(fields)
+        return self
+
+    def end(self) -> None:
+        """End the span now and hand it to the buffer; only the first call does anything."""
+        if self.trace.route.open_spans.pop(self.span_id, None) is None:
+            return
+        self.duration = monotonic_ns() - self.started
+        own = self.attributes
+        self.attributes = self.trace.attributes if own is _NO_ATTRIBUTES else overlaid(self.trace.attributes, own)
+        self.size = len(self.input) + len(self.output) + _ENVELOPE_BYTES
+        self.trace.route.push(self)
+
+    def fail(self, error: BaseException) -> None:
+        """Note the exception that is leaving the span: ``cancelled`` for cancellations, otherwise ``error``."""
+        if self.duration >= 0:
+            return
+        if _is_cancellation(error):
+            self.status = "cancelled"
+            self.note(status_message=type(error).__name__)
+            return
+        info = error_info(error, self.trace.route.limits)
+        self.status = "error"
+        message = f"{info.type}: {info.message}" if info.message else info.type
+        self.note(error=info, level="ERROR", status_message=message[:_MAX_STATUS_MESSAGE])
+
+    def event(self, name: str, **fields: Unpack[SpanFields]) -> None:
+        """Record that something happened now, below this span."""
+        event = open_child(self.trace, self.span_id, name, "event")
+        event.update(**fields)
+        event.end()
+
+    def seal(self, *, running: bool = False) -> Span:
+        """Return the record of this span; ``running`` describes it as not ended, whatever happens meanwhile."""
+        kind: type[Span] = Generation if self.type in GENERATION_TYPES else Event if self.type == "event" else Span
+        extra = dict(self.extra) if self.extra else {}
+        if kind is Span and not _GENERATION_FIELDS.isdisjoint(extra):
+            kind = Generation
+        route = self.trace.route
+        return kind(
+            project=route.project,
+            trace_id=self.trace.trace_id,
+            span_id=self.span_id,
+            name=self.name,
+            start_ns=self.start_ns,
+            parent_id=self.parent_id,
+            type=self.type,
+            duration_ns=None if running else max(0, self.duration),
+            status="running" if running else self.status,
+            input=self.input,
+            output=self.output,
+            trace=self.trace.attributes if running else self.attributes,
+            **extra,
+        )
+
+    def __enter__(self) -> Self:
+        """Make the span current, until the block ends."""
+        self.previous = POSITION.get()
+        _set_position(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """End the span, noting an exception that passes through."""
+        _set_position(self.previous)
+        if error is not None:
+            self.fail(error)
+        self.end()
+
+    async def __aenter__(self) -> Self:
+        """Do as ``with`` does."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Do as ``with`` does."""
+        self.__exit__(kind, error, traceback)
+
+    def carry(self, fields: TraceFields) -> None:
+        """Give this one span trace attributes of its own, over those of its trace."""
+        self.attributes = extend_attributes(self.attributes, fields, self.trace.route.limits)
+
+    def note(self, **fields: object) -> None:
+        """Keep record fields that few spans have, those that are not None."""
+        known = {key: value for key, value in fields.items() if value is not None}
+        if known:
+            self.extra = {**self.extra, **known} if self.extra else known
+
+
+class Muted(Struct, eq=False):
+    """Stand in for a span that is not recorded: takes every call of :class:`OpenSpan` and does nothing.
+
+    With a ``place`` (a trace that sampling left out) it still becomes the current position, so that nothing below it is
+    recorded either and the decision travels on in headers. Without one (tracing is disabled) it leaves no trace at all.
+    """
+
+    place: Place | None = None
+    previous: Position | None = None
+    recording: bool = False
+
+    @property
+    def trace_id(self) -> str:
+        """Return the trace id, all zeros when there is none."""
+        return self.place.trace_id if self.place else "0" * 32
+
+    @property
+    def span_id(self) -> str:
+        """Return the span id, all zeros when there is none."""
+        return self.place.span_id if self.place else "0" * 16
+
+    def update(self, **_: object) -> Self:
+        """Do nothing."""
+        return self
+
+    def update_trace(self, **_: object) -> Self:
+        """Do nothing."""
+        return self
+
+    def event(self, _: str, **__: object) -> None:
+        """Do nothing."""
+
+    def fail(self, _: BaseException) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> Self:
+        """Make the place current, if there is one."""
+        if self.place is not None:
+            self.previous = POSITION.get()
+            _set_position(self.place)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Restore the previous position."""
+        if self.place is not None:
+            _set_position(self.previous)
+
+    async def __aenter__(self) -> Self:
+        """Do as ``with`` does."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Do as ``with`` does."""
+        self.__exit__(kind, error, traceback)
+
+
+def open_child(trace: TraceState, parent_id: str | None, name: str, type_: ObservationType = "span") -> OpenSpan:
+    """Open a span of a trace below ``parent_id``, without making it current."""
+    started = monotonic_ns()
+    span = OpenSpan(trace, new_span_id(), parent_id, name, type_, None, started, started + anchor.offset_ns)
+    trace.route.open_spans[span.span_id] = span
+    return span
+
+
+def open_root(route: Route | None, name: str, type_: ObservationType = "span") -> OpenSpan | Muted:
+    """Open the first span of a trace in this process, from what is inherited; decide sampling here and only here."""
+    if route is None:
+        return Muted()
+    inherited = INHERITED.get()
+    trace_id, parent_id = inherited.remote or (new_trace_id(), None)
+    if route.threshold and not is_sampled(trace_id, route.threshold):
+        route.ring.count_sampled()
+        return Muted(Place(None, new_span_id(), trace_id))
+    attributes = overlaid(route.attributes, inherited.attributes)
+    span = open_child(TraceState(route, trace_id, attributes, inherited.baggage), parent_id, name, type_)
+    if parent_id is not None:
+        span.extra = {"app_root": True}
+    return span
+
+
+def overlaid(base: TraceAttributes, own: TraceAttributes) -> TraceAttributes:
+    """Return ``base`` with every field that ``own`` sets; tags are joined, metadata is merged key by key."""
+    if own == _NO_ATTRIBUTES:
+        return base
+    changes = {f: v for f in own.__struct_fields__ if (v := getattr(own, f)) != getattr(_NO_ATTRIBUTES, f)}
+    if own.tags and base.tags:
+        changes["tags"] = tuple(dict.fromkeys((*base.tags, *own.tags)))
+    if own.metadata and base.metadata:
+        changes["metadata"] = metadata(base.metadata, own.metadata)
+    return replace(base, **changes)
+
+
+def _set_name(span: OpenSpan, value: object) -> None:
+    span.name = text_of(value, max_length=_MAX_NAME) or span.name
+
+
+def _set_input(span: OpenSpan, value: object) -> None:
+    span.input = snapshot(value, span.trace.route.limits)
+
+
+def _set_output(span: OpenSpan, value: object) -> None:
+    span.output = snapshot(value, span.trace.route.limits)
+
+
+def _set_metadata(span: OpenSpan, value: object) -> None:
+    previous = cast("Raw", (span.extra or {}).get("metadata", ABSENT))
+    span.note(metadata=metadata(previous, value, span.trace.route.limits))
+
+
+def _set_usage(span: OpenSpan, value: object) -> None:
+    buckets, provided = usage_of(value)
+    span.note(usage_details=buckets, provided_usage_details=provided)
+
+
+def _set_cost(span: OpenSpan, value: object) -> None:
+    costs, total = cost_of(value)
+    span.note(cost_details=costs, provided_cost_details=costs, total_cost=total)
+
+
+def _set_tool_call_names(span: OpenSpan, value: object) -> None:
+    if isinstance(value, list | tuple):
+        names = cast("list[object] | tuple[object, ...]", value)
+        span.note(tool_call_names=tuple(filter(None, map(text_of, names))))
+
+
+def _ignore(_: OpenSpan, __: object) -> None:
+    """Leave out a field that does not exist: the type checkers complain about it, the running program must not."""
+
+
+def _noting(field: str, read: Callable[[Any], object]) -> Callable[[OpenSpan, object], None]:
+    return lambda span, value: span.note(**{field: read(value)})
+
+
+def _noting_payload(field: str) -> Callable[[OpenSpan, object], None]:
+    return lambda span, value: span.note(**{field: snapshot(value, span.trace.route.limits)})
+
+
+_NULLABLE: Final = frozenset({"input", "output"})
+_SETTERS: Final[dict[str, Callable[[OpenSpan, object], None]]] = {
+    "name": _set_name,
+    "input": _set_input,
+    "output": _set_output,
+    "metadata": _set_metadata,
+    "usage_details": _set_usage,
+    "cost_details": _set_cost,
+    "tool_call_names": _set_tool_call_names,
+    "version": _noting("version", text_of),
+    "level": _noting("level", level_of),
+    "status_message": _noting("status_message", lambda value: text_of(value, max_length=_MAX_STATUS_MESSAGE)),
+    "model": _noting("model", text_of),
+    "completion_start_ns": _noting("completion_start_ns", time_ns_of),
+    "model_parameters": _noting_payload("model_parameters"),
+    "tool_definitions": _noting_payload("tool_definitions"),
+    "tool_calls": _noting_payload("tool_calls"),
+    "prompt": lambda span, value: span.note(**prompt_of(value)),
+}
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Return whether the exception means "stopped from outside": asyncio's, trio's, a closed coroutine or generator."""
+    if isinstance(error, GeneratorExit):
+        return True
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+        return True
+    trio = sys.modules.get("trio")
+    return trio is not None and isinstance(error, trio.Cancelled)

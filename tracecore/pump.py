@@ -1,0 +1,365 @@
+"""The pump: the one consumer of the buffer. It drains batches, writes them to the sink, retries and keeps account.
+
+One coroutine, :meth:`Pump.run`, hosted either by a thread of its own (:mod:`tracecore.hosting`) or as a task of the
+program's loop. Its rules:
+
+* Every record taken from the buffer is settled exactly once: delivered, or lost for one reason.
+* A batch that the sink refuses is halved until the records it cannot take stand alone; such a record is written once
+  more without its payloads, and counted as ``rejected`` if that fails too. Nothing waits behind it.
+* A sink that is unavailable is asked again with full-jitter back-off, for as long as the pump runs. The batch in hand is
+  kept, the buffer fills, and what then has no room is counted as ``ring_full`` by the producer.
+* It wakes on fill level or interval, whichever comes first, and at once when somebody flushes or stops it.
+* After :meth:`stop` it works until the deadline; what is left then is counted as ``closing``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from tracecore.clock import monotonic_ns
+from tracecore.codec import mask_record
+from tracecore.errors import BackendRejected, BackendUnavailable
+from tracecore.ids import tick
+from tracecore.loss import Losses
+from tracecore.open_span import OpenSpan, anchor
+from tracecore.records import ABSENT, Record, Span
+
+if TYPE_CHECKING:
+    import anyio
+
+    from tracecore.backend import Sink
+    from tracecore.ring import Lane, Ring
+
+__all__ = ["Emitted", "Pump", "PumpSettings", "wake_function"]
+
+_log = logging.getLogger("tracecore")
+_ALIGN_EVERY_NS: Final = 1_000_000_000
+_BACKOFF_FIRST: Final = 0.05
+_BACKOFF_MOST: Final = 5.0
+
+
+class Emitted(Struct, eq=False, gc=False):
+    """A finished record on its way through the buffer (a score, or a session's own record)."""
+
+    record: Record
+    size: int = 512
+
+    def seal(self) -> Record:
+        """Return the record."""
+        return self.record
+
+
+class PumpSettings(Struct, frozen=True):
+    """Say how the pump batches: times in seconds, sizes in bytes."""
+
+    batch_items: int = 512
+    batch_bytes: int = 4 << 20
+    flush_interval: float = 0.2
+    pending_after: float = 2.0
+    mask: Callable[[str], str] | None = None
+
+
+class Pump:
+    """Move what the buffer holds into the sink. One instance runs once, in one event loop."""
+
+    def __init__(
+        self,
+        ring: Ring[Any],
+        sink: Sink,
+        open_spans: dict[str, OpenSpan],
+        settings: PumpSettings,
+        *,
+        clock: Callable[[], int] = monotonic_ns,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.delivered = 0
+        self.batches = 0
+        self.losses = Losses()
+        self.last_error: str | None = None
+        self.last_delivery_ns: int | None = None
+        self.opened = False
+        self.finished = False
+        self._ring = ring
+        self._sink = sink
+        self._open_spans = open_spans
+        self._settings = settings
+        self._clock = clock
+        self._jitter = jitter
+        self._stop_at: int | None = None
+        self._next_align = 0
+        self._next_pending = 0
+        self._alarm: anyio.Event | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._wake: Callable[[], None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._warned = False
+
+    # -- called from any thread ---------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Make the pump look at the buffer now."""
+        wake = self._wake
+        if wake is not None:
+            wake()
+
+    def stop(self, timeout: float) -> None:
+        """Make the pump finish: deliver what it can within ``timeout`` seconds, then end."""
+        self._stop_at = self._clock() + int(timeout * 1e9)
+        self.wake()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` from the pump's thread whenever records were settled, and when the pump ends."""
+        self._listeners.append(listener)
+        self.wake()
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Stop calling ``listener``."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    # -- the coroutine ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until stopped or cancelled."""
+        import anyio  # noqa: PLC0415 - in the pump's own thread: `import tracecore` and the first span stay light
+
+        self._alarm = anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._wake = wake_function(self._ring_alarm)
+        try:
+            with self._scope:
+                self._ring_alarm()
+                if await self._open():
+                    await self._work()
+        finally:
+            self._wake = None
+            self.finished = True
+            with anyio.CancelScope(shield=True), anyio.move_on_after(max(0.05, min(2.0, self._time_left()))):
+                await self._close()
+            self._tell()
+
+    async def _work(self) -> None:
+        while True:
+            self._housekeep()
+            moved = await self._deliver_waiting()
+            if self._stop_at is not None and (not moved or self._time_left() <= 0):
+                return
+            if not moved and not await self._maintain():
+                await self._sleep(self._settings.flush_interval)
+
+    async def _deliver_waiting(self) -> bool:
+        """Write what waits in the buffer, one batch of all lanes; return whether there was anything."""
+        shares: list[tuple[Lane[Any], int]] = []
+        items: list[Any] = []
+        size = 0
+        for lane in self._ring.lanes():
+            most = self._settings.batch_items - len(items)
+            if most <= 0 or size >= self._settings.batch_bytes:
+                break
+            taken = lane.take(most, self._settings.batch_bytes - size)
+            if taken:
+                items += taken
+                size += sum([item.size for item in taken])
+                shares.append((lane, len(taken)))
+        records = self._sealed(items)
+        pending = self._pending()
+        if records or pending:
+            await self._write(records, extra=pending)
+        for lane, count in shares:
+            lane.settled += count
+        if items:
+            self._tell()
+        return bool(items)
+
+    def _sealed(self, items: Sequence[Any]) -> list[Record]:
+        records: list[Record] = []
+        mask = self._settings.mask
+        for item in items:
+            try:
+                record = item.seal()
+                records.append(record if mask is None else mask_record(record, mask))
+            except Exception as error:  # noqa: BLE001 - one bad record must not stop the rest: it is counted
+                self._note_error(error)
+                self.losses.add("unencodable")
+        return records
+
+    def _pending(self) -> list[Record]:
+        """Return as running, once each, the spans that have been open for long."""
+        now = self._clock()
+        if self._settings.pending_after <= 0 or now < self._next_pending:
+            return []
+        after = int(self._settings.pending_after * 1e9)
+        self._next_pending = now + max(after // 4, 50_000_000)
+        due = [s for s in list(self._open_spans.values()) if not s.announced and now - s.started >= after]
+        for open_span in due:
+            open_span.announced = True
+        mask = self._settings.mask
+        running = [s.seal(running=True) for s in due]
+        return [record if mask is None else mask_record(record, mask) for record in running]
+
+    async def _write(self, records: list[Record], *, extra: list[Record]) -> None:
+        """Write records, and ``extra`` ones that are not counted, before them; settle every record."""
+        if extra:
+            await self._attempt(extra, counted=False)
+        waiting = [records] if records else []
+        while waiting:
+            batch = waiting.pop()
+            outcome = await self._attempt(batch, counted=True)
+            if outcome is not None and len(batch) > 1:
+                middle = len(batch) // 2
+                waiting += [batch[middle:], batch[:middle]]
+            elif outcome is not None and await self._attempt([_without_payloads(batch[0], outcome)], counted=True):
+                self.losses.add("rejected")
+
+    async def _attempt(self, batch: list[Record], *, counted: bool) -> str | None:
+        """Write one batch, waiting while the sink is unavailable; return why it was refused, or None."""
+        wait = _BACKOFF_FIRST
+        while True:
+            try:
+                await self._sink.write(batch)
+            except BackendUnavailable as error:
+                self._note_error(error)
+                if not await self._back_off(wait):
+                    if counted:
+                        self.losses.add("unavailable", len(batch))
+                    return None
+                wait = min(wait * 2, _BACKOFF_MOST)
+            except Exception as error:  # noqa: BLE001 - a sink that breaks its contract must not stop the pump
+                self._note_error(error)
+                return str(error) or type(error).__name__
+            else:
+                self._delivered(len(batch) if counted else 0)
+                return None
+
+    def _delivered(self, count: int) -> None:
+        self.delivered += count
+        self.batches += 1
+        self.last_delivery_ns = self._clock()
+        self._warned = False
+
+    async def _open(self) -> bool:
+        """Open the sink, waiting while it is unavailable; return False when stopped first or refused for good."""
+        wait = _BACKOFF_FIRST
+        while True:
+            try:
+                await self._sink.open()
+            except Exception as error:  # noqa: BLE001 - the program runs on without its traces, told once
+                self._note_error(error)
+                if isinstance(error, BackendRejected):
+                    wait = _BACKOFF_MOST
+                if not await self._back_off(wait):
+                    return False
+                wait = min(wait * 2, _BACKOFF_MOST)
+            else:
+                self.opened = True
+                return True
+
+    async def _back_off(self, wait: float) -> bool:
+        """Sleep for up to ``wait`` seconds (full jitter); return False when there is no time left to try again."""
+        await self._sleep(self._jitter(0, wait), through_alarms=True)
+        return self._time_left() > 0
+
+    async def _sleep(self, seconds: float, *, through_alarms: bool = False) -> None:
+        """Sleep until the alarm rings, at most ``seconds``; stopping always ends it."""
+        import anyio  # noqa: PLC0415 - as in run()
+
+        if self._alarm is None:
+            return
+        until = self._clock() + int(seconds * 1e9)
+        while (left := min((until - self._clock()) / 1e9, self._time_left())) > 0:
+            with anyio.move_on_after(left):
+                await self._alarm.wait()
+            rang = self._alarm.is_set()
+            if rang:
+                self._alarm = anyio.Event()
+            if not through_alarms or not rang or self._stop_at is not None:
+                return
+
+    def _ring_alarm(self) -> None:
+        """End the pump's sleep; once it is to stop, give the write in progress its deadline too."""
+        if self._alarm is not None:
+            self._alarm.set()
+        if self._stop_at is not None and self._scope is not None:
+            import anyio  # noqa: PLC0415 - as in run()
+
+            self._scope.deadline = min(self._scope.deadline, anyio.current_time() + max(0.0, self._time_left()))
+
+    def _time_left(self) -> float:
+        """Return seconds until the deadline; without one, for ever."""
+        return float("inf") if self._stop_at is None else (self._stop_at - self._clock()) / 1e9
+
+    async def _maintain(self) -> bool:
+        try:
+            return self._stop_at is None and await self._sink.maintain()
+        except Exception as error:  # noqa: BLE001 - deferred work may fail; the records are safe already
+            self._note_error(error)
+            return False
+
+    async def _close(self) -> None:
+        try:
+            await self._sink.close()
+        except Exception as error:  # noqa: BLE001 - nothing can be done about it, but it must be seen
+            self._note_error(error)
+
+    def _housekeep(self) -> None:
+        now = self._clock()
+        if now >= self._next_align:
+            self._next_align = now + _ALIGN_EVERY_NS
+            anchor.align()
+            tick()
+            self._ring.retire_finished()
+
+    def _note_error(self, error: BaseException) -> None:
+        """Remember why delivery fails, and say so once until it works again."""
+        self.last_error = f"{type(error).__name__}: {error}"
+        if not self._warned:
+            self._warned = True
+            _log.warning("tracecore cannot deliver: %s; the program is not affected, losses are counted", error)
+
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+
+def _without_payloads(record: Record, reason: str) -> Record:
+    """Return a refused record in its barest form, saying why."""
+    import msgspec  # noqa: PLC0415 - the rare path
+
+    if not isinstance(record, Span):
+        return record
+    return msgspec.structs.replace(
+        record,
+        name=ascii(record.name)[:200],
+        input=ABSENT,
+        output=ABSENT,
+        metadata=msgspec.Raw(msgspec.json.encode({"$rejected": ascii(reason)[:500]})),
+        status_message=None,
+        error=None,
+        tool_definitions=ABSENT,
+        tool_calls=ABSENT,
+    )
+
+
+def wake_function(ring_alarm: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that any thread may call to run ``ring_alarm`` in the current event loop."""
+    import asyncio  # noqa: PLC0415 - as in Pump.run()
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        token = sys.modules["trio"].lowlevel.current_trio_token()
+        return lambda: _unless_closed(lambda: token.run_sync_soon(ring_alarm, idempotent=True))
+    return lambda: _unless_closed(lambda: loop.call_soon_threadsafe(ring_alarm))
+
+
+def _unless_closed(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:  # noqa: BLE001 - the loop has ended, and so has the pump (RuntimeError, trio.RunFinishedError)
+        return

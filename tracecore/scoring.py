@@ -1,0 +1,103 @@
+"""Scoring from inside the program: a judgement about the current trace or span, or about any subject by id.
+
+Scores go through the same buffer as spans. A score of a trace that sampling left out is left out too: the decision is
+the same pure function of the trace id.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypedDict, Unpack
+
+from tracecore.attributes import text_of
+from tracecore.clock import wall_ns
+from tracecore.codec import snapshot
+from tracecore.context import POSITION, Route
+from tracecore.default import route
+from tracecore.ids import new_span_id
+from tracecore.pump import Emitted
+from tracecore.records import Score, ScoreType
+from tracecore.sampling import is_sampled
+
+__all__ = ["ScoreFields", "create_score", "score_current_span", "score_current_trace"]
+
+_MAX_COMMENT = 8_192
+
+
+class ScoreFields(TypedDict, total=False):
+    """Name what may be said about a score besides its name, value and subject."""
+
+    data_type: ScoreType
+    """NUMERIC for numbers, BOOLEAN for bools, CATEGORICAL for text, unless given."""
+    comment: str | None
+    metadata: object
+    score_id: str | None
+    """The same id again replaces the score."""
+    config_id: str | None
+
+
+def create_score(
+    name: str,
+    value: float | str | bool,  # noqa: FBT001 - the value of a BOOLEAN score
+    *,
+    trace_id: str | None = None,
+    span_id: str | None = None,
+    session_id: str | None = None,
+    experiment_id: str | None = None,
+    **fields: Unpack[ScoreFields],
+) -> str | None:
+    """Record a score of a trace (optionally one span of it), a session or an experiment; return its id.
+
+    Returns None, and records nothing, when tracing is off, when sampling left the trace out, or when the value is not a
+    finite number or text.
+    """
+    position = POSITION.get()
+    target = position.trace.route if position is not None and position.trace is not None else route()
+    if target is None or (trace_id is not None and target.threshold and not is_sampled(trace_id, target.threshold)):
+        return None
+    score = _score(target, name, value, fields)
+    if score is None:
+        return None
+    subject: dict[str, Any] = {
+        "trace_id": trace_id, "observation_id": span_id, "session_id": session_id, "experiment_id": experiment_id,
+    }  # fmt: skip
+    record = Score(**score, **subject)
+    target.push(Emitted(record))
+    return record.score_id
+
+
+def score_current_trace(name: str, value: float | str | bool, **fields: Unpack[ScoreFields]) -> str | None:  # noqa: FBT001 - as above
+    """Record a score of the current trace; outside a trace do nothing. Returns the score's id."""
+    position = POSITION.get()
+    return None if position is None else create_score(name, value, trace_id=position.trace_id, **fields)
+
+
+def score_current_span(name: str, value: float | str | bool, **fields: Unpack[ScoreFields]) -> str | None:  # noqa: FBT001 - as above
+    """Record a score of the current span; outside a trace do nothing. Returns the score's id."""
+    position = POSITION.get()
+    if position is None:
+        return None
+    return create_score(name, value, trace_id=position.trace_id, span_id=position.span_id, **fields)
+
+
+def _score(target: Route, name: str, value: object, fields: ScoreFields) -> dict[str, Any] | None:
+    numeric = isinstance(value, int | float)
+    if not isinstance(value, str) and not (numeric and math.isfinite(value)):
+        return None
+    metadata = fields.get("metadata")
+    inferred: ScoreType = "BOOLEAN" if isinstance(value, bool) else "NUMERIC" if numeric else "CATEGORICAL"
+    known: dict[str, Any] = {
+        "project": target.project,
+        "score_id": text_of(fields.get("score_id")) or new_span_id(),
+        "name": text_of(name) or "score",
+        "timestamp_ns": wall_ns(),
+        "data_type": fields.get("data_type") or inferred,
+        "value": float(value) if isinstance(value, int | float) else None,
+        "string_value": value if isinstance(value, str) else None,
+        "comment": text_of(fields.get("comment"), max_length=_MAX_COMMENT),
+        "config_id": text_of(fields.get("config_id")),
+        "environment": target.attributes.environment,
+    }
+    if metadata is not None:
+        known["metadata"] = snapshot(metadata, target.limits)
+    return known

@@ -115,13 +115,12 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def end(self) -> None:
         """End the span now and hand it to the buffer; only the first call does anything."""
-        if self.trace.route.open_spans.pop(self.span_id, None) is None:
+        route = self.trace.route
+        if route.open_spans.pop(self.span_id, None) is None:
             return
         self.duration = monotonic_ns() - self.started
-        own = self.attributes
-        self.attributes = self.trace.attributes if own is _NO_ATTRIBUTES else overlaid(self.trace.attributes, own)
         self.size = len(self.input) + len(self.output) + _ENVELOPE_BYTES
-        self.trace.route.push(self)
+        route.push(self)
 
     def fail(self, error: BaseException) -> None:
         """Note the exception that is leaving the span: ``cancelled`` for cancellations, otherwise ``error``."""
@@ -161,7 +160,7 @@ class OpenSpan(Struct, eq=False, gc=False):
             status="running" if running else self.status,
             input=self.input,
             output=self.output,
-            trace=self.trace.attributes if running else self.attributes,
+            trace=overlaid(self.trace.attributes, self.attributes),
             **extra,
         )
 
@@ -286,7 +285,7 @@ def open_root(route: Route | None, name: str, type_: ObservationType = "span") -
 
 def overlaid(base: TraceAttributes, own: TraceAttributes) -> TraceAttributes:
     """Return ``base`` with every field that ``own`` sets; tags are joined, metadata is merged key by key."""
-    if own == _NO_ATTRIBUTES:
+    if own is _NO_ATTRIBUTES or own == _NO_ATTRIBUTES:
         return base
     changes = {f: v for f in own.__struct_fields__ if (v := getattr(own, f)) != getattr(_NO_ATTRIBUTES, f)}
     if own.tags and base.tags:

@@ -162,10 +162,11 @@ class Pump:
             most = self._settings.batch_items - len(items)
             if most <= 0 or size >= self._settings.batch_bytes:
                 break
+            before = lane.bytes_taken
             taken = lane.take(most, self._settings.batch_bytes - size)
+            size += lane.bytes_taken - before
             if taken:
                 items += taken
-                size += sum([item.size for item in taken])
                 shares.append((lane, len(taken)))
         records = self._sealed(items)
         pending = self._pending()

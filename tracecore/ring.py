@@ -7,7 +7,7 @@ two steps, as a signal handler or a ``__del__`` does; see ``benchmarks/rejected`
 
 Invariants, for each lane:
 
-* ``accepted - taken`` items are in the lane, never more than ``max_items``, and hold at most ``max_bytes``.
+* A lane never holds more than ``max_items`` items or ``max_bytes`` bytes.
 * Every push either adds one to ``accepted`` or one to exactly one of ``full``, ``closed``.
 * A full lane drops the newest item: dropping the oldest would need a second writer for ``taken``.
 * Items of one thread leave in the order in which they came.
@@ -34,15 +34,21 @@ T = TypeVar("T", bound=Item)
 
 
 class Lane(Generic[T]):
-    """Hold what one thread has emitted. ``push`` belongs to that thread, ``take`` and ``settle`` to the pump."""
+    """Hold what one thread has emitted. ``push`` belongs to that thread, ``take`` and ``settled`` to the pump.
+
+    The producer works off a grant of items and bytes, so that an ordinary push compares with what is left of it and
+    looks at nothing that the pump writes.
+    """
 
     __slots__ = (
-        "accepted",
-        "bytes_accepted",
+        "bytes_granted",
+        "bytes_left",
         "bytes_taken",
         "closed",
         "full",
+        "granted",
         "items",
+        "left",
         "sampled",
         "settled",
         "taken",
@@ -53,8 +59,10 @@ class Lane(Generic[T]):
         self.items: deque[T] = deque()
         self.thread = weakref.ref(thread)
         # written by the producer
-        self.accepted = 0
-        self.bytes_accepted = 0
+        self.granted = 0
+        self.left = 0
+        self.bytes_granted = 0
+        self.bytes_left = 0
         self.full = 0
         self.closed = 0
         self.sampled = 0
@@ -62,6 +70,30 @@ class Lane(Generic[T]):
         self.taken = 0
         self.bytes_taken = 0
         self.settled = 0
+
+    @property
+    def accepted(self) -> int:
+        """Return how many items were ever pushed."""
+        return self.granted - self.left
+
+    @property
+    def depth(self) -> int:
+        """Return how many items are in the lane."""
+        return self.accepted - self.taken
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes the items in the lane hold."""
+        return self.bytes_granted - self.bytes_left - self.bytes_taken
+
+    def grant(self, max_items: int, max_bytes: int) -> None:
+        """Renew what the producer may push: a quarter of the bounds at a time, never more than there is room for."""
+        items = min(max_items - self.depth, max(1, max_items // 4))
+        size = min(max_bytes - self.bytes, max(1, max_bytes // 4))
+        self.granted += items - self.left
+        self.left = items
+        self.bytes_granted += size - self.bytes_left
+        self.bytes_left = size
 
     def take(self, max_items: int, max_bytes: int) -> list[T]:
         """Remove and return up to ``max_items`` items of up to ``max_bytes`` in all, but at least one if there is one."""
@@ -88,8 +120,8 @@ class Lane(Generic[T]):
 class Ring(Generic[T]):
     """Hold all lanes, and the totals of those whose threads have ended.
 
-    ``max_items`` and ``max_bytes`` bound each lane. ``on_half_full`` is called by a producer when its lane passes half
-    of its items; ``on_full`` when it has no room, and says whether room has come (a bounded wait lives there);
+    ``max_items`` and ``max_bytes`` bound each lane. ``on_half_full`` is called by a producer when it finds its lane
+    more than half full; ``on_full`` when it has no room, and says whether room has come (a bounded wait lives there);
     ``on_new_lane`` when a thread emits for the first time.
     """
 
@@ -105,7 +137,6 @@ class Ring(Generic[T]):
         self.max_items = max_items
         self.max_bytes = max_bytes
         self.closed = False
-        self._half = max(1, max_items // 2)
         self._on_half_full = on_half_full
         self._on_full = on_full
         self._on_new_lane = on_new_lane
@@ -119,15 +150,13 @@ class Ring(Generic[T]):
             lane: Lane[T] = self._local.lane
         except AttributeError:
             lane = self._new_lane()
-        size = item.size
-        depth = lane.accepted - lane.taken
-        if depth >= self.max_items or lane.bytes_accepted - lane.bytes_taken + size > self.max_bytes or self.closed:
-            return self._push_when_full(lane, item)
-        lane.bytes_accepted += size
-        lane.accepted += 1
+        left = lane.left
+        bytes_left = lane.bytes_left - item.size
+        if left <= 0 or bytes_left < 0 or self.closed:
+            return self._push_beyond_grant(lane, item)
+        lane.left = left - 1
+        lane.bytes_left = bytes_left
         lane.items.append(item)
-        if depth == self._half:
-            self._on_half_full()
         return True
 
     def count_sampled(self) -> None:
@@ -169,23 +198,26 @@ class Ring(Generic[T]):
         self._on_new_lane()
         return lane
 
-    def _push_when_full(self, lane: Lane[T], item: T) -> bool:
-        size = item.size
+    def _push_beyond_grant(self, lane: Lane[T], item: T) -> bool:
+        """Renew the grant, wait if asked to, and push; or count why not."""
         if self.closed:
             lane.closed += 1
             return False
 
         def has_room() -> bool:
-            used = lane.bytes_accepted - lane.bytes_taken
-            return lane.accepted - lane.taken < self.max_items and used + size <= self.max_bytes
+            lane.grant(self.max_items, self.max_bytes)
+            return lane.left > 0 and lane.bytes + item.size <= self.max_bytes
 
-        if size <= self.max_bytes and self._on_full(has_room):
-            lane.bytes_accepted += size
-            lane.accepted += 1
-            lane.items.append(item)
-            return True
-        lane.full += 1
-        return False
+        room = has_room()
+        if 2 * lane.depth >= self.max_items or 2 * lane.bytes >= self.max_bytes:
+            self._on_half_full()
+        if not room and not (item.size <= self.max_bytes and self._on_full(has_room)):
+            lane.full += 1
+            return False
+        lane.left -= 1
+        lane.bytes_left -= item.size
+        lane.items.append(item)
+        return True
 
 
 class _Totals:

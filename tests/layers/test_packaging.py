@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import tracecore
+
 PACKAGES = ("tracecore", "backends/tracecore_sqlite", "backends/tracecore_sql")
 
 
@@ -61,3 +63,4 @@ def test_wheel_needs_three_packages(project_root: Path, wheel: Path) -> None:
     version = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]["version"]
     assert [line.split()[1].partition("<")[0].partition(">")[0] for line in needed] == ["aiosqlite", "anyio", "msgspec"]
     assert f"Version: {version}" in metadata.splitlines()
+    assert tracecore.__version__ == version

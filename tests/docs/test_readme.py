@@ -1,0 +1,92 @@
+"""The README is executed and audited: its code runs as printed, and no setting, command or public name is left out."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import tracecore
+from tracecore.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
+VARIABLE = re.compile(r"TRACECORE_[A-Z][A-Z0-9_]*")
+SETTINGS = {f"TRACECORE_{key.upper()}" for key in tracecore.Config.__struct_fields__}
+
+
+@pytest.fixture
+def readme() -> str:
+    """Return the README's text; there is no project without one."""
+    return (ROOT / "README.md").read_text()
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of one language, in order."""
+    return [match["code"] for match in BLOCK.finditer(text) if match["language"] == language]
+
+
+def rows_of(text: str) -> list[str]:
+    """Return the rows of every table."""
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_two_commands_come_first(readme: str) -> None:
+    """The two commands that do everything are shown before any code, and exist."""
+    first_code = readme.index("```python")
+    makefile = (ROOT / "Makefile").read_text()
+    for command in ("demo", "test"):
+        assert 0 < readme.index(f"make {command}") < first_code
+        assert f"\n{command}:" in makefile
+
+
+def test_code_runs_as_printed(readme: str, tmp_path: Path) -> None:
+    """Each Python block is a whole program: it ends well, says nothing on standard error, and leaves its traces."""
+    blocks = blocks_of(readme, "python")
+    assert blocks
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'backends'}", "PYTHONWARNINGS": "error"}
+    for number, code in enumerate(blocks, 1):
+        program = tmp_path / f"block_{number}.py"
+        program.write_text(code)
+        command = [sys.executable, "-X", "dev", program.name]
+        run = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=50
+        )
+        assert (run.returncode, run.stderr) == (0, ""), f"block {number}:\n{code}\n{run.stderr}"
+    assert list(tmp_path.glob("*.db")), "no block left a trace"
+
+
+@pytest.mark.parametrize("variable", sorted(SETTINGS))
+def test_every_setting_is_in_the_table(variable: str, readme: str) -> None:
+    """Each setting has a row in a table, under the name that the environment and the files use."""
+    key = variable.removeprefix("TRACECORE_").lower()
+    assert any(re.search(rf"`{key}`|\b{variable}\b", row) for row in rows_of(readme)), f"{key} has no row"
+
+
+def test_every_variable_of_the_source_is_documented(readme: str) -> None:
+    """A variable that the source reads is in the README, and the README names none that does not exist."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "tracecore").rglob("*.py")]
+    constants = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    read = {value for value in constants if isinstance(value, str) and VARIABLE.fullmatch(value)}
+    shown = set(VARIABLE.findall(readme))
+    known = read | SETTINGS
+    assert shown <= known, f"unknown: {shown - known}"
+    assert read - SETTINGS <= shown, f"undocumented: {read - SETTINGS - shown}"
+
+
+@pytest.mark.parametrize("command", [*app.list_commands(click.Context(app)), "run"])
+def test_every_command_is_shown(command: str, readme: str) -> None:
+    """Each command of the command line appears with the program's name before it."""
+    assert re.search(rf"tracecore {command}\b", readme)
+
+
+def test_every_link_leads_somewhere(readme: str) -> None:
+    """A relative link names a file of the project."""
+    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", readme)
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -1,0 +1,185 @@
+"""How values of Python's own types are read: the table from class to reader.
+
+A reader is a pair of kind and function:
+
+``leaf``     ``read(value, most)`` returns JSON of about ``most`` characters;
+``array``    ``read(value, most)`` returns up to ``most`` elements, and how many there are;
+``set``      the same for elements without order;
+``object``   ``read(value, most)`` returns up to ``most`` (key, value) pairs, and how many there are;
+``alias``    ``read(value, most)`` returns another value to be read in its place.
+
+A reader is used for subclasses too, so each calls the C methods of its own class and none of the value's: a subclass may
+override them in Python. Generators, iterators, files and locks have no reader here: nothing consumes them.
+"""
+
+from __future__ import annotations
+
+import array
+import collections
+import datetime
+import decimal
+import enum
+import functools
+import pathlib
+import types
+import uuid
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from tracecore.introspection import instance_dict, module_of, type_name
+from tracecore.markers import encode, encode_bytes, encode_float, encode_int, encode_text, quote
+
+__all__ = ["BUILTIN_TYPES", "Kind", "Reader"]
+
+Kind: TypeAlias = Literal["leaf", "array", "set", "object", "alias"]
+Reader: TypeAlias = tuple[Kind, Callable[[Any, int], Any]]
+
+_TRUSTED_ZONES: Final = frozenset({"datetime", "zoneinfo", "pytz", "dateutil"})
+"""Packages whose time zones are asked for their offset; those of a program might run anything."""
+
+
+def _elements(cls: Any, kind: Kind = "array") -> Reader:
+    """Read a collection through the methods of ``cls``, one of Python's own classes."""
+
+    def read(value: Any, most: int) -> tuple[list[object], int]:
+        return list(islice(cls.__iter__(value), most)), cls.__len__(value)
+
+    return kind, read
+
+
+def _read_dict(value: dict[object, object], most: int) -> tuple[list[tuple[object, object]], int]:
+    return list(islice(dict.items(value), most)), dict.__len__(value)
+
+
+def _read_memory(value: memoryview, most: int) -> bytes:
+    kept = value[:most] if value.ndim == 1 and value.format == "B" else value
+    return encode_bytes(kept.tobytes() if kept.nbytes <= most else b"", most)
+
+
+def _parts(cls: type, names: str, value: object) -> list[Any]:
+    return [cls.__dict__[name].__get__(value) for name in names.split()]
+
+
+def _read_moment(value: datetime.datetime, most: int) -> bytes:
+    date = _parts(datetime.date, "year month day", value)
+    *time, zone, fold = _parts(datetime.datetime, "hour minute second microsecond tzinfo fold", value)
+    if zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
+        return encode(datetime.datetime(*date, *time, zone, fold=fold))
+    naive = datetime.datetime(*date, *time)  # noqa: DTZ001 - its zone is named beside it
+    return encode_text(f"{naive.isoformat()} {type_name(type(zone))}", most)
+
+
+def _read_time(value: datetime.time, most: int) -> bytes:
+    *time, zone = _parts(datetime.time, "hour minute second microsecond tzinfo", value)
+    if zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
+        return encode_text(datetime.time(*time, zone).isoformat(), most)
+    return encode_text(f"{datetime.time(*time).isoformat()} {type_name(type(zone))}", most)
+
+
+def _read_date(value: datetime.date, _: int) -> bytes:
+    return encode(datetime.date(*_parts(datetime.date, "year month day", value)))
+
+
+def _read_duration(value: datetime.timedelta, _: int) -> bytes:
+    return encode(datetime.timedelta(*_parts(datetime.timedelta, "days seconds microseconds", value)))
+
+
+def _read_raw(value: msgspec.Raw, most: int) -> bytes:
+    """Splice JSON that is already encoded, if it is JSON and fits."""
+    data = memoryview(value)
+    if data.nbytes > most:
+        return encode_text(data[: 4 * most].tobytes().decode("utf-8", "replace"), most)
+    msgspec.json.decode(data)
+    return data.tobytes()
+
+
+def _read_exception(value: BaseException, most: int) -> tuple[list[tuple[object, object]], int]:
+    fields = [(k, v) for k, v in instance_dict(value).items() if type(k) is str and k[:1] != "_"]
+    pairs = [("$type", type_name(type(value))), ("args", BaseException.__dict__["args"].__get__(value)), *fields]
+    return list(pairs[:most]), len(pairs)
+
+
+def _read_method(value: types.MethodType, _: int) -> object:
+    return value.__func__
+
+
+def _read_partial(value: functools.partial[object], _: int) -> object:
+    cls = functools.partial.__dict__
+    func, args, keywords = (cls[name].__get__(value) for name in ("func", "args", "keywords"))
+    return {"$type": "functools.partial", "func": func, "args": args, "keywords": keywords}
+
+
+def _callable(cls: type) -> Reader:
+    """Read a function as its qualified name."""
+
+    def read(value: object, _: int) -> dict[str, object]:
+        module, name = (cls.__dict__[part].__get__(value) for part in ("__module__", "__qualname__"))
+        return {"$type": "function", "name": f"{module}.{name}" if type(module) is str else name}
+
+    return "alias", read
+
+
+def _read_class(value: type, _: int) -> dict[str, object]:
+    return {"$type": "type", "name": type_name(value)}
+
+
+def _read_module(value: types.ModuleType, _: int) -> dict[str, object]:
+    return {"$type": "module", "name": types.ModuleType.__dict__["__dict__"].__get__(value).get("__name__")}
+
+
+def _read_range(value: range, _: int) -> dict[str, object]:
+    return {"$type": "range", "start": value.start, "stop": value.stop, "step": value.step}
+
+
+def _read_numbers(value: array.array[Any], most: int) -> dict[str, object]:
+    total = array.array.__len__(value)
+    data = array.array.__getitem__(value, slice(most)).tolist()
+    described = {"type": "array.array", "dtype": value.typecode, "shape": [total], "data": data}
+    return {"$array": described if total <= most else described | {"omitted": total - most}}
+
+
+def _read_str(value: str, most: int) -> bytes:
+    return encode_text(value, most)
+
+
+BUILTIN_TYPES: Final[dict[type, Reader]] = {
+    type(None): ("leaf", lambda value, most: b"null"),
+    bool: ("leaf", lambda value, most: encode(value)),
+    int: ("leaf", lambda value, most: encode_int(int.__int__(value))),
+    float: ("leaf", lambda value, most: encode_float(float.__float__(value))),
+    str: ("leaf", _read_str),
+    complex: ("leaf", lambda value, most: quote(complex.__repr__(value))),
+    bytes: ("leaf", lambda value, most: encode_bytes(bytes.__getitem__(value, slice(None)), most)),
+    bytearray: ("leaf", lambda value, most: encode_bytes(value, most)),
+    memoryview: ("leaf", _read_memory),
+    decimal.Decimal: ("leaf", lambda value, most: encode_text(decimal.Decimal.__str__(value), most)),
+    datetime.datetime: ("leaf", _read_moment),
+    datetime.date: ("leaf", _read_date),
+    datetime.time: ("leaf", _read_time),
+    datetime.timedelta: ("leaf", _read_duration),
+    uuid.UUID: ("leaf", lambda value, most: quote(uuid.UUID.__str__(value))),
+    pathlib.PurePath: ("leaf", lambda value, most: encode_text(pathlib.PurePath.__str__(value), most)),
+    msgspec.Raw: ("leaf", _read_raw),
+    dict: ("object", _read_dict),
+    list: _elements(list),
+    tuple: _elements(tuple),
+    set: _elements(set, "set"),
+    frozenset: _elements(frozenset, "set"),
+    collections.deque: _elements(collections.deque),
+    type({}.keys()): _elements(type({}.keys())),
+    type({}.values()): _elements(type({}.values())),
+    type({}.items()): _elements(type({}.items())),
+    BaseException: ("object", _read_exception),
+    enum.Enum: ("alias", lambda value, most: instance_dict(value).get("_value_")),
+    array.array: ("alias", _read_numbers),
+    range: ("alias", _read_range),
+    functools.partial: ("alias", _read_partial),
+    types.FunctionType: _callable(types.FunctionType),
+    types.BuiltinFunctionType: _callable(types.BuiltinFunctionType),
+    types.MethodType: ("alias", _read_method),
+    types.ModuleType: ("alias", _read_module),
+    type: ("alias", _read_class),
+}

@@ -1,0 +1,106 @@
+"""Mask a record: pass every string that the program gave through one function, as the last thing before it leaves.
+
+Everything is masked, keys too, except what :data:`NOT_MASKED` names: ids that we made, names of a fixed set, and the
+project. It fails closed, one string at a time: where the function raises or returns anything but a str, the string
+becomes ``<masking failed>`` and is counted. Payloads are masked in their JSON, string by string, so that numbers keep
+every digit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tracecore.markers import Tally, quote
+from tracecore.records import ABSENT
+
+__all__ = ["FAILED", "NOT_MASKED", "Mask", "mask_record", "masking_failures"]
+
+Mask: TypeAlias = Callable[[str], str]
+
+FAILED: Final = "<masking failed>"
+"""What stands for a string that could not be masked."""
+
+NOT_MASKED: Final = frozenset({
+    ("Span", "type"), ("Span", "status"), ("Span", "level"), ("Score", "data_type"), ("Score", "source"),
+    ("*", "project"), ("*", "trace_id"), ("*", "span_id"), ("*", "parent_id"), ("*", "root_id"), ("*", "score_id"),
+    ("*", "observation_id"), ("*", "execution_trace_id"), ("*", "config_id"), ("*", "queue_id"), ("*", "model_id"),
+    ("*", "prompt_id"), ("*", "experiment_id"), ("*", "dataset_id"), ("*", "item_id"), ("*", "item_root_span_id"),
+    ("Experiment", "id"),
+})  # fmt: skip
+"""(class, field) of what is passed as it is; ``*`` is any class, and a class stands for those derived from it."""
+
+masking_failures: Final = Tally()
+"""How many strings became ``<masking failed>``, in this process, since it started."""
+
+_JSON_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_S = TypeVar("_S", bound=Struct)
+_plain_fields: dict[type, tuple[str, ...]] = {}
+
+
+def mask_record(record: _S, mask: Mask) -> _S:
+    """Return the record with every string masked, in a new record; itself if nothing changed."""
+    changes: dict[str, object] = {}
+    for name in _maskable(type(record)):
+        value = getattr(record, name)
+        masked = _masked(value, mask)
+        if masked is not value:
+            changes[name] = masked
+    return msgspec.structs.replace(record, **changes) if changes else record
+
+
+def _maskable(cls: type[Struct]) -> tuple[str, ...]:
+    """Return the fields of a record class that are masked."""
+    try:
+        return _plain_fields[cls]
+    except KeyError:
+        kept = {(base.__name__, name) for base in cls.__mro__ for name in cls.__struct_fields__} & NOT_MASKED
+        kept_names = {name for _, name in kept} | {name for owner, name in NOT_MASKED if owner == "*"}
+        names = tuple(name for name in cls.__struct_fields__ if name not in kept_names)
+        return _plain_fields.setdefault(cls, names)
+
+
+def _masked(value: object, mask: Mask) -> object:
+    """Return a field's value masked; the very same object if there is nothing in it to mask."""
+    if not value or value is ABSENT or isinstance(value, int | float):
+        return value
+    if isinstance(value, str):
+        return _text(value, mask)
+    if isinstance(value, Raw):
+        return _payload(value, mask)
+    if isinstance(value, Struct):
+        return mask_record(value, mask)
+    if isinstance(value, tuple):
+        return tuple(_masked(item, mask) for item in cast("tuple[object, ...]", value))
+    return _units(cast("Mapping[str, Any]", value), mask)
+
+
+def _text(text: str, mask: Mask) -> str:
+    try:
+        masked = mask(text)
+    except Exception:  # noqa: BLE001 - whatever the mask raises
+        masked = None
+    if type(masked) is str:
+        return masked
+    masking_failures.add()
+    return FAILED
+
+
+def _units(buckets: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    """Mask the names of usage or cost buckets; what becomes one name is added up."""
+    masked: dict[str, Any] = {}
+    for name, units in buckets.items():
+        shown = _text(name, mask)
+        masked[shown] = masked.get(shown, 0) + units
+    return masked
+
+
+def _payload(payload: Raw, mask: Mask) -> Raw:
+    def masked(found: re.Match[bytes]) -> bytes:
+        return quote(_text(msgspec.json.decode(found[0], type=str), mask))
+
+    return Raw(_JSON_STRING.sub(masked, bytes(payload)))

@@ -2,8 +2,7 @@
 
 Two variables say everything:
 
-* ``POSITION`` holds the innermost open span of this task or thread (or a :class:`Place`, which stands for one).
-  Children are made from it, so a span's parent is fixed when its task is created.
+* ``POSITION`` holds the innermost open span of this task or thread, or what stands for one. Children are made from it, so a span's parent is fixed when its task is created.
 * ``INHERITED`` holds what a future root will begin with: trace attributes, baggage, a remote parent, a recorder.
 
 Both hold values that are replaced, never changed; two tasks never share a mutable position. Variables are restored by
@@ -26,7 +25,7 @@ from tracecore.fields import TraceFields
 from tracecore.records import TraceAttributes
 
 if TYPE_CHECKING:
-    from tracecore.open_span import OpenSpan
+    from tracecore.open_span import Muted, OpenSpan
     from tracecore.ring import Ring
 
 __all__ = ["INHERITED", "POSITION", "SWITCH", "Inherited", "Place", "Position", "Recording", "Route", "TraceState"]
@@ -35,14 +34,14 @@ __all__ = ["INHERITED", "POSITION", "SWITCH", "Inherited", "Place", "Position", 
 class Route(Struct, eq=False, frozen=True):
     """Say where the spans of a trace go, captured when its root opens and never looked up again.
 
-    ``push`` hands an ended span to the buffer. ``open_spans`` holds every span that has not ended, by span id: taking a
-    span out of it is the single step that ends it exactly once.
+    ``push`` hands an ended span to the buffer. ``open_spans`` holds every span that has not ended: taking a span out of
+    it is the single step that ends it exactly once. (A set of objects: hashing a new id costs twice as much.)
     """
 
     project: str
     ring: Ring[Any]
     push: Callable[[Any], object]
-    open_spans: dict[str, OpenSpan]
+    open_spans: set[OpenSpan]
     limits: Limits = DEFAULT_LIMITS
     threshold: str = ""
     attributes: TraceAttributes = TraceAttributes()
@@ -72,28 +71,23 @@ class TraceState(Struct, eq=False):
 
 
 class Place(Struct, eq=False, frozen=True):
-    """Stand for a position that is not simply an open span.
+    """Stand for an open ``span`` with other attributes for its future children, inside ``propagate_attributes``."""
 
-    Inside ``propagate_attributes`` it is the open ``span`` with other attributes for its future children. With
-    ``trace`` None it marks a trace that sampling left out, whose ids still travel in headers.
-    """
-
-    trace: TraceState | None
+    trace: TraceState
     span_id: str
     trace_id: str
     span: OpenSpan | None = None
 
 
-Position: TypeAlias = "OpenSpan | Place"
+Position: TypeAlias = "OpenSpan | Place | Muted"
+"""Something to open children below. With ``trace`` None the trace is not recorded, and neither are they."""
 
 
 class Recording(Protocol):
     """What a root needs of a recorder."""
 
-    @property
-    def route(self) -> Route | None:
-        """Return the route of new traces, or None when nothing is recorded."""
-        ...
+    route: Route | None
+    """Where new traces go; None when nothing is recorded."""
 
 
 class Inherited(Struct, eq=False, frozen=True):

@@ -19,8 +19,12 @@ from tracecore.clock import wall_ns
 __all__ = ["new_span_id", "new_trace_id", "tick"]
 
 _POOL_IDS = 512
-_pool: list[str] = []
-_pop = _pool.pop
+_SPAN_BYTES = 8
+_TRACE_BYTES = 10
+_span_pool: list[str] = []
+_trace_pool: list[str] = []
+_pop_span = _span_pool.pop
+_pop_trace = _trace_pool.pop
 
 
 class _Source:
@@ -37,7 +41,8 @@ class _Source:
         return self.random
 
     def _reseed(self) -> None:
-        _pool.clear()
+        _span_pool.clear()
+        _trace_pool.clear()
         self.random = random.Random()  # noqa: S311 - as above
 
 
@@ -48,16 +53,18 @@ def new_span_id() -> str:
     """Return 16 random lower-case hexadecimal characters."""
     while True:
         try:
-            return _pop()
+            return _pop_span()
         except IndexError:
-            _refill()
+            _refill(_span_pool, _SPAN_BYTES)
 
 
 def new_trace_id() -> str:
     """Return 32 lower-case hexadecimal characters: 12 of time and 20 random ones."""
-    low = new_span_id()
-    high = new_span_id()
-    return _source.time_part + low[:4] + high
+    while True:
+        try:
+            return _source.time_part + _pop_trace()
+        except IndexError:
+            _refill(_trace_pool, _TRACE_BYTES)
 
 
 def tick() -> None:
@@ -65,7 +72,7 @@ def tick() -> None:
     _source.time_part = f"{wall_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF:012x}"
 
 
-def _refill() -> None:
-    """Draw the next ids, all in C; two threads may do so at once, which only makes the pool longer."""
+def _refill(pool: list[str], width: int) -> None:
+    """Draw the next ids of ``width`` bytes, all in C; two threads may do so at once, which only makes the pool longer."""
     tick()
-    _pool.extend(_source.seeded().randbytes(8 * _POOL_IDS).hex(" ", 8).split(" "))
+    pool.extend(_source.seeded().randbytes(width * _POOL_IDS).hex(" ", width).split(" "))

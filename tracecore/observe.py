@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 
 from msgspec import Raw, Struct
 
@@ -24,7 +24,7 @@ from tracecore.context import POSITION, SWITCH, Recording
 from tracecore.default import route
 from tracecore.ids import new_span_id
 from tracecore.observe_generators import PLAIN, async_generator_wrapper, follow, generator_wrapper, is_unfinished
-from tracecore.open_span import Muted, OpenSpan, anchor, open_root
+from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor, open_child, open_root
 from tracecore.records import ABSENT, ObservationType
 
 __all__ = ["Callsite", "observe"]
@@ -33,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _position = POSITION.get
 _set_position = POSITION.set
+_switch: Final = SWITCH
+_anchor: Final = anchor
 
 
 class Decorator(Protocol):
@@ -50,48 +52,39 @@ class Callsite(Struct, eq=False, frozen=True):
     name: str
     type: ObservationType
     bind: Callable[..., Raw]
-    capture_input: bool | None
-    capture_output: bool | None
+    encode: Callable[..., Raw]
+    capture_input: bool
+    """Capture the arguments even where the configuration says not to."""
+    capture_output: bool
     recorder: Recording | None
     join: Callable[[list[Any]], str] | None
 
     def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan | Muted | None:
-        """Open the span of one call and make it current; None means that there is nothing to do at the end."""
+        """Open the span of one call and make it current; None means that there is nothing to do at the end.
+
+        The general form of what the wrappers of ordinary functions do in line for a nested call.
+        """
         previous = _position()
         if previous is None:
-            return self._open_root(args, kwargs)
-        trace = previous.trace
-        if trace is None:
+            opened = open_root(self.recorder.route if self.recorder is not None else route(), self.name, self.type)
+        elif previous.trace is not None:
+            opened = open_child(previous.trace, previous.span_id, self.name, self.type)
+        else:
             return None
-        route = trace.route
-        payload = self.bind(args, kwargs, route.limits) if (
-            route.capture_input if self.capture_input is None else self.capture_input
-        ) else ABSENT
-        span_id = new_span_id()
-        started = monotonic_ns()
-        span = OpenSpan(
-            trace, span_id, previous.span_id, self.name, self.type, previous, started,
-            started + anchor.offset_ns, payload,
-        )  # fmt: skip
-        route.open_spans[span_id] = span
-        _set_position(span)
-        return span
-
-    def _open_root(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenSpan | Muted | None:
-        opened = open_root(self.recorder.route if self.recorder is not None else route(), self.name, self.type)
-        if isinstance(opened, Muted):
-            return opened.__enter__() if opened.place is not None else None
-        limits = opened.trace.route
-        if limits.capture_input if self.capture_input is None else self.capture_input:
-            opened.input = self.bind(args, kwargs, limits.limits)
+        if isinstance(opened, OpenSpan):
+            target = opened.trace.route
+            if target.capture_input or self.capture_input:
+                opened.input = self.bind(args, kwargs, target.limits)
+        elif not opened.trace_id:
+            return None
         return opened.__enter__()
 
     def close(self, span: OpenSpan | Muted, result: object) -> None:
         """End the span of a call that returned."""
-        if span.__class__ is OpenSpan:
-            route = span.trace.route
-            if route.capture_output if self.capture_output is None else self.capture_output:
-                span.output = snapshot(result, route.limits)
+        if isinstance(span, OpenSpan):
+            target = span.trace.route
+            if target.capture_output or self.capture_output:
+                span.output = self.encode(result, target.limits)
             _set_position(span.previous)
             span.end()
         else:
@@ -100,6 +93,11 @@ class Callsite(Struct, eq=False, frozen=True):
     def abort(self, span: OpenSpan | Muted, error: BaseException) -> None:
         """End the span of a call that raised."""
         span.__exit__(type(error), error, None)
+
+
+def _nothing(*_: object) -> Raw:
+    """Stand in for the encoder where nothing is to be captured."""
+    return ABSENT
 
 
 @overload
@@ -176,9 +174,10 @@ def _observed(
         function=function,
         name=text_of(name) or getattr(function, "__name__", type(function).__name__),
         type=type_of(as_type),
-        bind=binder(function),
-        capture_input=capture_input,
-        capture_output=capture_output,
+        bind=_nothing if capture_input is False else binder(function),
+        encode=_nothing if capture_output is False else snapshot,
+        capture_input=capture_input is True,
+        capture_output=capture_output is True,
         recorder=recorder,
         join=join,
     )
@@ -196,11 +195,29 @@ def _wrapper_of(function: Callable[..., Any]) -> Callable[[Callsite], Callable[.
 
 def _async_wrapper(site: Callsite) -> Callable[..., Any]:
     function: Callable[..., Awaitable[Any]] = site.function
-    open_, close, abort, switch = site.open, site.close, site.abort, SWITCH
+    name, type_, bind, forced, abort = site.name, site.type, site.bind, site.capture_input, site.abort
 
     async def observed(*args: Any, **kwargs: Any) -> Any:
-        if switch.off or (span := open_(args, kwargs)) is None:
+        if _switch.off:
             return await function(*args, **kwargs)
+        previous = _position()
+        if previous is None:
+            span = site.open(args, kwargs)
+            if span is None:
+                return await function(*args, **kwargs)
+        else:
+            trace = previous.trace
+            if trace is None:
+                return await function(*args, **kwargs)
+            target = trace.route
+            payload = bind(args, kwargs, target.limits) if target.capture_input or forced else ABSENT
+            started = monotonic_ns()
+            span = OpenSpan(
+                trace, new_span_id(), previous.span_id, name, type_, previous, started,
+                started + _anchor.offset_ns, payload,
+            )  # fmt: skip
+            target.open_spans.add(span)
+            _set_position(span)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
@@ -208,7 +225,7 @@ def _async_wrapper(site: Callsite) -> Callable[..., Any]:
             raise
         if type(result) not in PLAIN and is_unfinished(result):
             return follow(site, span, result)
-        close(span, result)
+        _close(site, span, result)
         return result
 
     return observed
@@ -216,11 +233,29 @@ def _async_wrapper(site: Callsite) -> Callable[..., Any]:
 
 def _sync_wrapper(site: Callsite) -> Callable[..., Any]:
     function = site.function
-    open_, close, abort, switch = site.open, site.close, site.abort, SWITCH
+    name, type_, bind, forced, abort = site.name, site.type, site.bind, site.capture_input, site.abort
 
     def observed(*args: Any, **kwargs: Any) -> Any:
-        if switch.off or (span := open_(args, kwargs)) is None:
+        if _switch.off:
             return function(*args, **kwargs)
+        previous = _position()
+        if previous is None:
+            span = site.open(args, kwargs)
+            if span is None:
+                return function(*args, **kwargs)
+        else:
+            trace = previous.trace
+            if trace is None:
+                return function(*args, **kwargs)
+            target = trace.route
+            payload = bind(args, kwargs, target.limits) if target.capture_input or forced else ABSENT
+            started = monotonic_ns()
+            span = OpenSpan(
+                trace, new_span_id(), previous.span_id, name, type_, previous, started,
+                started + _anchor.offset_ns, payload,
+            )  # fmt: skip
+            target.open_spans.add(span)
+            _set_position(span)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
@@ -228,7 +263,25 @@ def _sync_wrapper(site: Callsite) -> Callable[..., Any]:
             raise
         if type(result) not in PLAIN and is_unfinished(result):
             return follow(site, span, result)
-        close(span, result)
+        _close(site, span, result)
         return result
 
     return observed
+
+
+def _close(site: Callsite, span: OpenSpan | Muted, result: object) -> None:
+    """Do as :meth:`Callsite.close` does, with the end of an open span in line."""
+    if span.__class__ is not OpenSpan:
+        site.close(span, result)
+        return
+    target = span.trace.route
+    payload = site.encode(result, target.limits) if target.capture_output or site.capture_output else ABSENT
+    _set_position(span.previous)
+    try:
+        target.open_spans.remove(span)
+    except KeyError:
+        return
+    span.duration = monotonic_ns() - span.started
+    span.output = payload
+    span.size = len(span.input) + len(payload) + ENVELOPE_BYTES
+    target.push(span)

@@ -176,10 +176,9 @@ class _Items:
         self._size = 0
         self._count = 0
         self._all_text = True
-        wanted = isinstance(span, OpenSpan) and (
-            span.trace.route.capture_output if site.capture_output is None else site.capture_output
-        )
-        self._room = span.trace.route.limits.max_bytes if wanted and isinstance(span, OpenSpan) else 0
+        self._room = 0
+        if isinstance(span, OpenSpan) and (span.trace.route.capture_output or site.capture_output):
+            self._room = span.trace.route.limits.max_bytes
 
     def add(self, item: object) -> None:
         """Note one item; encode it now unless it is text, so that later mutations are not recorded."""
@@ -216,9 +215,8 @@ class _Items:
 
     def _output(self) -> None:
         span = self._span
-        if not isinstance(span, OpenSpan) or not self._room:
-            return
-        span.output = snapshot(self._joined(), span.trace.route.limits)
+        if isinstance(span, OpenSpan) and self._room:
+            span.output = self._site.encode(self._joined(), span.trace.route.limits)
 
     def _joined(self) -> object:
         join = self._site.join

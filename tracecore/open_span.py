@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tracecore.attributes import cost_of, extend_attributes, level_of, prompt_of, text_of, time_ns_of, usage_of
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.codec import error_info, metadata, snapshot
-from tracecore.context import INHERITED, POSITION, Place, Position, Route, TraceState
+from tracecore.context import INHERITED, POSITION, Position, Route, TraceState
 from tracecore.fields import SpanFields, TraceFields
 from tracecore.ids import new_span_id, new_trace_id
 from tracecore.records import (
@@ -33,9 +33,9 @@ from tracecore.records import (
 )
 from tracecore.sampling import is_sampled
 
-__all__ = ["ClockAnchor", "Muted", "OpenSpan", "anchor", "open_child", "open_root", "overlaid"]
+__all__ = ["ENVELOPE_BYTES", "ClockAnchor", "Muted", "OpenSpan", "anchor", "open_child", "open_root", "overlaid"]
 
-_ENVELOPE_BYTES: Final = 512
+ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 _MAX_STATUS_MESSAGE: Final = 8_192
 _MAX_NAME: Final = 500
@@ -85,7 +85,7 @@ class OpenSpan(Struct, eq=False, gc=False):
     attributes: TraceAttributes = _NO_ATTRIBUTES
     extra: dict[str, Any] | None = None
     """Record fields that few spans have, by name."""
-    size: int = _ENVELOPE_BYTES
+    size: int = ENVELOPE_BYTES
     announced: bool = False
     """Whether the pump has written it as running."""
 
@@ -116,10 +116,12 @@ class OpenSpan(Struct, eq=False, gc=False):
     def end(self) -> None:
         """End the span now and hand it to the buffer; only the first call does anything."""
         route = self.trace.route
-        if route.open_spans.pop(self.span_id, None) is None:
+        try:
+            route.open_spans.remove(self)
+        except KeyError:
             return
         self.duration = monotonic_ns() - self.started
-        self.size = len(self.input) + len(self.output) + _ENVELOPE_BYTES
+        self.size = len(self.input) + len(self.output) + ENVELOPE_BYTES
         route.push(self)
 
     def fail(self, error: BaseException) -> None:
@@ -198,26 +200,22 @@ class OpenSpan(Struct, eq=False, gc=False):
             self.extra = {**self.extra, **known} if self.extra else known
 
 
-class Muted(Struct, eq=False):
+class Muted(Struct, eq=False, gc=False):
     """Stand in for a span that is not recorded: takes every call of :class:`OpenSpan` and does nothing.
 
-    With a ``place`` (a trace that sampling left out) it still becomes the current position, so that nothing below it is
-    recorded either and the decision travels on in headers. Without one (tracing is disabled) it leaves no trace at all.
+    In a trace that sampling left out it has the ids that travel on in headers, and becomes the current position, so that
+    nothing below it is recorded either. Where tracing is disabled it has none, and leaves the context alone.
     """
 
-    place: Place | None = None
+    trace_id: str = ""
     previous: Position | None = None
+    trace: None = None
     recording: bool = False
 
     @property
-    def trace_id(self) -> str:
-        """Return the trace id, all zeros when there is none."""
-        return self.place.trace_id if self.place else "0" * 32
-
-    @property
     def span_id(self) -> str:
-        """Return the span id, all zeros when there is none."""
-        return self.place.span_id if self.place else "0" * 16
+        """Return an id for headers: the end of the trace id, since no span with it is ever stored."""
+        return self.trace_id[16:]
 
     def update(self, **_: object) -> Self:
         """Do nothing."""
@@ -237,15 +235,15 @@ class Muted(Struct, eq=False):
         """Do nothing."""
 
     def __enter__(self) -> Self:
-        """Make the place current, if there is one."""
-        if self.place is not None:
+        """Become current, in a trace that sampling left out."""
+        if self.trace_id:
             self.previous = POSITION.get()
-            _set_position(self.place)
+            _set_position(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Restore the previous position."""
-        if self.place is not None:
+        if self.trace_id:
             _set_position(self.previous)
 
     async def __aenter__(self) -> Self:
@@ -263,7 +261,7 @@ def open_child(trace: TraceState, parent_id: str | None, name: str, type_: Obser
     """Open a span of a trace below ``parent_id``, without making it current."""
     started = monotonic_ns()
     span = OpenSpan(trace, new_span_id(), parent_id, name, type_, None, started, started + anchor.offset_ns)
-    trace.route.open_spans[span.span_id] = span
+    trace.route.open_spans.add(span)
     return span
 
 
@@ -272,14 +270,16 @@ def open_root(route: Route | None, name: str, type_: ObservationType = "span") -
     if route is None:
         return Muted()
     inherited = INHERITED.get()
-    trace_id, parent_id = inherited.remote or (new_trace_id(), None)
+    remote = inherited.remote
+    trace_id = new_trace_id() if remote is None else remote[0]
     if route.threshold and not is_sampled(trace_id, route.threshold):
         route.ring.count_sampled()
-        return Muted(Place(None, new_span_id(), trace_id))
-    attributes = overlaid(route.attributes, inherited.attributes)
-    span = open_child(TraceState(route, trace_id, attributes, inherited.baggage), parent_id, name, type_)
-    if parent_id is not None:
-        span.extra = {"app_root": True}
+        return Muted(trace_id)
+    trace = TraceState(route, trace_id, overlaid(route.attributes, inherited.attributes), inherited.baggage)
+    if remote is None:
+        return open_child(trace, None, name, type_)
+    span = open_child(trace, remote[1], name, type_)
+    span.extra = {"app_root": True}
     return span
 
 

@@ -72,7 +72,7 @@ class Pump:
         self,
         ring: Ring[Any],
         sink: Sink,
-        open_spans: dict[str, OpenSpan],
+        open_spans: set[OpenSpan],
         settings: PumpSettings,
         *,
         clock: Callable[[], int] = monotonic_ns,
@@ -197,7 +197,7 @@ class Pump:
             return []
         after = int(self._settings.pending_after * 1e9)
         self._next_pending = now + max(after // 4, 50_000_000)
-        due = [s for s in list(self._open_spans.values()) if not s.announced and now - s.started >= after]
+        due = [s for s in list(self._open_spans) if not s.announced and now - s.started >= after]
         for open_span in due:
             open_span.announced = True
         mask = self._settings.mask

@@ -92,7 +92,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._thread: PumpThread | None = None
         self._orphaned = False
-        self._open_spans: dict[str, OpenSpan] = {}
+        self._open_spans: set[OpenSpan] = set()
         self._ring: Ring[Any] = Ring(
             self.config.buffer_items,
             self.config.buffer_bytes,
@@ -101,7 +101,9 @@ class Recorder:
             on_new_lane=self._revive,
         )
         self._pump = self._new_pump()
-        self._route = self._new_route()
+        self.route: Route | None = None
+        """Where new traces go; None when nothing is recorded. A closed recorder still has its route: what comes too
+        late is counted as ``closing``."""
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -195,14 +197,6 @@ class Recorder:
     # -- what others need ---------------------------------------------------------------------------------------------
 
     @property
-    def route(self) -> Route | None:
-        """Return where new traces go, or None when this recorder records nothing.
-
-        A closed recorder still has its route: what comes too late is counted as ``closing``.
-        """
-        return self._route if self._state in ("recording", "closed") else None
-
-    @property
     def backend(self) -> Backend:
         """Return the backend that the pump writes to; read from it with an own instance, not with this one."""
         return self._backend
@@ -242,6 +236,7 @@ class Recorder:
         anchor.align()
         self._state = "recording" if self.config.enabled else "disabled"
         if self.config.enabled:
+            self.route = self._new_route()
             _RECORDING.add(self)
             _hook_process_once()
         SWITCH.off = not _RECORDING

@@ -35,7 +35,7 @@ def open_here(name: str, type_: ObservationType = "span") -> OpenSpan | Muted:
     if position is None:
         return open_root(route(), name, type_)
     trace = position.trace
-    return Muted() if trace is None else open_child(trace, position.span_id, name, type_)
+    return Muted(position.trace_id) if trace is None else open_child(trace, position.span_id, name, type_)
 
 
 def span(name: str, *, as_type: str = "span", **fields: Unpack[SpanFields]) -> OpenSpan | Muted:
@@ -65,7 +65,7 @@ def event(name: str, **fields: Unpack[SpanFields]) -> None:
 def current_span() -> OpenSpan | None:
     """Return the innermost open span of this context, or None."""
     position = POSITION.get()
-    return position if position is None or isinstance(position, OpenSpan) else position.span
+    return position if isinstance(position, OpenSpan) else getattr(position, "span", None)
 
 
 def current_trace_id() -> str | None:

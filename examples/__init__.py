@@ -1,0 +1,1 @@
+"""Runnable examples; start with ``quickstart.py``, then read ``rag_service``."""

@@ -1,0 +1,158 @@
+"""The whole thing in one command: ``python -m examples.rag_service.demo``.
+
+Starts the service, lets two dozen users ask 240 questions, stops it, and shows with tracecore's own commands what was
+recorded. Then it checks the file against what the users saw; the exit code is 1 if anything is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from examples.rag_service.app import VERSION
+from examples.rag_service.driver import Outcome, make_plan, play
+from examples.rag_service.progress import ProgressLine
+from examples.rag_service.server_process import ServerFailed, ServerProcess
+from examples.rag_service.verification import Recorded, read_recorded, verify
+from tracecore.plugins import open_backend
+
+__all__ = ["main"]
+
+SLOW_STEPS: Final = (
+    "select name, count(*) as calls, round(avg(duration_ms), 2) as avg_ms, round(max(duration_ms), 2) as max_ms "
+    "from spans group by name order by avg(duration_ms) desc"
+)
+COST_PER_USER: Final = "select user_id, count(*), sum(total_cost) from traces group by user_id"
+TABLE_ROWS: Final = "10"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; return 0 when everything that happened is in the file."""
+    options = _options(arguments)
+    database = options.database.resolve()
+    url = f"sqlite:///{_relative(database)}"
+    if not options.keep:
+        for suffix in ("", "-wal", "-shm"):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+    started, since_ns = time.perf_counter(), time.time_ns()
+    try:
+        outcomes, service = anyio.run(_drive, options.users, options.requests, url)
+    except ServerFailed as error:
+        print(f"the demo failed: {error}", file=sys.stderr)
+        return 1
+    _say_what_happened(outcomes, service)
+    shown = _show_traces(url, outcomes)
+    checks = verify(outcomes, anyio.run(_read, url, since_ns))
+    print("\n-- is everything there? " + "-" * 60 + "\n", *map(str, checks), sep="\n")
+    ok = shown and not any(check.problems for check in checks)
+    _say_what_next(database, url, _example(outcomes), seconds=time.perf_counter() - started)
+    return 0 if ok else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m examples.rag_service.demo", description=__doc__)
+    parser.add_argument("--users", type=int, default=24, help="how many users ask at once (24)")
+    parser.add_argument("--requests", type=int, default=240, help="how many questions they ask (240)")
+    parser.add_argument("--database", type=Path, default=Path("demo-traces.db"), help="where the traces go")
+    parser.add_argument("--keep", action="store_true", help="add to the file instead of beginning a new one")
+    return parser.parse_args(arguments)
+
+
+async def _drive(users: int, requests: int, url: str) -> tuple[list[Outcome], dict[str, Any]]:
+    """Start the service, play the plan, stop the service; return the outcomes and what it said of itself."""
+    environment = {
+        "TRACECORE_BACKEND": url,
+        "TRACECORE_ENVIRONMENT": "demo",
+        "TRACECORE_RELEASE": f"rag-service-{VERSION}",
+        "RAG_FAULT_HEADER": "1",
+    }
+    async with ServerProcess(environment) as server, server.client(connections=users) as client:
+        service = await server.ready(client)
+        print(
+            f"{server.base_url} serves {service['passages']} passages of {service['sources']} modules and packages; "
+            f"the model is {service['model']}"
+        )
+        listed = (await client.get("/sources")).json()["sources"]
+        names = [(name, source["name"]) for source in listed for name in source["examples"]]
+        line = ProgressLine(sys.stderr, "asking")
+        plan = make_plan(names, users=users, requests=requests)
+        started = time.perf_counter()
+        outcomes = await play(client, plan, answered=lambda done: line.show("questions", done, requests))
+        return outcomes, {**service, "seconds": time.perf_counter() - started}
+
+
+async def _read(url: str, since_ns: int) -> Recorded:
+    backend = open_backend(url, access="read")
+    await backend.open()
+    try:
+        return await read_recorded(backend, since_ns)
+    finally:
+        await backend.close()
+
+
+def _say_what_happened(outcomes: Sequence[Outcome], service: dict[str, Any]) -> None:
+    times = sorted(outcome.seconds * 1e3 for outcome in outcomes)
+    p95 = times[int(len(times) * 0.95)]
+    statuses = ", ".join(f"{count} x {status}" for status, count in sorted(Counter(o.status for o in outcomes).items()))
+    users = len({outcome.turn.user_id for outcome in outcomes})
+    print(
+        f"{len(outcomes)} requests of {users} users in {service['seconds']:.1f} s "
+        f"(median {statistics.median(times):.0f} ms, 95 % within {p95:.0f} ms): {statuses}"
+    )
+
+
+def _show_traces(url: str, outcomes: Sequence[Outcome]) -> bool:
+    """Show the file with the product's own commands; return whether all of them worked."""
+    return all([
+        _tracecore("the newest traces", url, "traces", "--limit", TABLE_ROWS),
+        _tracecore("one request, step by step", url, "show", _example(outcomes)),
+        _tracecore("who came back", url, "sessions", "--limit", TABLE_ROWS),
+        _tracecore("tokens and cost", url, "stats"),
+        _tracecore("which step was slow?", url, "sql", SLOW_STEPS),
+    ])  # fmt: skip
+
+
+def _tracecore(title: str, url: str, *command: str) -> bool:
+    print(f"\n-- {title} {'-' * (80 - len(title))}\n$ tracecore {_quoted(command)}\n", flush=True)
+    process = subprocess.run([sys.executable, "-m", "tracecore", *command, "--backend", url], check=False)
+    return process.returncode == 0
+
+
+def _say_what_next(database: Path, url: str, trace_id: str, *, seconds: float) -> None:
+    size = database.stat().st_size / 1024 if database.exists() else 0
+    tracecore = f"{_relative(Path(sys.executable))} -m tracecore"
+    print(
+        f"\nEverything is in {database} ({size:,.0f} KiB). The demo took {seconds:.0f} s. Try next:\n\n"
+        f"  export TRACECORE_BACKEND={url}\n"
+        f"  {tracecore} traces --user user-103\n"
+        f"  {tracecore} show {trace_id}\n"
+        f'  {tracecore} sql "{COST_PER_USER}"\n'
+    )
+
+
+def _example(outcomes: Sequence[Outcome]) -> str:
+    """Return the trace of the longest good answer: it has most to show."""
+    return max(outcomes, key=lambda outcome: (outcome.status == 200, len(outcome.answer))).trace_id  # noqa: PLR2004
+
+
+def _quoted(command: Sequence[str]) -> str:
+    return " ".join(f'"{part}"' if " " in part else part for part in command)
+
+
+def _relative(path: Path) -> str:
+    """Return a path as a person here would type it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The small examples run as printed, stay small, and record what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from examples import background_worker
+from examples.asgi_service import app
+from tracecore import Config, Recorder
+from tracecore.backend import TraceQuery
+from tracecore.memory import MemoryBackend, open_backend
+from tracecore.records import Observation
+
+EXAMPLES = Path(background_worker.__file__).parent
+
+
+async def _only_tree(recorder: Recorder, backend: MemoryBackend) -> list[Observation]:
+    assert (await recorder.aflush()).delivered
+    (trace,) = (await backend.traces.find("default", TraceQuery())).items
+    return await backend.observations.tree("default", trace.trace_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"), [("quickstart.py", 25), ("asgi_service.py", 60), ("background_worker.py", 60)]
+)
+def test_examples_stay_small(name: str, lines: int) -> None:
+    """An example that is read in a minute is read."""
+    assert len((EXAMPLES / name).read_text().splitlines()) <= lines
+
+
+@pytest.mark.parametrize("name", ["quickstart.py", "background_worker.py"])
+def test_a_script_runs_as_printed_and_leaves_its_traces(name: str, tmp_path: Path) -> None:
+    """``python examples/NAME`` works without any set-up and writes tracecore.db where it is started."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "tracecore.db").stat().st_size > 0
+
+
+async def test_the_asgi_service_traces_each_request() -> None:
+    """The request is the root, with its user and its caller's trace; what ran in a thread is its child."""
+    backend = open_backend("memory:")
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"X-User-Id": "user-123", "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    transport = httpx2.ASGITransport(app)
+    async with (
+        Recorder(Config(), backend=backend) as recorder,
+        httpx2.AsyncClient(transport=transport, base_url="http://service.test", headers=headers) as client,
+    ):
+        answer = (await client.get("/primes", params={"below": "12"})).json()
+        root, child = await _only_tree(recorder, backend)
+    assert answer == {"primes": [2, 3, 5, 7, 11], "trace_id": trace_id}
+    assert (root.name, root.trace.user_id, root.trace_id) == ("GET /primes", "user-123", trace_id)
+    assert (child.name, child.parent_id) == ("primes", root.span_id)
+
+
+async def test_the_worker_keeps_its_threads_in_one_trace(tmp_path: Path) -> None:
+    """Every file is a child of the job, also the empty one, whose error is recorded and skipped."""
+    (tmp_path / "long.py").write_text("x = 1\n" * 1_000)
+    (tmp_path / "empty.py").write_text("")
+    backend = open_backend("memory:")
+    async with Recorder(Config(), backend=backend) as recorder:
+        assert await asyncio.to_thread(background_worker.run_job, tmp_path) > 50
+        job, *parts = await _only_tree(recorder, backend)
+    assert (job.name, job.trace.user_id) == ("job", "nightly-job")
+    assert {part.parent_id for part in parts} == {job.span_id}
+    assert sorted((part.name, part.status) for part in parts) == [
+        ("compress", "error"),
+        ("compress", "ok"),
+        ("skipped", "ok"),
+    ]

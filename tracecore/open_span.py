@@ -366,7 +366,8 @@ def _is_cancellation(error: BaseException) -> bool:
     if isinstance(error, GeneratorExit):
         return True
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+    # The pump may be importing asyncio in its thread at this very moment: then the name is not there yet.
+    if asyncio is not None and isinstance(error, getattr(asyncio, "CancelledError", ())):
         return True
     trio = sys.modules.get("trio")
-    return trio is not None and isinstance(error, trio.Cancelled)
+    return trio is not None and isinstance(error, getattr(trio, "Cancelled", ()))

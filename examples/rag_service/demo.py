@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -24,6 +24,7 @@ from examples.rag_service.driver import Outcome, make_plan, play
 from examples.rag_service.progress import ProgressLine
 from examples.rag_service.server_process import ServerFailed, ServerProcess
 from examples.rag_service.verification import Recorded, read_recorded, verify
+from tracecore import TracecoreError
 from tracecore.plugins import open_backend
 
 __all__ = ["main"]
@@ -34,49 +35,74 @@ SLOW_STEPS: Final = (
 )
 COST_PER_USER: Final = "select user_id, count(*), sum(total_cost) from traces group by user_id"
 TABLE_ROWS: Final = "10"
+DATABASE: Final = Path("demo-traces.db")
+INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return 0 when everything that happened is in the file."""
     options = _options(arguments)
+    try:
+        return _demonstrate(options)
+    except (ServerFailed, TracecoreError, OSError) as error:
+        print(f"the demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m examples.rag_service.demo", description=__doc__)
+    parser.add_argument("--users", type=_positive, default=24, help="how many users ask at once (24)")
+    parser.add_argument("--requests", type=_positive, default=240, help="how many questions they ask (240)")
+    parser.add_argument("--database", type=Path, default=DATABASE, help=f"where the traces go ({DATABASE})")
+    parser.add_argument("--keep", action="store_true", help="add to the file instead of beginning a new one")
+    options = parser.parse_args(arguments)
+    if options.database != DATABASE and options.database.exists() and not options.keep:
+        parser.error(f"{options.database} exists: add to it with --keep, or name another file")
+    return options
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above zero")
+    return int(text)
+
+
+def _demonstrate(options: argparse.Namespace) -> int:
     database = options.database.resolve()
     url = f"sqlite:///{_relative(database)}"
     if not options.keep:
         for suffix in ("", "-wal", "-shm"):
             database.with_name(database.name + suffix).unlink(missing_ok=True)
     started, since_ns = time.perf_counter(), time.time_ns()
-    try:
-        outcomes, service = anyio.run(_drive, options.users, options.requests, url)
-    except ServerFailed as error:
-        print(f"the demo failed: {error}", file=sys.stderr)
-        return 1
-    _say_what_happened(outcomes, service)
+    outcomes = anyio.run(_drive, options, url)
     shown = _show_traces(url, outcomes)
     checks = verify(outcomes, anyio.run(_read, url, since_ns))
-    print("\n-- is everything there? " + "-" * 60 + "\n", *map(str, checks), sep="\n")
-    ok = shown and not any(check.problems for check in checks)
+    print(f"\n{_ruled('is everything there?')}\n", *map(str, checks), sep="\n")
     _say_what_next(database, url, _example(outcomes), seconds=time.perf_counter() - started)
-    return 0 if ok else 1
+    return 0 if shown and not any(check.problems for check in checks) else 1
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m examples.rag_service.demo", description=__doc__)
-    parser.add_argument("--users", type=int, default=24, help="how many users ask at once (24)")
-    parser.add_argument("--requests", type=int, default=240, help="how many questions they ask (240)")
-    parser.add_argument("--database", type=Path, default=Path("demo-traces.db"), help="where the traces go")
-    parser.add_argument("--keep", action="store_true", help="add to the file instead of beginning a new one")
-    return parser.parse_args(arguments)
-
-
-async def _drive(users: int, requests: int, url: str) -> tuple[list[Outcome], dict[str, Any]]:
-    """Start the service, play the plan, stop the service; return the outcomes and what it said of itself."""
-    environment = {
+def _environment(url: str) -> dict[str, str]:
+    """Return the environment of the service and the commands: the caller's, without what it says of tracing."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
+    return {
+        **own,
         "TRACECORE_BACKEND": url,
+        "TRACECORE_PROJECT": "default",
+        "TRACECORE_ENABLED": "true",
+        "TRACECORE_SAMPLE_RATE": "1",
         "TRACECORE_ENVIRONMENT": "demo",
         "TRACECORE_RELEASE": f"rag-service-{VERSION}",
         "RAG_FAULT_HEADER": "1",
     }
-    async with ServerProcess(environment) as server, server.client(connections=users) as client:
+
+
+async def _drive(options: argparse.Namespace, url: str) -> list[Outcome]:
+    """Start the service, let the users ask, stop the service; return what came back."""
+    users, requests = options.users, options.requests
+    async with ServerProcess(_environment(url)) as server, server.client(connections=users) as client:
         service = await server.ready(client)
         print(
             f"{server.base_url} serves {service['passages']} passages of {service['sources']} modules and packages; "
@@ -88,7 +114,8 @@ async def _drive(users: int, requests: int, url: str) -> tuple[list[Outcome], di
         plan = make_plan(names, users=users, requests=requests)
         started = time.perf_counter()
         outcomes = await play(client, plan, answered=lambda done: line.show("questions", done, requests))
-        return outcomes, {**service, "seconds": time.perf_counter() - started}
+        _say_what_happened(outcomes, seconds=time.perf_counter() - started)
+        return outcomes
 
 
 async def _read(url: str, since_ns: int) -> Recorded:
@@ -100,13 +127,13 @@ async def _read(url: str, since_ns: int) -> Recorded:
         await backend.close()
 
 
-def _say_what_happened(outcomes: Sequence[Outcome], service: dict[str, Any]) -> None:
+def _say_what_happened(outcomes: Sequence[Outcome], *, seconds: float) -> None:
     times = sorted(outcome.seconds * 1e3 for outcome in outcomes)
     p95 = times[int(len(times) * 0.95)]
     statuses = ", ".join(f"{count} x {status}" for status, count in sorted(Counter(o.status for o in outcomes).items()))
     users = len({outcome.turn.user_id for outcome in outcomes})
     print(
-        f"{len(outcomes)} requests of {users} users in {service['seconds']:.1f} s "
+        f"{len(outcomes)} requests of {users} users in {seconds:.1f} s "
         f"(median {statistics.median(times):.0f} ms, 95 % within {p95:.0f} ms): {statuses}"
     )
 
@@ -123,8 +150,8 @@ def _show_traces(url: str, outcomes: Sequence[Outcome]) -> bool:
 
 
 def _tracecore(title: str, url: str, *command: str) -> bool:
-    print(f"\n-- {title} {'-' * (80 - len(title))}\n$ tracecore {_quoted(command)}\n", flush=True)
-    process = subprocess.run([sys.executable, "-m", "tracecore", *command, "--backend", url], check=False)
+    print(f"\n{_ruled(title)}\n$ tracecore {_quoted(command)}\n", flush=True)
+    process = subprocess.run([sys.executable, "-m", "tracecore", *command], env=_environment(url), check=False)
     return process.returncode == 0
 
 
@@ -143,6 +170,10 @@ def _say_what_next(database: Path, url: str, trace_id: str, *, seconds: float) -
 def _example(outcomes: Sequence[Outcome]) -> str:
     """Return the trace of the longest good answer: it has most to show."""
     return max(outcomes, key=lambda outcome: (outcome.status == 200, len(outcome.answer))).trace_id  # noqa: PLR2004
+
+
+def _ruled(title: str) -> str:
+    return f"-- {title} {'-' * (96 - len(title))}"
 
 
 def _quoted(command: Sequence[str]) -> str:

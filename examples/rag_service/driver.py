@@ -67,7 +67,8 @@ class Outcome(Struct, frozen=True):
     seconds: float
     answer: str = ""
     usage: dict[str, int] = {}
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
+    """USD; None is unknown."""
 
 
 def make_plan(names: Sequence[tuple[str, str]], *, users: int, requests: int, seed: int = 7) -> list[list[Turn]]:
@@ -130,7 +131,7 @@ async def _ask(client: httpx2.AsyncClient, turn: Turn) -> Outcome:
         seconds=time.perf_counter() - started,
         answer=answer.get("answer", ""),
         usage=answer.get("usage", {}),
-        cost_usd=answer.get("cost_usd") or 0.0,
+        cost_usd=answer.get("cost_usd"),
     )
 
 

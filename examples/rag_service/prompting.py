@@ -61,10 +61,12 @@ RAG_PROMPT: Final = PromptTemplate(
 def read_messages(messages: Sequence[Message]) -> Context:
     """Return the question and the numbered passages of the last user message."""
     content = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
-    passages, marker, question = content.rpartition(_QUESTION)
-    if not marker:
+    passages, _, last_line = content.rpartition("\n")
+    if not last_line.startswith(_QUESTION):
         return content.strip(), []
-    return question, [(int(number), text.strip()) for number, text in _PASSAGE.findall(passages)]
+    return last_line.removeprefix(_QUESTION), [
+        (int(number), text.strip()) for number, text in _PASSAGE.findall(passages)
+    ]
 
 
 def _numbered(number: int, hit: Hit) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ class ServerFailed(Exception):
 
 
 class ServerProcess:
-    """Run ``python -m examples.rag_service`` for the length of an ``async with`` block."""
+    """Run ``python -m examples.rag_service`` in an environment for the length of an ``async with`` block."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -35,10 +34,11 @@ class ServerProcess:
         """Start the service and wait until it says where it listens."""
         command = [sys.executable, "-m", "examples.rag_service", "--port", "0"]
         self._process = subprocess.Popen(  # noqa: ASYNC220 - starting takes a millisecond, and nothing else runs yet
-            command, env={**os.environ, **self._environment}, stdout=subprocess.PIPE, text=True
+            command, env=self._environment, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
-        line = await anyio.to_thread.run_sync(self._process.stdout.readline)
+        with self._process.stdout as pipe:
+            line = await anyio.to_thread.run_sync(pipe.readline)
         if not line.startswith("listening on "):
             raise ServerFailed(f"the service did not start: exit code {self._process.wait()}")
         self.base_url = line.removeprefix("listening on ").strip()

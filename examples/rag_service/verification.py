@@ -141,10 +141,13 @@ def _knows_who_asked(outcome: Outcome, tree: list[Observation]) -> bool:
 def _has_same_usage(outcome: Outcome, tree: list[Observation]) -> bool:
     calls = [one for one in tree if isinstance(one, Generation)]
     used = sum(sum((call.usage_details or {}).values()) for call in calls)
-    cost = math.fsum(call.total_cost or 0.0 for call in calls)
+    costs = [call.total_cost for call in calls]
     if outcome.status != OK:
         return True
-    return used == sum(outcome.usage.values()) > 0 and math.isclose(cost, outcome.cost_usd, rel_tol=1e-9)
+    if outcome.cost_usd is None or None in costs:
+        return used == sum(outcome.usage.values()) and outcome.cost_usd is None and None in costs
+    known = math.fsum(cost for cost in costs if cost is not None)
+    return used == sum(outcome.usage.values()) > 0 and math.isclose(known, outcome.cost_usd, rel_tol=1e-9)
 
 
 def _has_whole_generation(outcome: Outcome, tree: list[Observation]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx2
+from starlette.applications import Starlette
 
 from examples.rag_service.app import create_app
 from examples.rag_service.llm import ChatModel
@@ -24,7 +25,10 @@ HEADERS = {"X-User-Id": "user-1", "X-Session-Id": "session-1", "X-Platform": "io
 class Bench:
     """A client of the service, and what its recorder has kept."""
 
-    def __init__(self, client: httpx2.AsyncClient, recorder: Recorder, backend: MemoryBackend) -> None:
+    def __init__(
+        self, app: Starlette, *, client: httpx2.AsyncClient, recorder: Recorder, backend: MemoryBackend
+    ) -> None:
+        self.app = app
         self.client = client
         self.recorder = recorder
         self.backend = backend
@@ -46,9 +50,10 @@ async def open_bench(model: ChatModel | None = None) -> AsyncIterator[Bench]:
     if model is not None:
         service.pipeline.model = model
     backend = open_backend("memory:")
-    transport = httpx2.ASGITransport(create_app(service))
+    app = create_app(service)
+    transport = httpx2.ASGITransport(app)
     async with (
         Recorder(Config(), backend=backend) as recorder,
         httpx2.AsyncClient(transport=transport, base_url="http://service.test") as client,
     ):
-        yield Bench(client, recorder, backend)
+        yield Bench(app, client=client, recorder=recorder, backend=backend)

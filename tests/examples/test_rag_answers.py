@@ -30,11 +30,11 @@ def test_tokens_are_words_and_marks() -> None:
     assert tokenize("Wait  for it, 2 times.") == ["Wait", "  for", " it", ",", " 2", " times", "."]
 
 
-@given(st.lists(st.sampled_from(PASSAGES), max_size=6), st.text(min_size=1, max_size=80))
+@given(st.lists(st.sampled_from(PASSAGES), max_size=6), st.text(max_size=80) | st.just("Is 'Question: ' a word?"))
 def test_messages_can_be_read_back(passages: list[object], question: str) -> None:
     """Question and numbered passages survive the prompt, whatever the question contains."""
     hits = [hit for hit in HITS if hit.passage in passages]
-    words = " ".join(question.replace("Question:", "").split())
+    words = " ".join(question.split())
     read, numbered = read_messages(RAG_PROMPT.messages(words, hits))
     assert read == words
     assert numbered == [(number, hit.passage.text) for number, hit in enumerate(hits, 1)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, MutableMapping, Sequence
 from typing import Any
 
 import httpx2
@@ -211,3 +212,32 @@ async def test_what_can_be_searched_is_listed() -> None:
         response = await bench.client.get("/health")
         assert response.json()["passages"] == len(PASSAGES)
         assert "X-Trace-Id" not in response.headers
+
+
+async def test_a_client_that_hangs_up_cancels_the_generation() -> None:
+    """The answer is not computed for nobody: the span ends as cancelled, with the words that had been said."""
+    async with open_bench() as bench:
+        body = json.dumps({"question": "What is the middle value?", "stream": True}).encode()
+        received = [{"type": "http.request", "body": body}]
+        sent: list[MutableMapping[str, Any]] = []
+        hung_up = asyncio.Event()
+
+        async def receive() -> MutableMapping[str, Any]:
+            if received:
+                return received.pop()
+            await hung_up.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+            if len(sent) == 6:
+                hung_up.set()
+
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "method": "POST", "path": "/ask", "headers": []}
+        await bench.app({**scope, "query_string": b""}, receive, send)
+        response = httpx2.Response(200, headers=[(name, value) for name, value in sent[0]["headers"]])
+        tree = await bench.tree(response)
+        assert [one.name for one in tree] == STEPS
+        assert tree[-1].status == "cancelled"
+        assert _decoded(tree[-1].output).startswith("Return the")
+        assert "numeric data" not in _decoded(tree[-1].output)

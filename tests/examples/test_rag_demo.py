@@ -1,0 +1,48 @@
+"""The demo, whole: a real server process, a real file, the real command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.rag_service import demo
+
+
+def test_the_demo_shows_and_verifies_what_it_did(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice into one file: every command works, every claim holds, and settings of the caller do not get in the way."""
+    monkeypatch.setenv("TRACECORE_SAMPLE_RATE", "0")
+    monkeypatch.setenv("RAG_OPENAI_MODEL", "")
+    database = tmp_path / "demo.db"
+    arguments = ["--users", "6", "--requests", "24", "--database", str(database)]
+    assert demo.main(arguments) == 0
+    shown = capfd.readouterr().out
+    assert "24 traces in the file, one per request" in shown
+    assert "FAILED" not in shown
+    assert all(step in shown for step in ("POST /ask", "embed", "retrieve", "build-prompt", "generate"))
+    assert demo.main([*arguments, "--keep"]) == 0
+    assert "FAILED" not in capfd.readouterr().out
+
+
+def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the demo's own default file is begun anew."""
+    precious = tmp_path / "precious.db"
+    precious.write_text("precious")
+    with pytest.raises(SystemExit):
+        demo.main(["--database", str(precious)])
+    assert "--keep" in capsys.readouterr().err
+    assert precious.read_text() == "precious"
+
+
+def test_a_service_that_does_not_start_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong setting of the service ends the demo with its reason."""
+    monkeypatch.setenv("RAG_INPUT_PRICE", "cheap")
+    assert demo.main(["--requests", "1", "--database", str(tmp_path / "x.db")]) == 1
+    said = capfd.readouterr().err
+    assert "RAG_INPUT_PRICE = 'cheap': expected a number" in said
+    assert "the demo failed: the service did not start: exit code 2" in said
+    assert "Traceback" not in said

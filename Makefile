@@ -34,7 +34,7 @@ check: ## lint, both type checkers (strict), import contracts
 	try ruff format --quiet --check . ; \
 	try mypy --no-error-summary ; \
 	try pyright --pythonpath $(PY) ; \
-	try lint-imports --no-logo ; \
+	try lint-imports --no-logo --no-cache ; \
 	test -z "$$failed" || { echo "error: not clean:$$failed"; exit 1; }
 
 format: ## rewrite the code the way the formatter wants it

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -46,20 +48,26 @@ def test_two_commands_come_first(readme: str) -> None:
         assert f"\n{command}:" in makefile
 
 
-def test_code_runs_as_printed(readme: str, tmp_path: Path) -> None:
-    """Each Python block is a whole program: it ends well, says nothing on standard error, and leaves its traces."""
-    blocks = blocks_of(readme, "python")
-    assert blocks
+def run_blocks(blocks: list[str], folder: Path) -> None:
+    """Run each Python block as a program of its own in one folder, with warnings as errors."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'backends'}", "PYTHONWARNINGS": "error"}
     for number, code in enumerate(blocks, 1):
-        program = tmp_path / f"block_{number}.py"
-        program.write_text(code)
-        command = [sys.executable, "-X", "dev", program.name]
+        (folder / f"block_{number}.py").write_text(code)
+        command = [sys.executable, "-X", "dev", f"block_{number}.py"]
         run = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=50
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=50
         )
         assert (run.returncode, run.stderr) == (0, ""), f"block {number}:\n{code}\n{run.stderr}"
-    assert list(tmp_path.glob("*.db")), "no block left a trace"
+
+
+def test_code_and_sql_run_as_printed(readme: str, tmp_path: Path) -> None:
+    """Each Python block ends well without a word on standard error; each SQL query finds what the blocks recorded."""
+    run_blocks(blocks_of(readme, "python"), tmp_path)
+    statements = [part.strip() for block in blocks_of(readme, "sql") for part in block.split(";") if part.strip()]
+    assert statements
+    with closing(sqlite3.connect(tmp_path / "tracecore.db")) as connection:
+        for statement in statements:
+            assert connection.execute(statement).fetchall(), statement
 
 
 @pytest.mark.parametrize("variable", sorted(SETTINGS))
@@ -87,6 +95,6 @@ def test_every_command_is_shown(command: str, readme: str) -> None:
 
 
 def test_every_link_leads_somewhere(readme: str) -> None:
-    """A relative link names a file of the project."""
-    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", readme)
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    """A relative link, and a test that is named as a proof, is a file of the project."""
+    named = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", readme) + re.findall(r"`(tests/[\w/]+\.py)`", readme)
+    assert [path for path in named if not (ROOT / path).exists()] == []

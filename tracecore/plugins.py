@@ -93,7 +93,7 @@ def _known(scheme: str, plugins: Mapping[str, object]) -> str:
 
 def _not_importable(plugin: EntryPoint, error: ImportError, *, url: str, source: str) -> ConfigError:
     """Return the error for a plug-in whose import failed: a driver of ours, or something only its author can name."""
-    own_module = error.name is not None and f"{plugin.module}.".startswith(f"{error.name}.")
+    own_module = error.name is not None and error.name.partition(".")[0] == plugin.module.partition(".")[0]
     ours = plugin.dist is None or plugin.dist.name == "tracecore"
     if ours and not own_module:
         extra = plugin.extras[0] if plugin.extras else plugin.name

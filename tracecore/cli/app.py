@@ -1,0 +1,27 @@
+"""The click application: every command by its name."""
+
+from __future__ import annotations
+
+import click
+
+from tracecore.cli.commands.doctor import doctor
+from tracecore.cli.commands.export import export
+from tracecore.cli.commands.run import run
+from tracecore.cli.commands.sessions import sessions
+from tracecore.cli.commands.show import show
+from tracecore.cli.commands.sql import sql
+from tracecore.cli.commands.stats import stats
+from tracecore.cli.commands.tail import tail
+from tracecore.cli.commands.traces import traces
+
+__all__ = ["app"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tracecore", message="%(package)s %(version)s")
+def app() -> None:
+    """See what was recorded: traces, sessions, tokens, cost, and which step was slow."""
+
+
+for _command in (traces, show, sessions, tail, sql, stats, export, doctor, run):
+    app.add_command(_command)

@@ -1,0 +1,55 @@
+"""``tracecore doctor``: is everything as it should be, and if not, what to do."""
+
+from __future__ import annotations
+
+import os
+
+import anyio
+import click
+
+from tracecore.cli import health
+from tracecore.cli.escaping import visible
+from tracecore.cli.health import Finding
+from tracecore.cli.options import with_settings
+from tracecore.cli.output import Column, print_json, print_lines, print_table
+from tracecore.cli.reading import Settings
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@click.option("--write", is_flag=True, help="Also write one record (in a project of its own).")
+@with_settings
+def doctor(settings: Settings, *, write: bool) -> int:
+    """Check settings, backend and versions; say what to do about each problem. Exit code 1 if there is one."""
+    findings = [
+        *health.settings_findings(os.environ),
+        health.mask_finding(),
+        *anyio.run(lambda: health.backend_findings(settings.config, write=write)),
+    ]
+    healthy = all(finding.ok for finding in findings)
+    if settings.as_json:
+        print_json(
+            {
+                "ok": healthy,
+                "versions": health.versions(),
+                "settings": health.settings(settings.config),
+                "findings": findings,
+            }
+        )
+    else:
+        _print(settings, findings)
+    return 0 if healthy else 1
+
+
+def _print(settings: Settings, findings: list[Finding]) -> None:
+    installed = [[name, version or "not installed"] for name, version in health.versions().items()]
+    print_table((Column("version of"), Column("is")), installed)
+    print_lines([""])
+    rows = [[key, str(entry["value"]), entry["source"]] for key, entry in health.settings(settings.config).items()]
+    print_table((Column("setting"), Column("value", limit=60), Column("from", limit=80)), rows)
+    print_lines([""])
+    for finding in findings:
+        print_lines([f"{'ok     ' if finding.ok else 'PROBLEM'}  {visible(finding.what)}"])
+        if finding.remedy:
+            print_lines([f"         what to do: {visible(finding.remedy)}"])

@@ -1,0 +1,110 @@
+"""``tracecore export``: everything as JSON lines, one record a line, for other tools and for keeping."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import click
+from msgspec.structs import replace
+
+from tracecore.backend import Backend, SessionQuery, TraceQuery
+from tracecore.cli.escaping import harmless_json
+from tracecore.cli.figures import count
+from tracecore.cli.moments import MOMENT
+from tracecore.cli.options import with_settings
+from tracecore.cli.output import note, print_json
+from tracecore.cli.reading import Settings, observations_of, pages, read, sessions_of, traces_of
+from tracecore.errors import Conflict
+from tracecore.records import encode_record
+
+__all__ = ["export"]
+
+_PAGE = 1000
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to; not stdout.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Traces started at or after: 15m, 3d, a date.")
+@click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Traces started before.")
+@with_settings
+def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int | None, until_ns: int | None) -> None:
+    """Write every observation and session record of the project as JSON lines, newest trace first."""
+    query = TraceQuery(limit=_PAGE, since_ns=since_ns, until_ns=until_ns)
+
+    async def write(backend: Backend) -> int:
+        total = await _observations(backend, settings.project, query) if sys.stderr.isatty() and out else None
+        written = 0
+        with _destination(out, force=force) as put, _progress(total) as advance:
+            async for line in _lines(backend, settings.project, query):
+                put(line)
+                advance(1)
+                written += 1
+        return written
+
+    written = read(settings, write)
+    if out is not None:
+        print_json({"records": written, "file": str(out)}) if settings.as_json else note(
+            f"{count(written, 'record')} in {out}"
+        )
+
+
+async def _lines(backend: Backend, project: str, query: TraceQuery) -> AsyncIterator[bytes]:
+    """Yield encoded records: the observations of each trace, then the sessions."""
+    store = traces_of(backend)
+    async for trace in pages(lambda cursor: store.find(project, replace(query, cursor=cursor))):
+        for observation in await observations_of(backend).tree(project, trace.trace_id):
+            yield encode_record(observation)
+    if backend.sessions is not None:
+        sessions = sessions_of(backend)
+        window = SessionQuery(limit=_PAGE, since_ns=query.since_ns, until_ns=query.until_ns)
+        async for session in pages(lambda cursor: sessions.find(project, replace(window, cursor=cursor))):
+            yield encode_record(session)
+
+
+async def _observations(backend: Backend, project: str, query: TraceQuery) -> int:
+    """Return how many observations there are to write."""
+    store = traces_of(backend)
+    return sum(
+        [
+            trace.observation_count
+            async for trace in pages(lambda cursor: store.find(project, replace(query, cursor=cursor)))
+        ]
+    )
+
+
+@contextmanager
+def _destination(out: Path | None, *, force: bool) -> Generator[Callable[[bytes], object]]:
+    """Yield a function that writes one line; a file appears only when it is whole."""
+    if out is None:
+        terminal = sys.stdout.isatty()
+        yield lambda line: sys.stdout.write((harmless_json(line.decode()) if terminal else line.decode()) + "\n")
+        return
+    if out.exists() and not force:
+        raise Conflict(f"{out} exists; name another file or add --force")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            yield _line_writer(file)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _line_writer(file: IO[bytes]) -> Callable[[bytes], object]:
+    return lambda line: file.write(line + b"\n")
+
+
+@contextmanager
+def _progress(total: int | None) -> Generator[Callable[[int], None]]:
+    """Yield a function that moves a progress bar on, or does nothing when nobody watches."""
+    if not total:
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label="exporting", file=sys.stderr) as bar:
+        yield bar.update

@@ -1,0 +1,72 @@
+"""``tracecore show``: one trace as a tree and waterfall."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+from msgspec import Raw
+
+from tracecore.backend import Backend
+from tracecore.cli.escaping import visible
+from tracecore.cli.figures import cost, count, duration, moment
+from tracecore.cli.identify import find_trace
+from tracecore.cli.options import with_settings
+from tracecore.cli.output import print_json, print_lines, terminal_width
+from tracecore.cli.reading import Settings, observations_of, read, traces_of
+from tracecore.cli.waterfall import waterfall
+from tracecore.records import Observation, Trace, encode_record
+
+__all__ = ["show"]
+
+
+@click.command()
+@click.argument("trace_id", metavar="ID")
+@click.option("--full", is_flag=True, help="Write out every payload and stack.")
+@with_settings
+def show(settings: Settings, trace_id: str, *, full: bool) -> None:
+    """Show one trace: what happened when, how long it took, what it cost.
+
+    ID is a trace id or the beginning of one.
+    """
+
+    async def find(backend: Backend) -> tuple[Trace, list[Observation]]:
+        trace = await find_trace(traces_of(backend), settings.project, trace_id)
+        return trace, await observations_of(backend).tree(settings.project, trace.trace_id)
+
+    trace, observations = read(settings, find)
+    if settings.as_json:
+        spans = [Raw(encode_record(observation)) for observation in observations]
+        print_json(msgspec.json.encode({"trace": Raw(encode_record(trace)), "observations": spans}))
+        return
+    print_lines([*heading(trace), "", *waterfall(observations, columns=terminal_width(), full=full)])
+
+
+def heading(trace: Trace) -> list[str]:
+    """Return the lines that say what is known of a trace as a whole."""
+    said = trace.attributes
+    facts = [
+        duration(trace.duration_ns) + (" so far" if trace.running else ""),
+        count(trace.observation_count, "span"),
+        count(trace.error_count, "error") if trace.error_count else "",
+        f"{trace.running:,} running" if trace.running else "",
+        f"{trace.input_tokens:,}+{trace.output_tokens:,} tokens" if trace.total_tokens else "",
+        cost(trace.total_cost, known=trace.cost_known) if trace.total_tokens or trace.total_cost is not None else "",
+    ]
+    about = [
+        f"{name} {visible(value)}"
+        for name, value in (
+            ("user", said.user_id),
+            ("session", said.session_id),
+            ("tags", ", ".join(said.tags)),
+            ("environment", said.environment),
+            ("release", said.release),
+            ("version", said.version),
+            ("metadata", bytes(said.metadata).decode("utf-8", "replace")),
+        )
+        if value
+    ]
+    lines = [
+        f"{visible(trace.name or '(no name)')}  {trace.trace_id}",
+        f"{moment(trace.start_ns)}  " + "  ".join(fact for fact in facts if fact),
+    ]
+    return [*lines, "  ".join(about)] if about else lines

@@ -1,0 +1,88 @@
+"""The entry of the command line: finds the command, and turns what goes wrong into one sentence and an exit code.
+
+Exit codes: 0 done; 1 an error, said in one sentence; 2 a command line that makes no sense, or a dependency that is not
+installed; 130 interrupted. A reader that went away (``tracecore traces | head``) ends the program without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from tracecore.cli.escaping import visible
+from tracecore.errors import TracecoreError
+
+__all__ = ["main"]
+
+_INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code; what a program under ``run`` raises comes out as it is."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["run"]:
+        return _run(given[1:])
+    _print_in_any_encoding()
+    try:
+        code = _command(given)
+        sys.stdout.flush()
+    except TracecoreError as error:
+        return _failed(str(error))
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run a program; what it raises is its own, what comes before it starts is ours to say."""
+    from tracecore.cli.launcher import run_program  # noqa: PLC0415 - a command is imported when it is asked for
+    from tracecore.cli.run import set_up  # noqa: PLC0415 - as above
+
+    try:
+        program = set_up(arguments)
+    except TracecoreError as error:
+        return _failed(str(error))
+    run_program(program)
+    return 0
+
+
+def _command(arguments: list[str]) -> int:
+    try:
+        import click  # noqa: PLC0415 - an extra: it may not be installed
+    except ModuleNotFoundError:
+        return _failed("this command needs click: pip install 'tracecore[cli]'", code=2)
+    from tracecore.cli.app import app  # noqa: PLC0415 - needs click
+
+    try:
+        result = app.main(arguments, prog_name="tracecore", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return _INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _failed(sentence: str, *, code: int = 1) -> int:
+    sys.stderr.write(f"tracecore: {visible(sentence)}\n")
+    return code
+
+
+def _print_in_any_encoding() -> None:
+    """Let a terminal that knows only ASCII show escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about the reader that left."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,78 @@
+"""Where a command's answer goes: tables for people, JSON for programs, notes beside both.
+
+The answer is written to stdout and nothing else is; notes (how to see more, progress) go to stderr. Text in a table is
+made visible here, so that no command can forget it. Tables are drawn by ``rich`` on a terminal when it is installed,
+and as plain aligned text otherwise.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tracecore.cli.escaping import harmless_json, visible
+from tracecore.cli.plain_table import draw
+
+__all__ = ["Column", "note", "print_json", "print_lines", "print_table", "terminal_width"]
+
+_WIDTH_WITHOUT_TERMINAL: Final = 120
+
+
+class Column(Struct, frozen=True):
+    """Describe one column: its heading, where its text stands, and how wide it may become at most."""
+
+    heading: str
+    align: Literal["left", "right"] = "left"
+    limit: int = 40
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under headings; every text is made visible, headings too."""
+    headed = [replace(column, heading=visible(column.heading)) for column in columns]
+    safe = [[visible(cell) for cell in row] for row in rows]
+    if not (sys.stdout.isatty() and _print_rich(headed, safe)):
+        print_lines(draw(headed, safe))
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines that have been made visible already."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def print_json(value: Any) -> None:
+    """Print one value as one line of JSON that is harmless to a terminal; it means the same."""
+    document = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    sys.stdout.write(harmless_json(document.decode()) + "\n")
+
+
+def note(text: str) -> None:
+    """Tell the person at the terminal something beside the answer."""
+    sys.stderr.write(visible(text) + "\n")
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, or a width that suits a file."""
+    return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 40)).columns
+
+
+def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+    """Draw the table with rich; return whether rich is there."""
+    try:
+        from rich.console import Console  # noqa: PLC0415 - optional, and slow to import
+        from rich.table import Table  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+    except ModuleNotFoundError:
+        return False
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.heading, justify=column.align, max_width=column.limit, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # Text: square brackets of a cell are no markup
+    Console(file=sys.stdout).print(table)
+    return True

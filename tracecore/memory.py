@@ -111,7 +111,7 @@ class MemoryBackend:
         if self._access == "read":
             raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
         for record in batch:
-            if not isinstance(record, Span | Session | Score):
+            if not isinstance(record, Span | Session | Score):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
                 raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
         touched: dict[Key, None] = {}
         for record in batch:

@@ -361,7 +361,7 @@ def _merge_observations(earlier: Span, later: Span) -> Span:
 
 def _set_fields(record: Struct) -> dict[str, Any]:
     """Return the fields that say something; an empty payload says nothing, whichever object holds it."""
-    found = {}
+    found: dict[str, Any] = {}
     for field in msgspec.structs.fields(record):
         value = getattr(record, field.name)
         if field.required or (value != field.default and not (type(value) is Raw and not value)):

@@ -1,0 +1,42 @@
+"""Cursors: the key of the last item of a page, sealed so that nobody builds one by hand.
+
+A cursor names its store and its list; one that came from elsewhere is refused rather than misread.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from tracecore.errors import BackendRejected
+
+__all__ = ["Key", "decode_cursor", "encode_cursor"]
+
+Key: TypeAlias = tuple[int, *tuple[str, ...]]
+"""A time in ns, then the ids that break ties."""
+
+
+def encode_cursor(made_by: str, key: tuple[Any, ...]) -> str:
+    """Return the cursor of a position in the list that ``made_by`` names."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((made_by, key))).decode()
+
+
+def decode_cursor(made_by: str, cursor: str, *, ids: int) -> Key:
+    """Return the position that a cursor names: a time and ``ids`` ids.
+
+    Raises:
+        BackendRejected: ``made_by`` did not make this cursor.
+    """
+    try:
+        origin, key = msgspec.json.decode(
+            base64.b64decode(cursor, b"-_", validate=True), type=tuple[str, tuple[int | str, ...]]
+        )
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        origin, key = "", ()
+    well_formed = len(key) == ids + 1 and [type(part) for part in key] == [int, *[str] * ids]
+    if origin != made_by or not well_formed:
+        raise BackendRejected(f"the cursor {cursor[:80]!r} was not made by this list", "start without a cursor")
+    return cast("Key", key)

@@ -1,0 +1,99 @@
+"""The backend of one SQLite file: who opens what, and when."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tracecore.backend import Access, Batch, Capabilities
+from tracecore.errors import BackendRejected, BackendUnavailable, Closed
+from tracecore_sqlite.address import Address, parse
+from tracecore_sqlite.connection import Connection, connect
+from tracecore_sqlite.schema import check_readable, migrate, migrations
+from tracecore_sqlite.stores import SqliteObservations, SqliteSessions, SqliteTraces
+from tracecore_sqlite.writer import Writer
+
+__all__ = ["SqliteBackend", "open_backend"]
+
+
+def open_backend(url: str, *, access: Access = "write") -> SqliteBackend:
+    """Return an unopened backend for ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``.
+
+    Raises:
+        ConfigError: the URL is not of this form.
+    """
+    return SqliteBackend(parse(url), access=access)
+
+
+class SqliteBackend:
+    """Keep records in one file; see :class:`tracecore.backend.Backend` for what each member means."""
+
+    capabilities: Final = Capabilities(
+        durable=True, traces=True, observations=True, sessions=True, search=True, sql=True
+    )
+
+    def __init__(self, address: Address, *, access: Access) -> None:
+        self._address = address
+        self._access = access
+        self._writing: Connection | None = None
+        self._reading: Connection | None = None
+        self._writer: Writer | None = None
+        self.location: Final = address.path
+        self.traces: Final = SqliteTraces(self._reader)
+        self.observations: Final = SqliteObservations(self._reader)
+        self.sessions: Final = SqliteSessions(self._reader)
+        self.sql: Final = None
+
+    async def open(self) -> None:
+        """Open the file and bring its schema up to date, or with read access check that it can be read."""
+        if self._access == "write" and self._writing is None:
+            self._writing, self._writer = await _open_for_writing(self._address)
+        elif self._access == "read" and self._reading is None:
+            self._reading = await _open_for_reading(self._address)
+
+    async def write(self, batch: Batch) -> None:
+        """Keep every record of the batch, or none of it; returns after the commit."""
+        if self._access == "read":
+            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        if self._writing is None or self._writer is None:
+            raise BackendUnavailable(f"{self.location} is not open", "open it first")
+        await self._writing.run(self._writer.write, batch)
+
+    async def maintain(self) -> bool:
+        """Do nothing yet."""
+        return False
+
+    async def close(self) -> None:
+        """Let go of the file and the threads."""
+        writing, reading = self._writing, self._reading
+        self._writing = self._reading = self._writer = None
+        for connection in (reading, writing):
+            if connection is not None:
+                await connection.close()
+
+    async def _reader(self) -> Connection:
+        """Return the reading connection, opened on first use beside the writing one."""
+        if self._reading is None:
+            if self._writing is None:
+                raise Closed(f"{self.location} is not open; open it first")
+            self._reading = await connect(self._address, writable=False)
+        return self._reading
+
+
+async def _open_for_writing(address: Address) -> tuple[Connection, Writer]:
+    connection = await connect(address, writable=True)
+    try:
+        await connection.run(migrate, connection.raw, address.path, migrations())
+        return connection, Writer(connection.raw)
+    except BaseException:
+        await connection.close()
+        raise
+
+
+async def _open_for_reading(address: Address) -> Connection:
+    connection = await connect(address, writable=False)
+    try:
+        await connection.run(check_readable, connection.raw, address.path, migrations())
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

@@ -1,0 +1,103 @@
+"""The only place where a connection is opened, and where aiosqlite's private parts are touched.
+
+aiosqlite's worker thread is not a daemon since 0.22, and a program that forgets to close would never exit: here it is
+made one before it starts. WAL and transactions make it safe to be stopped at any point.
+
+Every hop to the thread and back costs two thread switches, so a caller passes one function that does everything it
+needs: :meth:`Connection.run`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+from urllib.parse import quote
+
+import aiosqlite
+
+from tracecore_sqlite.address import Address
+from tracecore_sqlite.failures import translated
+
+__all__ = ["Connection", "connect"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Execute: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+_BUSY_TIMEOUT_S: Final = 5.0
+# Prepared statements that a connection keeps: the batch sizes of every statement, and the lists people ask for.
+_CACHED_STATEMENTS: Final = 256
+_PRAGMAS: Final = ("cache_size = -16000", "temp_store = memory", "mmap_size = 0")
+_WRITER_PRAGMAS: Final = ("wal_autocheckpoint = 500", "secure_delete = fast")
+
+
+class Connection:
+    """Run functions on the thread of one SQLite connection, one after the other."""
+
+    def __init__(self, path: str, driver: aiosqlite.Connection) -> None:
+        self._path = path
+        self._driver = driver
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` on the thread of the connection and return what it returns.
+
+        Raises:
+            BackendUnavailable: the file is locked, full or gone for now.
+            BackendRejected: the file or a value will never be accepted.
+        """
+        with translated(self._path):
+            # The public methods hop once per statement.
+            execute = cast("_Execute", self._driver._execute)  # pyright: ignore # noqa: SLF001, PGH003 - untyped, private
+            result: T = await execute(partial(function, *args, **kwargs))
+            return result
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """Return the connection itself, for functions that run on its thread."""
+        return self._driver._conn  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - there is no public way
+
+    async def close(self) -> None:
+        """Let go of the file and end the thread."""
+        with translated(self._path):
+            await self._driver.close()
+
+
+async def connect(address: Address, *, writable: bool, immutable: bool = False) -> Connection:
+    """Open the file of an address; a connection that is not ``writable`` never changes or checkpoints it.
+
+    Raises:
+        BackendUnavailable: the file cannot be opened now.
+        BackendRejected: it is not a database.
+    """
+    mode = "rwc" if writable else "ro"
+    uri = f"file:{quote(address.path)}?mode={mode}{'&immutable=1' if immutable else ''}"
+    driver = aiosqlite.connect(
+        uri,
+        uri=True,
+        isolation_level=None,
+        timeout=_BUSY_TIMEOUT_S,
+        cached_statements=_CACHED_STATEMENTS,
+        check_same_thread=False,
+    )
+    # Private, which is why the version of aiosqlite is pinned: without it programs hang at exit.
+    driver._thread.daemon = True  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - there is no public way
+    with translated(address.path):
+        connection = Connection(address.path, await driver)
+    try:
+        await connection.run(_prepare, connection.raw, address=address, writable=writable)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _prepare(raw: sqlite3.Connection, *, address: Address, writable: bool) -> None:
+    for pragma in _PRAGMAS:
+        raw.execute(f"PRAGMA {pragma}")
+    if not writable:
+        raw.execute("PRAGMA query_only = on")
+        return
+    for pragma in (*_WRITER_PRAGMAS, f"synchronous = {address.synchronous}"):
+        raw.execute(f"PRAGMA {pragma}")

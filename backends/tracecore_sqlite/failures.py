@@ -1,0 +1,53 @@
+"""What SQLite's errors mean to a caller: try again, or never."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
+
+__all__ = ["failure", "translated"]
+
+_FOR_GOOD: Final = {
+    sqlite3.SQLITE_NOTADB: ("is not an SQLite database", "name another file"),
+    sqlite3.SQLITE_TOOBIG: ("cannot hold a value of this size", "record less"),
+    sqlite3.SQLITE_CONSTRAINT: ("refused a record", "see the cause"),
+    sqlite3.SQLITE_MISMATCH: ("refused a record", "see the cause"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "move it away, or recover it with: sqlite3 FILE .recover"),
+}
+_FOR_NOW: Final = {
+    sqlite3.SQLITE_FULL: ("has no space left on its disk", "free some space"),
+    sqlite3.SQLITE_BUSY: ("is locked by another process", "stop the other writer, or try again"),
+    sqlite3.SQLITE_LOCKED: ("is locked by another connection", "try again"),
+    sqlite3.SQLITE_READONLY: ("cannot be written", "allow writing to the file and its directory"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that its directory exists and may be used"),
+    sqlite3.SQLITE_IOERR: ("failed to read or write", "check the disk"),
+    sqlite3.SQLITE_NOMEM: ("ran out of memory", "try again"),
+}
+
+
+@contextmanager
+def translated(path: str) -> Generator[None]:
+    """Turn each error of the driver into one of ours, which names the file and the remedy."""
+    try:
+        yield
+    except (sqlite3.Error, OverflowError, ValueError) as error:
+        raise failure(path, error) from error
+
+
+def failure(path: str, error: Exception) -> BackendError:
+    """Return what an error of the driver means; unknown ones may pass."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    if primary in _FOR_GOOD:
+        what, remedy = _FOR_GOOD[primary]
+        return BackendRejected(f"{path} {what}", f"{remedy} ({error})")
+    if primary in _FOR_NOW:
+        what, remedy = _FOR_NOW[primary]
+        return BackendUnavailable(f"{path} {what}", f"{remedy} ({error})")
+    if isinstance(error, OverflowError | ValueError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return BackendRejected(f"{path} cannot hold a value", f"record another value ({error})")
+    return BackendUnavailable(f"{path} failed", f"try again ({error})")

@@ -1,0 +1,108 @@
+-- The statements of the writer. Lists are built in tracecore_sql.filters. {…} is filled with as many ? as there are
+-- values, never with a value.
+
+-- name: roll_up_traces
+-- One row per trace out of its observations. An attribute on which they agree (or that some leave unset) is taken as it
+-- is; where they differ, `disagree` asks for tracecore.rollup.unite_attributes. One project per statement, so that both
+-- the search and the grouping follow the unique index; with (project, trace_id) IN (...) SQLite scans the whole table.
+INSERT INTO tc_traces (
+    project, trace_id, name, root_id, start_ns, end_ns, observation_count, running, error_count, input_tokens,
+    output_tokens, total_tokens, total_cost, cost_known, trace_name, user_id, session_id, tags, release, version,
+    environment, public, metadata, disagree
+)
+SELECT
+    project, trace_id,
+    coalesce(trace_name, (
+        SELECT r.name FROM tc_observations r
+        WHERE r.project = g.project AND r.trace_id = g.trace_id AND r.span_id = substr(g.root, 21)
+    )),
+    substr(root, 21), start_ns, end_ns, observation_count, running, error_count, input_tokens, output_tokens,
+    total_tokens, total_cost, cost_known, trace_name, user_id, session_id, tags, release, version, environment, public,
+    metadata,
+    ifnull(trace_name <> max_trace_name, 0) OR ifnull(user_id <> max_user_id, 0)
+        OR ifnull(session_id <> max_session_id, 0) OR ifnull(tags <> max_tags, 0) OR ifnull(release <> max_release, 0)
+        OR ifnull(version <> max_version, 0) OR ifnull(environment <> max_environment, 0)
+        OR ifnull(public <> max_public, 0) OR ifnull(metadata <> max_metadata, 0)
+FROM (
+    SELECT
+        project, trace_id,
+        min(CASE WHEN parent_id IS NULL OR app_root THEN printf('%020d', start_ns) || span_id END) AS root,
+        min(start_ns) AS start_ns, max(start_ns + ifnull(duration_ns, 0)) AS end_ns, count(*) AS observation_count,
+        sum(status = 'running') AS running,
+        sum(status IN ('error', 'abandoned') OR level IS 'ERROR') AS error_count,
+        ifnull(sum(input_tokens), 0) AS input_tokens, ifnull(sum(output_tokens), 0) AS output_tokens,
+        ifnull(sum(total_tokens), 0) AS total_tokens, sum(total_cost) AS total_cost,
+        NOT ifnull(max(total_tokens > 0 AND total_cost IS NULL), 0) AS cost_known,
+        min(trace_name) AS trace_name, max(trace_name) AS max_trace_name, min(user_id) AS user_id,
+        max(user_id) AS max_user_id, min(session_id) AS session_id, max(session_id) AS max_session_id,
+        min(tags) AS tags, max(tags) AS max_tags, min(release) AS release, max(release) AS max_release,
+        min(trace_version) AS version, max(trace_version) AS max_version, min(environment) AS environment,
+        max(environment) AS max_environment, min(public) AS public, max(public) AS max_public,
+        min(trace_metadata) AS metadata, max(trace_metadata) AS max_metadata
+    FROM tc_observations
+    WHERE project = ? AND trace_id IN ({trace_ids})
+    GROUP BY trace_id
+) g
+WHERE true
+ON CONFLICT (project, trace_id) DO UPDATE SET
+    name = excluded.name, root_id = excluded.root_id, start_ns = excluded.start_ns, end_ns = excluded.end_ns,
+    observation_count = excluded.observation_count, running = excluded.running, error_count = excluded.error_count,
+    input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, total_tokens = excluded.total_tokens,
+    total_cost = excluded.total_cost, cost_known = excluded.cost_known, trace_name = excluded.trace_name,
+    user_id = excluded.user_id, session_id = excluded.session_id, tags = excluded.tags, release = excluded.release,
+    version = excluded.version, environment = excluded.environment, public = excluded.public,
+    metadata = excluded.metadata, disagree = excluded.disagree;
+
+-- name: disagreeing_traces
+SELECT trace_id FROM tc_traces WHERE project = ? AND trace_id IN ({trace_ids}) AND disagree;
+
+-- name: sayings
+-- Every set of attributes that the observations of a trace carry, with the end and span id of the last that carries it.
+SELECT
+    max(printf('%020d', start_ns + ifnull(duration_ns, 0)) || span_id), trace_name, user_id, session_id, tags, release,
+    trace_version, environment, public, trace_metadata
+FROM tc_observations
+WHERE project = ? AND trace_id = ?
+GROUP BY trace_name, user_id, session_id, tags, release, trace_version, environment, public, trace_metadata;
+
+-- name: settle_trace
+UPDATE tc_traces SET
+    trace_name = ?1, name = coalesce(?1, (
+        SELECT r.name FROM tc_observations r
+        WHERE r.project = tc_traces.project AND r.trace_id = tc_traces.trace_id AND r.span_id = tc_traces.root_id
+    )),
+    user_id = ?2, session_id = ?3, tags = ?4, release = ?5, version = ?6, environment = ?7, public = ?8, metadata = ?9
+WHERE project = ?10 AND trace_id = ?11;
+
+-- name: last_observations
+SELECT id, project, trace_id, span_id FROM tc_observations ORDER BY id DESC LIMIT ?;
+
+-- name: mark_stale
+INSERT OR IGNORE INTO tc_stale (id) VALUES (?);
+
+-- name: upsert_sessions
+-- Roll-up fields follow from the traces; a session record only carries its own.
+INSERT INTO tc_sessions (project, session_id, own, environment, public, bookmarked) VALUES {rows}
+ON CONFLICT (project, session_id) DO UPDATE SET
+    own = 1, environment = coalesce(excluded.environment, environment), public = coalesce(excluded.public, public),
+    bookmarked = coalesce(excluded.bookmarked, bookmarked);
+
+-- name: upsert_scores
+-- NUMERIC and API are the defaults of their fields: a later record with them does not set them.
+INSERT INTO tc_scores (
+    project, score_id, name, timestamp_ns, data_type, value, string_value, source, trace_id, observation_id, session_id,
+    experiment_id, comment, metadata, config_id, environment, author_user_id, queue_id, execution_trace_id
+) VALUES {rows}
+ON CONFLICT (project, score_id) DO UPDATE SET
+    name = excluded.name, timestamp_ns = excluded.timestamp_ns,
+    data_type = coalesce(nullif(excluded.data_type, 'NUMERIC'), data_type), value = coalesce(excluded.value, value),
+    string_value = coalesce(excluded.string_value, string_value),
+    source = coalesce(nullif(excluded.source, 'API'), source), trace_id = coalesce(excluded.trace_id, trace_id),
+    observation_id = coalesce(excluded.observation_id, observation_id),
+    session_id = coalesce(excluded.session_id, session_id),
+    experiment_id = coalesce(excluded.experiment_id, experiment_id), comment = coalesce(excluded.comment, comment),
+    metadata = coalesce(excluded.metadata, metadata), config_id = coalesce(excluded.config_id, config_id),
+    environment = coalesce(excluded.environment, environment),
+    author_user_id = coalesce(excluded.author_user_id, author_user_id),
+    queue_id = coalesce(excluded.queue_id, queue_id),
+    execution_trace_id = coalesce(excluded.execution_trace_id, execution_trace_id);

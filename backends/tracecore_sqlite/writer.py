@@ -1,0 +1,188 @@
+"""Writing a batch: one transaction, on the thread of the writing connection.
+
+The ordinary case, in which no record was known before, is a plain insert. The rows that the unique key turned away
+(records written again, spans that were running) are read, merged and replaced one by one. Both ways give the same rows:
+the fast one skips work whose result is known.
+"""
+
+# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+from tracecore.backend import Batch
+from tracecore.errors import BackendRejected
+from tracecore.records import Observation, Score, Session, Span, TraceAttributes, merge
+from tracecore.rollup import Saying, unite_attributes
+from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
+from tracecore_sql.from_rows import observation_of, payload_of, text_of, unpack_tags
+from tracecore_sql.statements import load_statements
+from tracecore_sql.to_rows import attribute_values, body_values, list_values, score_values, session_values, storable
+from tracecore_sqlite.bulk import NULL, Insert, padded
+
+__all__ = ["Writer"]
+
+Identity: TypeAlias = tuple[str, str, str]
+"""Project, trace id, span id."""
+_TRACES_AT_ONCE: Final = 1024
+_LIST: Final = ", ".join(LIST_COLUMNS)
+_BODY: Final = ", ".join(BODY_COLUMNS)
+_INSERT_LISTED: Final = (
+    f"INSERT INTO tc_observations ({_LIST}) VALUES {{rows}} ON CONFLICT (project, trace_id, span_id) DO NOTHING"
+)
+_REPLACE_LISTED: Final = f"INSERT OR REPLACE INTO tc_observations (id, {_LIST}) VALUES {{rows}}"
+_INSERT_BODIES: Final = f"INSERT OR REPLACE INTO tc_bodies (id, {_BODY}) VALUES {{rows}}"
+_SELECT_ONE: Final = (
+    f"SELECT o.id, {', '.join(f'o.{c}' for c in LIST_COLUMNS)}, {', '.join(f'b.{c}' for c in BODY_COLUMNS)} "
+    "FROM tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id "
+    "WHERE o.project = ? AND o.trace_id = ? AND o.span_id = ?"
+)
+
+
+class Writer:
+    """Write batches through one connection; every method runs on its thread."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self._sql = load_statements("tracecore_sqlite", "statements.sql")
+        self._insert_listed = Insert(raw, _INSERT_LISTED, len(LIST_COLUMNS))
+        self._replace_listed = Insert(raw, _REPLACE_LISTED, len(LIST_COLUMNS) + 1)
+        self._insert_bodies = Insert(raw, _INSERT_BODIES, len(BODY_COLUMNS) + 1)
+        self._upsert_sessions = Insert(raw, self._sql["upsert_sessions"], 6)
+        self._upsert_scores = Insert(raw, self._sql["upsert_scores"], 19)
+
+    def write(self, batch: Batch) -> None:
+        """Keep every record of the batch, or none of it.
+
+        Raises:
+            BackendRejected: something in the batch is no record.
+            sqlite3.Error, OverflowError: as the driver puts it.
+        """
+        observations, sessions, scores = _sorted_out(batch)
+        try:
+            self._transact(observations, sessions, scores, _as_they_are)
+        except UnicodeEncodeError:
+            # Some text holds a lone surrogate; looking for it beforehand would cost every batch.
+            self._transact(observations, sessions, scores, storable)
+
+    def _transact(
+        self,
+        observations: list[Observation],
+        sessions: list[Session],
+        scores: list[Score],
+        prepare: Callable[[list[Any]], list[Any]],
+    ) -> None:
+        raw = self._raw
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            if observations:
+                self._write_observations(observations, prepare)
+                self._roll_up(observations, prepare)
+            if sessions:
+                self._upsert_sessions(prepare(session_values(sessions, NULL)))
+            if scores:
+                self._upsert_scores(prepare(score_values(scores, NULL)))
+            raw.execute("COMMIT")
+        except BaseException:
+            # A full disk may have ended the transaction already.
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+
+    def _write_observations(self, observations: list[Observation], prepare: Callable[[list[Any]], list[Any]]) -> None:
+        inserted = self._insert_listed(prepare(list_values(observations, NULL)))
+        if inserted == len(observations):
+            last = self._raw.execute("SELECT last_insert_rowid()").fetchone()[0]
+            ids: Iterable[int] = range(last - inserted + 1, last + 1)
+            self._insert_bodies(prepare(body_values(observations, ids, NULL)))
+        else:
+            self._write_known(observations, inserted, prepare)
+
+    def _write_known(
+        self, observations: list[Observation], inserted: int, prepare: Callable[[list[Any]], list[Any]]
+    ) -> None:
+        """Give the inserted rows their bodies, and merge the records that were turned away into theirs."""
+        rows = self._raw.execute(self._sql["last_observations"], (inserted,)).fetchall()
+        ids: dict[Identity, int] = {(text_of(p), text_of(t), text_of(s)): number for number, p, t, s in rows}
+        new: list[Observation] = []
+        new_ids: list[int] = []
+        turned_away: list[Observation] = []
+        for record in observations:
+            # The first record of an identity is the one that was inserted.
+            number = ids.pop((record.project, record.trace_id, record.span_id), None)
+            if number is None:
+                turned_away.append(record)
+            else:
+                new.append(record)
+                new_ids.append(number)
+        self._insert_bodies(prepare(body_values(new, new_ids, NULL)))
+        for record in turned_away:
+            self._merge_into_row(record, prepare)
+
+    def _merge_into_row(self, record: Observation, prepare: Callable[[list[Any]], list[Any]]) -> None:
+        identity = prepare([record.project, record.trace_id, record.span_id])
+        number, *row = self._raw.execute(_SELECT_ONE, identity).fetchone()
+        known = observation_of(row)
+        merged = merge(known, record)
+        if merged == known or not isinstance(merged, Span):
+            return
+        self._replace_listed(prepare([number, *list_values([merged], NULL)]))
+        self._insert_bodies(prepare(body_values([merged], [number], NULL)))
+        self._raw.execute(self._sql["mark_stale"], (number,))
+
+    def _roll_up(self, observations: list[Observation], prepare: Callable[[list[Any]], list[Any]]) -> None:
+        """Recompute every trace that the observations belong to from all that is stored of it."""
+        traces: dict[str, dict[str, None]] = {}
+        for record in observations:
+            traces.setdefault(record.project, {})[record.trace_id] = None
+        for project, trace_ids in traces.items():
+            every = list(trace_ids)
+            for start in range(0, len(every), _TRACES_AT_ONCE):
+                values = prepare([project, *padded(every[start : start + _TRACES_AT_ONCE])])
+                marks = ", ".join("?" * (len(values) - 1))
+                self._raw.execute(self._sql["roll_up_traces"].format(trace_ids=marks), values)
+                disagreeing = self._sql["disagreeing_traces"].format(trace_ids=marks)
+                for (trace_id,) in self._raw.execute(disagreeing, values).fetchall():
+                    self._settle(values[0], trace_id, prepare)
+
+    def _settle(self, project: str, trace_id: str, prepare: Callable[[list[Any]], list[Any]]) -> None:
+        """Unite the attributes of a trace whose observations carry different ones."""
+        rows = self._raw.execute(self._sql["sayings"], (project, trace_id)).fetchall()
+        united = unite_attributes(_saying(row) for row in rows)
+        values = prepare([*attribute_values(united, NULL), project, trace_id])
+        self._raw.execute(self._sql["settle_trace"], values)
+
+
+def _as_they_are(values: list[Any]) -> list[Any]:
+    return values
+
+
+def _sorted_out(batch: Batch) -> tuple[list[Observation], list[Session], list[Score]]:
+    observations: list[Observation] = []
+    sessions: list[Session] = []
+    scores: list[Score] = []
+    for record in batch:
+        if isinstance(record, Span):
+            observations.append(record)
+        elif isinstance(record, Session):
+            sessions.append(record)
+        elif isinstance(record, Score):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may not be typed
+            scores.append(record)
+        else:
+            raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
+    return observations, sessions, scores
+
+
+def _saying(row: tuple[Any, ...]) -> Saying:
+    last, name, user_id, session_id, tags, release, version, environment, public, metadata = map(text_of, row)
+    return (
+        int(last[:20]),
+        last[20:],
+        TraceAttributes(
+            name, user_id, session_id, unpack_tags(tags), payload_of(metadata), release, version, environment,
+            None if public is None else bool(public),
+        ),
+    )  # fmt: skip

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import Raw
 
 from tracecore.markers import DEFAULT_LIMITS, Limits, encode
-from tracecore.snapshots import ENTRY, room_left, snapshot
+from tracecore.plain import ENTRY, room_after_dict, room_after_list
+from tracecore.snapshots import encoded
 
 __all__ = ["Binder", "binder"]
 
@@ -26,7 +26,7 @@ _DEFAULTS_ROOM: Final = 1_024
 class Binder(Protocol):
     """Write the arguments of one call as JSON by parameter name."""
 
-    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, /) -> Raw:
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, /) -> bytes:
         """Return the arguments as JSON, within limits. Never raises, never runs code of the program."""
         ...
 
@@ -40,21 +40,21 @@ def binder(function: Callable[..., Any]) -> Binder:
     call = _Parameters(function)
     struct = call.struct()
     if struct is None:
-        return lambda args, kwargs, limits=DEFAULT_LIMITS, /: snapshot(call.by_name(args, kwargs), limits)
+        return lambda args, kwargs, limits=DEFAULT_LIMITS, /: encoded(call.by_name(args, kwargs), limits)
     skip, used, known = call.skip, call.room_used(), call.known
 
-    def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, /) -> Raw:
+    def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, /) -> bytes:
         try:
             given = args[1:] if skip else args
-            room = room_left(given, limits.room - used, limits.max_depth - 1)
+            room = room_after_list(given, limits.room - used, limits.max_depth)
             if not kwargs:
                 if room >= 0:
-                    return Raw(encode(struct(*given)))
-            elif kwargs.keys() <= known and room_left(kwargs.values(), room, limits.max_depth - 1) >= 0:
-                return Raw(encode(struct(*given, **kwargs)))
+                    return encode(struct(*given))
+            elif room >= 0 and kwargs.keys() <= known and room_after_dict(kwargs, room, limits.max_depth) >= 0:
+                return encode(struct(*given, **kwargs))
         except Exception:  # noqa: BLE001, S110 - does not fit, or lone surrogates: the general way copes
             pass
-        return snapshot(call.by_name(args, kwargs), limits)
+        return encoded(call.by_name(args, kwargs), limits)
 
     return bind
 
@@ -79,7 +79,7 @@ class _Parameters:
 
     def struct(self) -> Callable[..., object] | None:
         """Return a Struct with these parameters as fields, or None if a Struct cannot stand for them."""
-        if room_left(self.defaults.values(), _DEFAULTS_ROOM, 0) < 0:
+        if room_after_dict(self.defaults, _DEFAULTS_ROOM, 1) < 0:
             return None  # a default that is not a plain scalar may change or need the walk
         by_keyword = [self._field(name) for name in self.keyword_only]
         if self.rest is not None:
@@ -98,7 +98,7 @@ class _Parameters:
     def room_used(self) -> int:
         """Return what names and defaults take of the room at most."""
         names = [*self.positional, *self.keyword_only, self.rest or "", self.rest_by_name or ""]
-        defaults = _DEFAULTS_ROOM - room_left(self.defaults.values(), _DEFAULTS_ROOM, 0)
+        defaults = _DEFAULTS_ROOM - room_after_dict(self.defaults, _DEFAULTS_ROOM, 1)
         return sum(map(len, names)) + ENTRY * (len(names) + 1) + defaults
 
     def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

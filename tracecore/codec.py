@@ -13,7 +13,7 @@ from tracecore.error_info import error_info
 from tracecore.markers import DEFAULT_LIMITS, Limits, unencodables, without_surrogates
 from tracecore.masking import Mask, mask_record, masking_failures
 from tracecore.metadata import metadata
-from tracecore.snapshots import snapshot
+from tracecore.snapshots import encoded, snapshot
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "Mask",
     "binder",
+    "encoded",
     "error_info",
     "mask_record",
     "masking_failures",

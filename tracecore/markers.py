@@ -40,6 +40,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from tracecore.introspection import type_name
+
 __all__ = [
     "DEFAULT_LIMITS",
     "Limits",
@@ -48,6 +50,7 @@ __all__ = [
     "encode_bytes",
     "encode_float",
     "encode_int",
+    "encode_key",
     "encode_text",
     "omitted",
     "quote",
@@ -60,6 +63,7 @@ encode: Final[Callable[[object], bytes]] = msgspec.json.Encoder().encode
 _INT64_MIN: Final = -(2**63)
 _UINT64_MAX: Final = 2**64 - 1
 _MAX_INT_BITS: Final = 2048  # 617 digits: below 640, the least that sys.set_int_max_str_digits accepts
+_SHOWN_KEY: Final = 200
 _SAMPLES: Final = 32
 _SAMPLE_LENGTH: Final = 500  # at most 2,000 bytes of UTF-8: hashlib lets go of the GIL from 2,048 on
 
@@ -79,9 +83,9 @@ class Limits(Struct, frozen=True, gc=False):
     room: int = 0
 
     def __post_init__(self) -> None:
-        # A character takes at most 6 bytes and an entry is charged as 16 characters, so a value within this room takes
-        # at most half of max_bytes in the walk, even if nodes are dear: the walk cuts nothing that the fast path takes.
-        room = min(self.max_string, self.max_bytes // 16, self.max_nodes * 4)
+        # A character takes at most 6 bytes and an entry is charged as 16 characters: what fits this room costs the walk
+        # at most 3/4 of max_bytes, and the walk keeps less than 1/4 back. It cuts nothing that the fast path takes.
+        room = min(self.max_string, self.max_bytes // 9, self.max_nodes * 4)
         msgspec.structs.force_setattr(self, "room", room)
 
 
@@ -176,6 +180,22 @@ def encode_float(value: float) -> bytes:
     if value - value == 0.0:
         return encode(value)
     return b'"NaN"' if value != value else b'"Infinity"' if value > 0 else b'"-Infinity"'  # noqa: PLR0124 - NaN
+
+
+def encode_key(key: object, most: int) -> bytes:
+    """Return a key as a JSON string: other scalars as the text of their JSON, anything else as its class."""
+    cls = type(key)
+    if issubclass(cls, str):
+        length = str.__len__(key)  # type: ignore[arg-type]
+        text = str.__getitem__(key, slice(most)) + ""  # type: ignore[index]
+        return quote(text if length <= most else f"{text[:_SHOWN_KEY]}… ({length} characters)")
+    if cls is bool or key is None:
+        return {True: b'"true"', False: b'"false"', None: b'"null"'}[key]
+    if cls is int:
+        return quote(encode_int(key).decode().strip('"'))
+    if cls is float:
+        return quote(encode_float(key).decode().strip('"'))
+    return quote(f"<{type_name(cls)}>")
 
 
 def _truncated(value: str, length: int, most: int) -> bytes:

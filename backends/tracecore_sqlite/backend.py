@@ -8,6 +8,7 @@ from tracecore.backend import Access, Batch, Capabilities
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
+from tracecore_sqlite.console import SqliteConsole, guard
 from tracecore_sqlite.schema import check_readable, migrate, migrations
 from tracecore_sqlite.stores import SqliteObservations, SqliteSessions, SqliteTraces
 from tracecore_sqlite.writer import Writer
@@ -36,12 +37,13 @@ class SqliteBackend:
         self._access = access
         self._writing: Connection | None = None
         self._reading: Connection | None = None
+        self._asking: Connection | None = None
         self._writer: Writer | None = None
         self.location: Final = address.path
         self.traces: Final = SqliteTraces(self._reader)
         self.observations: Final = SqliteObservations(self._reader)
         self.sessions: Final = SqliteSessions(self._reader)
-        self.sql: Final = None
+        self.sql: Final = SqliteConsole(self._console)
 
     async def open(self) -> None:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""
@@ -64,9 +66,10 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Let go of the file and the threads."""
-        writing, reading = self._writing, self._reading
-        self._writing = self._reading = self._writer = None
-        for connection in (reading, writing):
+        connections = (self._asking, self._reading, self._writing)
+        self._asking = self._reading = self._writing = self._writer = None
+        # The writing one goes last: it moves what is in the write-ahead log into the file when nobody else is there.
+        for connection in connections:
             if connection is not None:
                 await connection.close()
 
@@ -77,6 +80,14 @@ class SqliteBackend:
                 raise Closed(f"{self.location} is not open; open it first")
             self._reading = await connect(self._address, writable=False)
         return self._reading
+
+    async def _console(self) -> Connection:
+        """Return the connection for people's statements, opened on first use; a slow one holds up nobody else."""
+        if self._asking is None:
+            await self._reader()
+            self._asking = await connect(self._address, writable=False)
+            await self._asking.run(guard, self._asking.raw)
+        return self._asking
 
 
 async def _open_for_writing(address: Address) -> tuple[Connection, Writer]:

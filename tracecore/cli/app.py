@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from tracecore.cli.commands.doctor import doctor
@@ -14,10 +16,25 @@ from tracecore.cli.commands.stats import stats
 from tracecore.cli.commands.tail import tail
 from tracecore.cli.commands.traces import traces
 
-__all__ = ["app"]
+__all__ = ["ReaderLeft", "app"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class ReaderLeft(Exception):
+    """Report that nobody reads stdout any more; click would end with 1 over a plain ``BrokenPipeError``."""
+
+
+class _Commands(click.Group):
+    """Run a command, and tell a reader that left from a failure."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracecore", message="%(package)s %(version)s")
 def app() -> None:
     """See what was recorded: traces, sessions, tokens, cost, and which step was slow."""

@@ -58,7 +58,7 @@ def _command(arguments: list[str]) -> int:
         import click  # noqa: PLC0415 - an extra: it may not be installed
     except ModuleNotFoundError:
         return _failed("this command needs click: pip install 'tracecore[cli]'", code=2)
-    from tracecore.cli.app import app  # noqa: PLC0415 - needs click
+    from tracecore.cli.app import ReaderLeft, app  # noqa: PLC0415 - needs click
 
     try:
         result = app.main(arguments, prog_name="tracecore", standalone_mode=False)
@@ -67,6 +67,9 @@ def _command(arguments: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         return _INTERRUPTED
+    except ReaderLeft:
+        _drop_output()
+        return 0
     return result if isinstance(result, int) else 0
 
 

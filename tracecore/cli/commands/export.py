@@ -19,12 +19,19 @@ from tracecore.cli.moments import MOMENT
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import note, print_json
 from tracecore.cli.reading import Settings, observations_of, pages, read, sessions_of, traces_of
-from tracecore.errors import Conflict
+from tracecore.errors import Conflict, TracecoreError
 from tracecore.records import encode_record
 
-__all__ = ["export"]
+__all__ = ["CannotWrite", "export"]
 
 _PAGE = 1000
+
+
+class CannotWrite(TracecoreError):
+    """Report a file that the system would not let us write."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written: {error.strerror or error}; nothing was left behind")
 
 
 @click.command()
@@ -92,6 +99,8 @@ def _destination(out: Path | None, *, force: bool) -> Generator[Callable[[bytes]
         with partial.open("wb") as file:
             yield _line_writer(file)
         partial.replace(out)
+    except OSError as error:
+        raise CannotWrite(out, error) from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,0 +1,74 @@
+"""Doctor: what is set and why, whether the backend answers, and what to do about what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.recorded import Cli, Store
+from tracecore.cli import health
+from tracecore.config import Config
+from tracecore.records import Record
+
+
+def test_a_healthy_set_up(cli: Cli, stored: Store, sample: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every setting comes with its source, every version is there, and the backend was really asked."""
+    monkeypatch.setenv("TRACECORE_SAMPLE_RATE", "0.5")
+    url = stored(sample)
+    answer = cli("doctor", "--json", "--backend", url)
+    assert answer.code == 0
+    assert answer.json["ok"] is True
+    assert answer.json["settings"]["sample_rate"] == {
+        "value": 0.5, "source": "environment variable TRACECORE_SAMPLE_RATE",
+    }  # fmt: skip
+    assert answer.json["settings"].keys() | {"mask"} == set(Config.__struct_fields__)
+    assert {"python", "sqlite", "msgspec", "uvloop"} <= answer.json["versions"].keys()
+    out = cli("doctor", "--backend", url).out
+    assert "has traces" in out
+    assert "PROBLEM" not in out
+
+
+def test_a_problem_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that cannot be opened and a mask that cannot be imported are problems, and the exit code is 1."""
+    monkeypatch.setenv("TRACECORE_MASK", "no_such_module_here:mask")
+    result = cli("doctor", "--backend", "sqlte://user:secret@host/x")
+    assert result.code == 1
+    assert result.out.count("PROBLEM") == 2
+    assert result.out.count("what to do:") == 2
+    assert "secret" not in result.out + result.err
+    assert "one of the schemes memory:" in result.out
+
+
+def test_variables_that_are_no_settings_are_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that nobody reads is named, in case it was meant to be read."""
+    monkeypatch.setenv("TRACECORE_SERVICE_HOST", "10.0.0.1")
+    assert "TRACECORE_SERVICE_HOST is no setting" in cli("doctor", "--backend", "memory:").out
+
+
+def test_a_mask_beside_the_program_is_found(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask is looked for in the working directory, as the program would."""
+    (tmp_path / "mask_beside_program.py").write_text("def mask(text):\n    return text\n")
+    monkeypatch.setenv("TRACECORE_MASK", "mask_beside_program:mask")
+    assert "ok       mask: mask" in cli("doctor", "--backend", "memory:").out
+
+
+def test_writing_is_tried_only_when_asked(cli: Cli) -> None:
+    """The probe is one record in a project of its own, the same each time."""
+    assert "can be written to" not in cli("doctor", "--backend", "memory:doctor").out
+    for _ in range(2):
+        assert "can be written to" in cli("doctor", "--write", "--backend", "memory:doctor").out
+    assert cli("traces", "--backend", "memory:doctor").out == ""
+    probes = cli("traces", "--json", "--project", "tracecore-doctor", "--backend", "memory:doctor").json
+    assert len(probes["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "ok", "words"),
+    [("traces.db", True, "the first span makes it"), ("no/folder/traces.db", False, "mkdir -p")],
+)
+def test_a_file_that_is_not_there_yet(location: str, ok: bool, words: str) -> None:  # noqa: FBT001 - pytest passes by name
+    """A missing file is no problem where it can be made, and one where it cannot."""
+    finding = health._place_for_file(location)
+    assert finding.ok is ok
+    assert words in finding.what + finding.remedy

@@ -1,0 +1,80 @@
+"""Export: every record once, readable again, and a file that is whole or not there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.cli.recorded import Cli, Store, span
+from tracecore.cli.commands import export
+from tracecore.records import Observation, Record, Session, Span, decode_record
+
+
+def test_every_record_comes_once_and_can_be_read_again(cli: Cli, stored: Store, sample: list[Record]) -> None:
+    """Each line is a record that equals the stored one; sessions follow the observations."""
+    result = cli("export", "--backend", stored(sample))
+    records = [decode_record(line) for line in result.out.splitlines()]
+    exported = {record.span_id: record for record in records if isinstance(record, Span)}
+    assert exported == {record.span_id: record for record in sample if isinstance(record, Span)}
+    assert [record.session_id for record in records if isinstance(record, Session)] == ["s1", "s2"]
+    assert Counter(type(record) for record in records)[Session] == 2
+
+
+def test_a_time_and_a_project_limit_it(cli: Cli, stored: Store, sample: list[Record]) -> None:
+    """Only traces that started inside the time, and only those of the project, are written."""
+    url = stored(sample)
+    out = cli("export", "--since", "2023-11-14T22:14:00Z", "--until", "2023-11-14T22:15:00Z", "--backend", url).out
+    found = [decode_record(line) for line in out.splitlines()]
+    assert {record.trace_id for record in found if isinstance(record, Observation)} == {f"{0xB1:032x}"}
+    assert cli("export", "--project", "elsewhere", "--backend", url).out == ""
+
+
+def test_a_file_is_written_whole(cli: Cli, stored: Store, sample: list[Record], tmp_path: Path) -> None:
+    """The file holds what stdout would have, and what was written is said beside it."""
+    url = stored(sample)
+    out = tmp_path / "all.jsonl"
+    result = cli("export", "--out", str(out), "--backend", url)
+    assert (result.code, result.out) == (0, "")
+    assert "9 records in" in result.err
+    assert out.read_text() == cli("export", "--backend", url).out
+    assert [path.name for path in tmp_path.iterdir()] == ["all.jsonl"]
+
+
+def test_a_file_that_exists_is_kept(cli: Cli, stored: Store, sample: list[Record], tmp_path: Path) -> None:
+    """Nothing is overwritten unless that is asked for."""
+    url = stored(sample)
+    out = tmp_path / "precious.db"
+    out.write_text("precious")
+    refused = cli("export", "--out", str(out), "--backend", url)
+    assert (refused.code, out.read_text()) == (1, "precious")
+    assert "--force" in refused.err
+    assert cli("export", "--out", str(out), "--force", "--json", "--backend", url).json["records"] == 9
+
+
+def test_what_fails_half_way_leaves_no_file(
+    cli: Cli, stored: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-written file is removed, and one that was to be replaced stays."""
+    out = tmp_path / "all.jsonl"
+    out.write_text("before")
+    written = iter(range(3))
+
+    def fails_in_the_end(record: Record) -> bytes:
+        if next(written, None) is None:
+            raise KeyboardInterrupt
+        return repr(record).encode()
+
+    monkeypatch.setattr(export, "encode_record", fails_in_the_end)
+    result = cli("export", "--out", str(out), "--force", "--backend", stored([span(n, trace=n) for n in range(1, 9)]))
+    assert result.code == 130
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(cli: Cli, stored: Store, sample: list[Record]) -> None:
+    """What the file system refuses is said without a traceback."""
+    result = cli("export", "--out", "no/such/folder/all.jsonl", "--backend", stored(sample))
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "No such file or directory" in result.err

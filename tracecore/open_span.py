@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from tracecore.attributes import cost_of, extend_attributes, level_of, prompt_of, text_of, time_ns_of, usage_of
 from tracecore.clock import monotonic_ns, wall_ns
-from tracecore.codec import error_info, metadata, snapshot
+from tracecore.codec import encoded, error_info, metadata, snapshot
 from tracecore.context import INHERITED, POSITION, Position, Route, TraceState
 from tracecore.fields import SpanFields, TraceFields
 from tracecore.ids import new_span_id, new_trace_id
@@ -77,8 +77,9 @@ class OpenSpan(Struct, eq=False, gc=False):
     started: int
     """Monotonic ns."""
     start_ns: int
-    input: Raw = ABSENT
-    output: Raw = ABSENT
+    input: bytes = b""
+    """JSON; empty when there is none. The record's ``Raw`` is made when the span is sealed."""
+    output: bytes = b""
     duration: int = -1
     """Monotonic ns; -1 while open."""
     status: Status = "ok"
@@ -160,8 +161,8 @@ class OpenSpan(Struct, eq=False, gc=False):
             type=self.type,
             duration_ns=None if running else max(0, self.duration),
             status="running" if running else self.status,
-            input=self.input,
-            output=self.output,
+            input=Raw(self.input) if self.input else ABSENT,
+            output=Raw(self.output) if self.output else ABSENT,
             trace=overlaid(self.trace.attributes, self.attributes),
             **extra,
         )
@@ -300,11 +301,11 @@ def _set_name(span: OpenSpan, value: object) -> None:
 
 
 def _set_input(span: OpenSpan, value: object) -> None:
-    span.input = snapshot(value, span.trace.route.limits)
+    span.input = encoded(value, span.trace.route.limits)
 
 
 def _set_output(span: OpenSpan, value: object) -> None:
-    span.output = snapshot(value, span.trace.route.limits)
+    span.output = encoded(value, span.trace.route.limits)
 
 
 def _set_metadata(span: OpenSpan, value: object) -> None:

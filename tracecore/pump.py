@@ -40,6 +40,8 @@ __all__ = ["Emitted", "Pump", "PumpSettings", "wake_function"]
 
 _log = logging.getLogger("tracecore")
 _ALIGN_EVERY_NS: Final = 1_000_000_000
+_REPORT_EVERY_NS: Final = 10_000_000_000
+_PRODUCERS_LOSSES: Final = (("full", "ring_full"), ("closed", "closing"))
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 5.0
 
@@ -93,12 +95,14 @@ class Pump:
         self._jitter = jitter
         self._stop_at: int | None = None
         self._next_align = 0
+        self._next_loss_report = 0
         self._next_pending = 0
         self._alarm: anyio.Event | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._stopping: anyio.Event | None = None
         self._wake: Callable[[], None] | None = None
         self._listeners: list[Callable[[], None]] = []
-        self._warned = False
+        self._next_report = 0
+        self._reported = 0
 
     # -- called from any thread ---------------------------------------------------------------------------------------
 
@@ -130,19 +134,30 @@ class Pump:
         import anyio  # noqa: PLC0415 - in the pump's own thread: `import tracecore` and the first span stay light
 
         self._alarm = anyio.Event()
-        self._scope = anyio.CancelScope()
+        self._stopping = anyio.Event()
         self._wake = wake_function(self._ring_alarm)
         try:
-            with self._scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._guard, group.cancel_scope)
                 self._ring_alarm()
                 if await self._open():
                     await self._work()
+                group.cancel_scope.cancel()
         finally:
             self._wake = None
             self.finished = True
+            self._report_losses()
             with anyio.CancelScope(shield=True), anyio.move_on_after(max(0.05, min(2.0, self._time_left()))):
                 await self._close()
             self._tell()
+
+    async def _guard(self, scope: anyio.CancelScope) -> None:
+        """Once the pump is to stop, give whatever it is doing its deadline: a write may hang."""
+        import anyio  # noqa: PLC0415 - as in run()
+
+        if self._stopping is not None:
+            await self._stopping.wait()
+        scope.deadline = anyio.current_time() + max(0.0, self._time_left())
 
     async def _work(self) -> None:
         while True:
@@ -242,7 +257,6 @@ class Pump:
         self.delivered += count
         self.batches += 1
         self.last_delivery_ns = self._clock()
-        self._warned = False
 
     async def _open(self) -> bool:
         """Open the sink, waiting while it is unavailable; return False when stopped first or refused for good."""
@@ -283,13 +297,11 @@ class Pump:
                 return
 
     def _ring_alarm(self) -> None:
-        """End the pump's sleep; once it is to stop, give the write in progress its deadline too."""
+        """End the pump's sleep."""
         if self._alarm is not None:
             self._alarm.set()
-        if self._stop_at is not None and self._scope is not None:
-            import anyio  # noqa: PLC0415 - as in run()
-
-            self._scope.deadline = min(self._scope.deadline, anyio.current_time() + max(0.0, self._time_left()))
+        if self._stopping is not None and self._stop_at is not None:
+            self._stopping.set()
 
     def _time_left(self) -> float:
         """Return seconds until the deadline; without one, for ever."""
@@ -315,13 +327,27 @@ class Pump:
             anchor.align()
             tick()
             self._ring.retire_finished()
+        if now >= self._next_loss_report:
+            self._next_loss_report = now + _REPORT_EVERY_NS
+            self._report_losses()
 
     def _note_error(self, error: BaseException) -> None:
-        """Remember why delivery fails, and say so once until it works again."""
+        """Remember why delivery fails, and say so at most once in ten seconds."""
         self.last_error = f"{type(error).__name__}: {error}"
-        if not self._warned:
-            self._warned = True
+        now = self._clock()
+        if now >= self._next_report:
+            self._next_report = now + _REPORT_EVERY_NS
             _log.warning("tracecore cannot deliver: %s; the program is not affected, losses are counted", error)
+
+    def _report_losses(self) -> None:
+        """Say how much was lost, at most once in ten seconds and only when it has grown."""
+        totals = self._ring.totals()
+        lost = {reason: count for reason, count in self.losses.counts().items() if count}
+        lost.update({reason: totals[name] for name, reason in _PRODUCERS_LOSSES if totals[name]})
+        count = sum(lost.values())
+        if count > self._reported:
+            _log.warning("tracecore has lost %d records so far: %s", count, lost)
+            self._reported = count
 
     def _tell(self) -> None:
         for listener in list(self._listeners):

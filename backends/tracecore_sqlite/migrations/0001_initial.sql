@@ -122,8 +122,11 @@ END;
 CREATE TRIGGER tc_trace_moved AFTER UPDATE ON tc_traces
 WHEN new.session_id IS NOT old.session_id OR (new.session_id IS NOT NULL AND new.start_ns <> old.start_ns)
 BEGIN
-    INSERT OR IGNORE INTO tc_sessions (project, session_id)
-    SELECT new.project, new.session_id WHERE new.session_id IS NOT NULL;
+    -- Not OR IGNORE: the conflict policy of the statement that fires a trigger overrides those inside it.
+    INSERT INTO tc_sessions (project, session_id)
+    SELECT new.project, new.session_id WHERE new.session_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM tc_sessions s WHERE s.project = new.project AND s.session_id = new.session_id
+    );
     UPDATE tc_sessions SET last_start_ns = coalesce(
         (SELECT max(t.start_ns) FROM tc_traces t WHERE t.project = tc_sessions.project AND t.session_id = tc_sessions.session_id),
         -9223372036854775808)

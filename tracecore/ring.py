@@ -88,15 +88,16 @@ class Lane(Generic[T]):
 
     def grant(self, max_items: int, max_bytes: int) -> None:
         """Renew what the producer may push: a quarter of the bounds at a time, never more than there is room for."""
-        items = min(max_items - self.depth, max(1, max_items // 4))
-        size = min(max_bytes - self.bytes, max(1, max_bytes // 4))
-        self.granted += items - self.left
-        self.left = items
-        self.bytes_granted += size - self.bytes_left
-        self.bytes_left = size
+        items = min(max_items - self.depth, max(1, max_items // 4)) - self.left
+        size = min(max_bytes - self.bytes, max(1, max_bytes // 4)) - self.bytes_left
+        # Added, never set: a push that interrupts this one (a signal handler, a tracer's hook) is not overwritten.
+        self.granted += items
+        self.left += items
+        self.bytes_granted += size
+        self.bytes_left += size
 
     def take(self, max_items: int, max_bytes: int) -> list[T]:
-        """Remove and return up to ``max_items`` items of up to ``max_bytes`` in all, but at least one if there is one."""
+        """Remove and return up to ``max_items`` items, up to ``max_bytes`` in all, but at least one if there is one."""
         popleft = self.items.popleft
         taken: list[T] = []
         size = 0
@@ -150,12 +151,10 @@ class Ring(Generic[T]):
             lane: Lane[T] = self._local.lane
         except AttributeError:
             lane = self._new_lane()
-        left = lane.left
-        bytes_left = lane.bytes_left - item.size
-        if left <= 0 or bytes_left < 0 or self.closed:
+        if lane.left <= 0 or lane.bytes_left < item.size or self.closed:
             return self._push_beyond_grant(lane, item)
-        lane.left = left - 1
-        lane.bytes_left = bytes_left
+        lane.left -= 1
+        lane.bytes_left -= item.size
         lane.items.append(item)
         return True
 
@@ -193,7 +192,10 @@ class Ring(Generic[T]):
 
     def _new_lane(self) -> Lane[T]:
         lane: Lane[T] = Lane(threading.current_thread())
-        self._local.lane = lane
+        # A finalizer that ran while the lane was made may have emitted, and so have made this thread's lane already.
+        mine: Lane[T] = self._local.__dict__.setdefault("lane", lane)
+        if mine is not lane:
+            return mine
         self._lanes.append(lane)
         self._on_new_lane()
         return lane

@@ -1,0 +1,196 @@
+"""The ring keeps order, bounds and the sum of its counts under every interleaving of pushes and takes."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import ClassVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import Struct
+
+from tracecore.ring import Ring
+
+LANES = 3
+
+
+class Sized(Struct):
+    """An item: who pushed it, as which, and how large it says it is."""
+
+    lane: int
+    number: int
+    size: int
+
+
+class RingMachine(RuleBasedStateMachine):
+    """Compare the ring with lists, one per producer; producers are simulated by exchanging the thread-local slot."""
+
+    max_size: ClassVar = 60
+
+    @initialize(max_items=st.integers(1, 9), max_bytes=st.integers(1, 100))
+    def make(self, max_items: int, max_bytes: int) -> None:
+        """Begin with an empty ring of drawn bounds."""
+        self.asked: list[tuple[int, bool]] = []
+        self.ring: Ring[Sized] = Ring(max_items, max_bytes, on_half_full=lambda: self.asked.append(self.state()))
+        self.slots = [SimpleNamespace() for _ in range(LANES)]
+        self.waiting: list[list[Sized]] = [[] for _ in range(LANES)]
+        self.pushed = self.accepted = self.full = self.closed = 0
+
+    def state(self) -> tuple[int, bool]:
+        """Return which producer pushes, and whether its lane is half full or more."""
+        waiting = self.waiting[self.current]
+        size = sum(item.size for item in waiting)
+        return self.current, 2 * len(waiting) >= self.ring.max_items or 2 * size >= self.ring.max_bytes
+
+    @rule(producer=st.integers(0, LANES - 1), sizes=st.lists(st.integers(0, max_size), min_size=1, max_size=12))
+    def push(self, producer: int, sizes: list[int]) -> None:
+        """Push a few items; each is accepted exactly when the lane has room for it."""
+        self.current = producer
+        self.ring._local = self.slots[producer]  # type: ignore[assignment]  # stands in for another thread
+        for size in sizes:
+            item = Sized(producer, self.pushed, size)
+            self.pushed += 1
+            waiting = self.waiting[producer]
+            room = (
+                len(waiting) < self.ring.max_items
+                and sum(i.size for i in waiting) + size <= self.ring.max_bytes
+                and not self.ring.closed
+            )
+            assert self.ring.push(item) is room
+            self.accepted += room
+            self.full += not room and not self.ring.closed
+            self.closed += self.ring.closed
+            if room:
+                waiting.append(item)
+
+    @rule(producer=st.integers(0, LANES - 1), items=st.integers(1, 12), size=st.integers(1, 120))
+    def take(self, producer: int, items: int, size: int) -> None:
+        """Take a batch: the oldest items, in order, as many as fit, and at least one if there is one."""
+        lane = getattr(self.slots[producer], "lane", None)
+        if lane is None:
+            return
+        waiting = self.waiting[producer]
+        taken = lane.take(items, size)
+        assert taken == waiting[: len(taken)]
+        assert len(taken) <= items
+        assert bool(taken) == bool(waiting)
+        assert sum(item.size for item in taken[:-1]) < size
+        assert len(taken) == min(items, len(waiting)) or sum(item.size for item in taken) >= size
+        lane.settled += len(taken)
+        del waiting[: len(taken)]
+
+    @rule()
+    def close(self) -> None:
+        """Close the ring: nothing more is accepted."""
+        self.ring.closed = True
+
+    @invariant()
+    def bounded_and_conserved(self) -> None:
+        """No lane exceeds its bounds and the totals are those of the lists."""
+        if not hasattr(self, "ring"):
+            return
+        for slot, waiting in zip(self.slots, self.waiting, strict=True):
+            lane = getattr(slot, "lane", None)
+            if lane is not None:
+                assert lane.depth == len(waiting) <= self.ring.max_items
+                assert lane.bytes == sum(item.size for item in waiting) <= self.ring.max_bytes
+        totals = self.ring.totals()
+        kept = (totals["accepted"], totals["full"], totals["closed"])
+        assert kept == (self.accepted, self.full, self.closed)
+        assert sum(kept) == self.pushed
+        assert totals["taken"] == totals["settled"] == self.accepted - sum(map(len, self.waiting))
+        assert all(half_full for _, half_full in self.asked)
+
+
+TestRing = RingMachine.TestCase
+TestRing.settings = settings(max_examples=200, stateful_step_count=30)
+
+
+def test_full_lane_tells_before_and_refuses_the_newest() -> None:
+    """The pump is called before a lane is full, and what does not fit is the newest item."""
+    calls: list[int] = []
+    ring: Ring[Sized] = Ring(8, 1_000, on_half_full=lambda: calls.append(len(ring.lanes()[0].items)))
+    assert [ring.push(Sized(0, n, 1)) for n in range(10)] == [True] * 8 + [False] * 2
+    assert min(calls) < 8
+    assert [item.number for item in ring.lanes()[0].take(99, 99)] == list(range(8))
+    assert ring.push(Sized(0, 10, 1))
+
+
+def test_item_larger_than_the_buffer_is_counted_at_once() -> None:
+    """An item that can never fit is dropped without waiting for room, and leaves room for the next."""
+    asked: list[object] = []
+
+    def wait(has_room: object) -> bool:
+        asked.append(has_room)
+        return False
+
+    ring: Ring[Sized] = Ring(4, 100, on_full=wait)
+    assert not ring.push(Sized(0, 0, 101))
+    assert asked == []
+    assert ring.push(Sized(0, 1, 100))
+    assert not ring.push(Sized(0, 2, 1))
+    assert len(asked) == 1
+    assert ring.totals()["full"] == 2
+
+
+def test_waiting_for_room() -> None:
+    """A producer that may wait is told when there is room, and pushes then."""
+    ring: Ring[Sized] = Ring(2, 100, on_full=lambda has_room: not has_room() and bool(make_room()) and has_room())
+    make_room = lambda: ring.lanes()[0].take(1, 100)  # noqa: E731 - refers to the ring above
+    for number in range(10):
+        assert ring.push(Sized(0, number, 1))
+    assert ring.totals()["full"] == 0
+    assert ring.lanes()[0].depth == 2
+
+
+def test_lane_outlives_its_thread_until_it_is_empty() -> None:
+    """What a dead thread left is still taken; then its lane is forgotten and its counts are kept."""
+    ring: Ring[Sized] = Ring(3, 100)
+    thread = threading.Thread(target=lambda: [ring.push(Sized(0, n, 1)) for n in range(5)] and ring.count_sampled())
+    thread.start()
+    thread.join()
+    del thread
+    ring.retire_finished()
+    (lane,) = ring.lanes()
+    lane.settled += len(lane.take(99, 99))
+    before = ring.totals()
+    ring.retire_finished()
+    assert ring.lanes() == []
+    assert ring.totals() == before
+    assert before == {"accepted": 3, "full": 2, "closed": 0, "sampled": 1, "taken": 3, "settled": 3}
+
+
+def test_living_thread_keeps_its_lane() -> None:
+    """An empty lane of a living thread is not forgotten, and its owner goes on using it."""
+    ring: Ring[Sized] = Ring(3, 100)
+    ring.push(Sized(0, 0, 1))
+    ring.lanes()[0].take(9, 9)
+    ring.retire_finished()
+    ring.push(Sized(0, 1, 1))
+    assert len(ring.lanes()) == 1
+    assert ring.totals()["accepted"] == 2
+
+
+def test_new_lane_is_announced_once_per_thread() -> None:
+    """The first push or sampled span of a thread announces its lane; later ones do not."""
+    lanes: list[int] = []
+    ring: Ring[Sized] = Ring(9, 99, on_new_lane=lambda: lanes.append(threading.get_ident()))
+    ring.count_sampled()
+    ring.push(Sized(0, 0, 1))
+    thread = threading.Thread(target=lambda: [ring.push(Sized(0, n, 1)) for n in range(3)])
+    thread.start()
+    thread.join()
+    assert len(lanes) == len(set(lanes)) == 2
+
+
+def test_forked_child_begins_empty() -> None:
+    """After forgetting everything there is no lane and no count, and pushing begins a new lane."""
+    ring: Ring[Sized] = Ring(9, 99)
+    ring.push(Sized(0, 0, 1))
+    ring.forget_everything()
+    assert ring.lanes() == []
+    assert set(ring.totals().values()) == {0}
+    ring.push(Sized(0, 1, 1))
+    assert ring.totals()["accepted"] == 1

@@ -1,4 +1,4 @@
-"""Two observed functions and one model call: ``python examples/quickstart.py``, then look at ``traces.db``."""
+"""One observed function and one model call: ``python examples/quickstart.py``, then ``tracecore traces``."""
 
 from __future__ import annotations
 

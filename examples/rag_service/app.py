@@ -94,7 +94,7 @@ async def ask(request: Request) -> Response:
     """Answer a question from the corpus."""
     service: RagService = request.app.state.service
     body = await _read_body(request)
-    update_current_span(input=body)
+    update_current_span(input=msgspec.structs.asdict(body))
     if body.source is not None and body.source not in service.store.sources:
         raise BadRequest(f"there is no source '{body.source}'; GET /sources lists the {len(service.sources)} there are")
     faulty = service.settings.fault_header and request.headers.get("X-Demo-Fault") == "llm"

@@ -37,6 +37,7 @@ COST_PER_USER: Final = "select user_id, count(*), sum(total_cost) from traces gr
 TABLE_ROWS: Final = "10"
 DATABASE: Final = Path("demo-traces.db")
 INTERRUPTED: Final = 130
+SEED: Final = 7
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +112,9 @@ async def _drive(options: argparse.Namespace, url: str) -> list[Outcome]:
         listed = (await client.get("/sources")).json()["sources"]
         names = [(name, source["name"]) for source in listed for name in source["examples"]]
         line = ProgressLine(sys.stderr, "asking")
-        plan = make_plan(names, users=users, requests=requests)
+        # Another run into the same file must not begin the same traces again.
+        seed = time.time_ns() if options.keep else SEED
+        plan = make_plan(names, users=users, requests=requests, seed=seed)
         started = time.perf_counter()
         outcomes = await play(client, plan, answered=lambda done: line.show("questions", done, requests))
         _say_what_happened(outcomes, seconds=time.perf_counter() - started)

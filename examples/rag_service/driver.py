@@ -71,7 +71,7 @@ class Outcome(Struct, frozen=True):
     """USD; None is unknown."""
 
 
-def make_plan(names: Sequence[tuple[str, str]], *, users: int, requests: int, seed: int = 7) -> list[list[Turn]]:
+def make_plan(names: Sequence[tuple[str, str]], *, users: int, requests: int, seed: int) -> list[list[Turn]]:
     """Return each user's turns in order; ``names`` are (documented name, source) pairs that the service serves."""
     rng = random.Random(seed)
     questions = [*HAND_WRITTEN, *((rng.choice(TEMPLATES).format(name=name), source) for name, source in names)]

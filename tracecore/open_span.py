@@ -39,6 +39,10 @@ ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 _MAX_STATUS_MESSAGE: Final = 8_192
 _MAX_NAME: Final = 500
+_KINDS: Final[dict[ObservationType, type[Span]]] = {
+    "event": Event,
+    **dict.fromkeys(GENERATION_TYPES, Generation),
+}
 _GENERATION_FIELDS: Final = frozenset(Generation.__struct_fields__) - frozenset(Span.__struct_fields__)
 _NO_ATTRIBUTES: Final = TraceAttributes()
 _set_position = POSITION.set
@@ -145,27 +149,30 @@ class OpenSpan(Struct, eq=False, gc=False):
         event.end()
 
     def seal(self, *, running: bool = False) -> Span:
-        """Return the record of this span; ``running`` describes it as not ended, whatever happens meanwhile."""
-        kind: type[Span] = Generation if self.type in GENERATION_TYPES else Event if self.type == "event" else Span
-        extra = dict(self.extra) if self.extra else {}
-        if kind is Span and not _GENERATION_FIELDS.isdisjoint(extra):
+        """Return the record of this span; ``running`` describes it as not ended, whatever happens meanwhile.
+
+        By position, because the pump does this for every span: by keyword it takes twice as long.
+        """
+        trace = self.trace
+        extra = self.extra
+        duration = None if running else max(0, self.duration)
+        status: Status = "running" if running else self.status
+        payloads = Raw(self.input) if self.input else ABSENT, Raw(self.output) if self.output else ABSENT
+        own = self.attributes
+        attributes = trace.attributes if own is _NO_ATTRIBUTES else overlaid(trace.attributes, own)
+        kind = _KINDS.get(self.type, Span)
+        if extra is None:
+            return kind(
+                trace.route.project, trace.trace_id, self.span_id, self.name, self.start_ns, self.parent_id, self.type,
+                duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
+            )  # fmt: skip
+        fields = {**extra, "input": payloads[0], "output": payloads[1], "trace": attributes}
+        if kind is Span and not _GENERATION_FIELDS.isdisjoint(fields):
             kind = Generation
-        route = self.trace.route
         return kind(
-            project=route.project,
-            trace_id=self.trace.trace_id,
-            span_id=self.span_id,
-            name=self.name,
-            start_ns=self.start_ns,
-            parent_id=self.parent_id,
-            type=self.type,
-            duration_ns=None if running else max(0, self.duration),
-            status="running" if running else self.status,
-            input=Raw(self.input) if self.input else ABSENT,
-            output=Raw(self.output) if self.output else ABSENT,
-            trace=overlaid(self.trace.attributes, self.attributes),
-            **extra,
-        )
+            trace.route.project, trace.trace_id, self.span_id, self.name, self.start_ns, self.parent_id, self.type,
+            duration, status, **fields,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         """Make the span current, until the block ends."""

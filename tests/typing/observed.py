@@ -13,6 +13,7 @@ from typing import assert_type
 
 import tracecore
 from tracecore import ContextExecutor, FlushResult, Health, OpenSpan, Recorder, observe
+from tracecore.integrations.threads import propagate_to_threads
 
 # -- every kind of function, bare --------------------------------------------------------------------------------------
 
@@ -156,7 +157,7 @@ async def use_everything(recorder: Recorder, work: Callable[[int], bytes]) -> No
         assert_type(tracecore.current_span(), OpenSpan | None)
     with ContextExecutor(max_workers=1) as executor:
         assert_type(executor.submit(work, 1), Future[bytes])
-    with tracecore.propagate_to_threads():
+    with propagate_to_threads():
         threading.Thread(target=work, args=(1,)).start()
     assert_type(tracecore.flush(timeout=1.0), FlushResult)
     assert_type(await tracecore.aflush(timeout=1.0), FlushResult)

@@ -13,9 +13,10 @@ import pytest
 
 from examples.rag_service.app import create_app
 from examples.rag_service.llm import ModelFailed, ModelOutput
+from examples.rag_service.openai_model import OpenAIModel
 from examples.rag_service.prompting import Message
 from examples.rag_service.service import RagService
-from examples.rag_service.settings import Settings
+from examples.rag_service.settings import Endpoint, Settings
 from tests.examples.rag_bench import HEADERS, open_bench
 from tests.examples.rag_corpus import PASSAGES
 from tracecore.records import Generation
@@ -241,3 +242,27 @@ async def test_a_client_that_hangs_up_cancels_the_generation() -> None:
         assert tree[-1].status == "cancelled"
         assert _decoded(tree[-1].output).startswith("Return the")
         assert "numeric data" not in _decoded(tree[-1].output)
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 90, "completion_tokens": 3}, None])
+async def test_an_endpoint_answers_in_place_of_the_built_in_model(usage: dict[str, int] | None) -> None:
+    """Text and usage are the endpoint's; usage that it does not report makes the cost unknown, not zero."""
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        assert "middle value" in request.content.decode()
+        chunks = [{"choices": [{"delta": {"content": "It is the median."}}]}, {"choices": [], "usage": usage}]
+        return httpx2.Response(200, text="".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks))
+
+    endpoint = Endpoint("http://model.test/v1", "small")
+    assert RagService(PASSAGES, Settings(endpoint=endpoint)).pipeline.model.name == "small"
+    async with (
+        httpx2.AsyncClient(transport=httpx2.MockTransport(respond)) as client,
+        open_bench(OpenAIModel(endpoint, client)) as bench,
+    ):
+        response = await bench.ask(question="What is the middle value?")
+        assert response.json()["answer"] == "It is the median."
+        call = (await bench.tree(response))[-1]
+        assert isinstance(call, Generation)
+        assert call.model == "small"
+        assert call.usage_details == ({"input": 90, "output": 3} if usage else None)
+        assert (response.json()["cost_usd"] is None) == (call.total_cost is None) == (usage is None)

@@ -4,33 +4,39 @@ One coroutine, :meth:`Pump.run`, hosted either by a thread of its own (:mod:`tra
 program's loop. Its rules:
 
 * Every record taken from the buffer is settled exactly once: delivered, or lost for one reason.
-* A batch that the sink refuses is halved until the records it cannot take stand alone; such a record is written once
-  more without its payloads, and counted as ``rejected`` if that fails too. Nothing waits behind it.
-* A sink that is unavailable is asked again with full-jitter back-off, for as long as the pump runs. The batch in hand is
-  kept, the buffer fills, and what then has no room is counted as ``ring_full`` by the producer.
+* A batch that the sink refuses is halved until the records it cannot take stand alone; such a record is written without
+  its payloads, then in its barest form, and counted as ``rejected`` if that fails too. Nothing waits behind it.
+* Every thread's lane has its turn, and between batches the loop has its own: neither a busy thread nor a sink that
+  never waits keeps others from going on.
+* A sink that is unavailable is asked again with full-jitter back-off, for as long as the pump runs. The batch in hand
+  is kept, the buffer fills, and what then has no room is counted as ``ring_full`` by the producer.
 * It wakes on fill level or interval, whichever comes first, and at once when somebody flushes or stops it.
 * After :meth:`stop` it works until the deadline; what is left then is counted as ``closing``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from tracecore.bare_records import bare_forms
 from tracecore.clock import monotonic_ns
 from tracecore.codec import mask_record
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.ids import tick
 from tracecore.loss import Losses
 from tracecore.open_span import OpenSpan, anchor
-from tracecore.records import ABSENT, Record, Span
+from tracecore.records import Record
 
 if TYPE_CHECKING:
+    import asyncio
+
     import anyio
 
     from tracecore.backend import Sink
@@ -100,6 +106,8 @@ class Pump:
         self._alarm: anyio.Event | None = None
         self._stopping: anyio.Event | None = None
         self._wake: Callable[[], None] | None = None
+        self._woken = False
+        self._turn = 0
         self._listeners: list[Callable[[], None]] = []
         self._next_report = 0
         self._reported = 0
@@ -107,9 +115,10 @@ class Pump:
     # -- called from any thread ---------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Make the pump look at the buffer now."""
+        """Make the pump look at the buffer now; calls that come before it does are one."""
         wake = self._wake
-        if wake is not None:
+        if wake is not None and not self._woken:
+            self._woken = True
             wake()
 
     def stop(self, timeout: float) -> None:
@@ -160,6 +169,8 @@ class Pump:
         scope.deadline = anyio.current_time() + max(0.0, self._time_left())
 
     async def _work(self) -> None:
+        import anyio.lowlevel  # noqa: PLC0415 - as in run()
+
         while True:
             self._housekeep()
             moved = await self._deliver_waiting()
@@ -167,13 +178,29 @@ class Pump:
                 return
             if not moved and not await self._maintain():
                 await self._sleep(self._settings.flush_interval)
+            else:
+                await anyio.lowlevel.checkpoint()
 
     async def _deliver_waiting(self) -> bool:
         """Write what waits in the buffer, one batch of all lanes; return whether there was anything."""
-        shares: list[tuple[Lane[Any], int]] = []
+        items, shares = self._taken()
+        records = self._sealed(items)
+        await self._write(self._pending(), counted=False)
+        await self._write(records, counted=True)
+        for lane, count in shares:
+            lane.settled += count
+        if items:
+            self._tell()
+        return bool(items)
+
+    def _taken(self) -> tuple[list[Any], list[tuple[Lane[Any], int]]]:
+        """Take one batch from the buffer, beginning with another lane each time; return how many came from which."""
         items: list[Any] = []
+        shares: list[tuple[Lane[Any], int]] = []
         size = 0
-        for lane in self._ring.lanes():
+        lanes = self._ring.lanes()
+        self._turn = (self._turn + 1) % max(1, len(lanes))
+        for lane in lanes[self._turn :] + lanes[: self._turn]:
             most = self._settings.batch_items - len(items)
             if most <= 0 or size >= self._settings.batch_bytes:
                 break
@@ -183,26 +210,20 @@ class Pump:
             if taken:
                 items += taken
                 shares.append((lane, len(taken)))
-        records = self._sealed(items)
-        pending = self._pending()
-        if records or pending:
-            await self._write(records, extra=pending)
-        for lane, count in shares:
-            lane.settled += count
-        if items:
-            self._tell()
-        return bool(items)
+        return items, shares
 
-    def _sealed(self, items: Sequence[Any]) -> list[Record]:
+    def _sealed(self, items: Iterable[Any], *, running: bool = False) -> list[Record]:
+        """Return the masked records of items; one that cannot be made is counted, unless it says that a span runs."""
         records: list[Record] = []
         mask = self._settings.mask
         for item in items:
             try:
-                record = item.seal()
+                record = item.seal(running=True) if running else item.seal()
                 records.append(record if mask is None else mask_record(record, mask))
             except Exception as error:  # noqa: BLE001 - one bad record must not stop the rest: it is counted
                 self._note_error(error)
-                self.losses.add("unencodable")
+                if not running:
+                    self.losses.add("unencodable")
         return records
 
     def _pending(self) -> list[Record]:
@@ -215,26 +236,31 @@ class Pump:
         due = [s for s in list(self._open_spans) if not s.announced and now - s.started >= after]
         for open_span in due:
             open_span.announced = True
-        mask = self._settings.mask
-        running = [s.seal(running=True) for s in due]
-        return [record if mask is None else mask_record(record, mask) for record in running]
+        return self._sealed(due, running=True)
 
-    async def _write(self, records: list[Record], *, extra: list[Record]) -> None:
-        """Write records, and ``extra`` ones that are not counted, before them; settle every record."""
-        if extra:
-            await self._attempt(extra, counted=False)
+    async def _write(self, records: list[Record], *, counted: bool) -> None:
+        """Write records and settle each of them; those that describe running spans are not counted."""
         waiting = [records] if records else []
         while waiting:
             batch = waiting.pop()
-            outcome = await self._attempt(batch, counted=True)
-            if outcome is not None and len(batch) > 1:
+            refusal = await self._attempt(batch, counted=counted)
+            if refusal is not None and len(batch) > 1:
                 middle = len(batch) // 2
                 waiting += [batch[middle:], batch[:middle]]
-            elif outcome is not None and await self._attempt([_without_payloads(batch[0], outcome)], counted=True):
-                self.losses.add("rejected")
+            elif refusal is not None and counted:
+                await self._write_bare(batch[0], refusal)
+
+    async def _write_bare(self, record: Record, refusal: str) -> None:
+        """Write what can be kept of a refused record, or count it as rejected."""
+        for bare in bare_forms(record, refusal):
+            if await self._attempt([bare], counted=True) is None:
+                return
+        self.losses.add("rejected")
 
     async def _attempt(self, batch: list[Record], *, counted: bool) -> str | None:
         """Write one batch, waiting while the sink is unavailable; return why it was refused, or None."""
+        import anyio.lowlevel  # noqa: PLC0415 - as in run()
+
         wait = _BACKOFF_FIRST
         while True:
             try:
@@ -246,9 +272,12 @@ class Pump:
                         self.losses.add("unavailable", len(batch))
                     return None
                 wait = min(wait * 2, _BACKOFF_MOST)
-            except Exception as error:  # noqa: BLE001 - a sink that breaks its contract must not stop the pump
-                self._note_error(error)
-                return str(error) or type(error).__name__
+            except BaseException as error:
+                if _ends_the_pump(error):
+                    raise
+                self._note_error(error)  # a sink that breaks its contract must not stop the pump
+                await anyio.lowlevel.checkpoint()
+                return text_of_error(error)
             else:
                 self._delivered(len(batch) if counted else 0)
                 return None
@@ -266,9 +295,10 @@ class Pump:
                 await self._sink.open()
             except Exception as error:  # noqa: BLE001 - the program runs on without its traces, told once
                 self._note_error(error)
-                if isinstance(error, BackendRejected):
+                rejected = isinstance(error, BackendRejected)
+                if rejected:
                     wait = _BACKOFF_MOST
-                if not await self._back_off(wait):
+                if (rejected and self._stop_at is not None) or not await self._back_off(wait):
                     return False
                 wait = min(wait * 2, _BACKOFF_MOST)
             else:
@@ -298,6 +328,7 @@ class Pump:
 
     def _ring_alarm(self) -> None:
         """End the pump's sleep."""
+        self._woken = False
         if self._alarm is not None:
             self._alarm.set()
         if self._stopping is not None and self._stop_at is not None:
@@ -333,11 +364,12 @@ class Pump:
 
     def _note_error(self, error: BaseException) -> None:
         """Remember why delivery fails, and say so at most once in ten seconds."""
-        self.last_error = f"{type(error).__name__}: {error}"
+        text = text_of_error(error)
+        self.last_error = f"{type(error).__name__}: {text}"
         now = self._clock()
         if now >= self._next_report:
             self._next_report = now + _REPORT_EVERY_NS
-            _log.warning("tracecore cannot deliver: %s; the program is not affected, losses are counted", error)
+            _warn("tracecore cannot deliver: %s; the program is not affected, losses are counted", text)
 
     def _report_losses(self) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""
@@ -346,7 +378,7 @@ class Pump:
         lost.update({reason: totals[name] for name, reason in _PRODUCERS_LOSSES if totals[name]})
         count = sum(lost.values())
         if count > self._reported:
-            _log.warning("tracecore has lost %d records so far: %s", count, lost)
+            _warn("tracecore has lost %d records so far: %s", count, lost)
             self._reported = count
 
     def _tell(self) -> None:
@@ -354,23 +386,41 @@ class Pump:
             listener()
 
 
-def _without_payloads(record: Record, reason: str) -> Record:
-    """Return a refused record in its barest form, saying why."""
-    import msgspec  # noqa: PLC0415 - the rare path
+def _warn(message: str, *arguments: object) -> None:
+    """Tell the program's log, whose handlers may raise."""
+    with contextlib.suppress(Exception):
+        _log.warning(message, *arguments)
 
-    if not isinstance(record, Span):
-        return record
-    return msgspec.structs.replace(
-        record,
-        name=ascii(record.name)[:200],
-        input=ABSENT,
-        output=ABSENT,
-        metadata=msgspec.Raw(msgspec.json.encode({"$rejected": ascii(reason)[:500]})),
-        status_message=None,
-        error=None,
-        tool_definitions=ABSENT,
-        tool_calls=ABSENT,
-    )
+
+def text_of_error(error: BaseException) -> str:
+    """Return what an exception says, or its type when it says nothing or cannot."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return type(error).__name__
+
+
+def _ends_the_pump(error: BaseException) -> bool:
+    """Return whether an exception is meant for the pump: a cancellation that was asked for, or the end of the program.
+
+    A driver may leak a cancellation of its own (it awaited what somebody else cancelled), or raise an exception that is
+    only a BaseException (extension modules do when they panic).
+    """
+    import anyio  # noqa: PLC0415 - as in Pump.run()
+
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        task = _asyncio_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+def _asyncio_task() -> asyncio.Task[Any] | None:
+    import asyncio  # noqa: PLC0415 - as in Pump.run()
+
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # trio's loop
+        return None
 
 
 def wake_function(ring_alarm: Callable[[], None]) -> Callable[[], None]:

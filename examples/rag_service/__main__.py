@@ -34,12 +34,13 @@ def main() -> int:
     try:
         Settings.from_environment(os.environ)
         listener = socket.create_server((options.host, options.port), backlog=BACKLOG)
-    except (SettingsError, OSError) as error:
+    except (SettingsError, OSError, OverflowError) as error:
         print(f"cannot serve on {options.host}:{options.port}: {error}", file=sys.stderr)
         return 2
     print(f"listening on http://{options.host}:{listener.getsockname()[1]}", flush=True)
-    # uvicorn raises the signal that ended it once more; the default action would skip every exit handler.
-    signal.signal(signal.SIGTERM, _exit)
+    # uvicorn raises the signal that ended it once more; the default actions are a traceback and a sudden death.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _exit)
     config = uvicorn.Config(create_app(), log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -9,6 +9,7 @@ import pytest
 from examples.rag_service import demo
 
 
+@pytest.mark.timeout(240)  # two services and ten commands, each a process: 10 s alone, a minute on a busy machine
 def test_the_demo_shows_and_verifies_what_it_did(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,7 +252,7 @@ class Recorder:
             _RECORDING.discard(self)
 
     def _open_configured(self) -> Backend:
-        return open_backend(self.config.backend)
+        return open_backend(self.config.backend, source=self.config.sources.get("backend", "code"))
 
     def _new_pump(self) -> Pump:
         settings = PumpSettings(

@@ -1,37 +1,53 @@
 """Reading what callers give: trace attributes, usage, cost, prompt links, levels and times, in any reasonable shape.
 
-Capturing never raises: a value that cannot be used is brought into the nearest usable shape, or left out. Formats are
-those of the Langfuse data model.
+Capturing never raises: a value that cannot be used is brought into the nearest usable shape, or left out; one whose own
+code raises when it is looked at is left out and counted. Formats are those of the Langfuse data model.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from datetime import datetime, timezone
-from typing import Any, Final, cast
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final, TypeVar, cast
 
+import msgspec
 from msgspec.structs import replace
 
-from tracecore.codec import DEFAULT_LIMITS, Limits, metadata, snapshot
+from tracecore.codec import DEFAULT_LIMITS, Limits, metadata, snapshot, unencodables
 from tracecore.fields import TraceFields
 from tracecore.records import LEVELS, OBSERVATION_TYPES, Level, ObservationType, TraceAttributes
 
 __all__ = [
+    "MAX_NAME",
     "cost_of",
     "environment_of",
     "extend_attributes",
     "level_of",
     "prompt_of",
     "text_of",
+    "texts_of",
     "time_ns_of",
     "type_of",
     "usage_of",
 ]
 
+T = TypeVar("T")
+
 MAX_TEXT: Final = 200
 """Characters of a user id, session id, tag, name, release or version; the rest is cut (Langfuse drops the value)."""
+MAX_NAME: Final = 500
+"""Characters of the name of an observation."""
+MAX_TAGS: Final = 200
+MAX_BUCKETS: Final = 200
+"""Buckets of one usage or cost; real ones have a dozen."""
+MAX_USD: Final = 1e12
+"""An amount beyond is no cost, and sums of such would not be finite."""
+_LARGEST_INTEGER: Final = 2**63 - 1
+"""What every store keeps as an integer."""
+_NEITHER: Final[tuple[Any, Any]] = (None, None)
 
 _TEXTS: Final = frozenset({"name", "user_id", "session_id", "release", "version"})
 _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9\-_]{1,40}")
@@ -68,13 +84,35 @@ _SUB_BUCKETS: Final = {
 
 
 def text_of(value: object, *, max_length: int = MAX_TEXT) -> str | None:
-    """Return a value as text of at most ``max_length`` characters; None stays None."""
+    """Return a value as text of at most ``max_length`` characters; None stays None.
+
+    Lone surrogates, which no store and no wire can hold, become visible escapes.
+    """
     if value is None:
         return None
-    if type(value) is str:
-        return value[:max_length]
-    encoded = bytes(snapshot(value)).decode()
-    return encoded.strip('"')[:max_length]
+    if issubclass(type(value), str):
+        # Not value[...]: a subclass may define that. The result is an exact str.
+        text = str.__getitem__(cast("str", value), slice(max_length))
+        return text if text.isascii() else _encodable(text)[:max_length]
+    encoded = bytes(snapshot(value))
+    return (msgspec.json.decode(encoded, type=str) if encoded[:1] == b'"' else encoded.decode())[:max_length]
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _unless_raising(read: Callable[[object], T], value: object, otherwise: T) -> T:
+    """Return ``read(value)``, or ``otherwise`` where the value's own code raises; that is counted."""
+    try:
+        return read(value)
+    except Exception:  # noqa: BLE001 - any touch of a foreign object may raise anything, and capturing must not
+        unencodables.add()
+        return otherwise
 
 
 def environment_of(value: object) -> str | None:
@@ -86,27 +124,28 @@ def environment_of(value: object) -> str | None:
 def level_of(value: object) -> Level:
     """Return a level from its name or a common alias, in any case; anything else is ``DEFAULT``."""
     name = (text_of(value) or "").upper()
-    return cast("Level", name) if name in LEVELS else _LEVEL_ALIASES.get(name, "DEFAULT")
+    return name if name in LEVELS else _LEVEL_ALIASES.get(name, "DEFAULT")
 
 
 def type_of(value: object) -> ObservationType:
     """Return an observation type from its name in any case; anything else is ``span``."""
     name = (text_of(value) or "").lower()
-    return cast("ObservationType", name) if name in OBSERVATION_TYPES else "span"
+    return name if name in OBSERVATION_TYPES else "span"
 
 
 def time_ns_of(value: object) -> int | None:
     """Return nanoseconds since the epoch from an aware or local ``datetime`` or an integer of ns; else None."""
+    return _unless_raising(_time_ns, value, None)
+
+
+def _time_ns(value: object) -> int | None:
     if isinstance(value, datetime):
-        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
-        since = value.astimezone(timezone.utc) - epoch
-        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
-    return value if type(value) is int and value >= 0 else None
+        since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        value = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    return value if type(value) is int and 0 <= value <= _LARGEST_INTEGER else None
 
 
-def extend_attributes(
-    old: TraceAttributes, fields: TraceFields, limits: Limits = DEFAULT_LIMITS
-) -> TraceAttributes:
+def extend_attributes(old: TraceAttributes, fields: TraceFields, limits: Limits = DEFAULT_LIMITS) -> TraceAttributes:
     """Return ``old`` with the given fields replaced, tags joined and metadata merged; None leaves a field as it is."""
     changes: dict[str, Any] = {}
     for field, value in fields.items():
@@ -115,22 +154,27 @@ def extend_attributes(
         elif field == "environment":
             changes[field] = environment_of(value)
         elif field == "tags" and value is not None:
-            changes[field] = _joined_tags(old.tags, value)
+            changes[field] = tuple(dict.fromkeys((*old.tags, *texts_of(value))))[:MAX_TAGS]
         elif field == "metadata" and value is not None:
             changes[field] = metadata(old.metadata, value, limits)
-        elif field == "public" and isinstance(value, bool):
+        elif field == "public" and type(value) is bool:
             changes[field] = value
     changes = {key: value for key, value in changes.items() if value is not None}
     return replace(old, **changes) if changes else old
 
 
-def _joined_tags(old: tuple[str, ...], new: object) -> tuple[str, ...]:
-    if isinstance(new, str):
-        new = (new,)
-    if not isinstance(new, list | tuple | set | frozenset):
-        return old
-    given = cast("Collection[object]", new)
-    return tuple(dict.fromkeys((*old, *filter(None, map(text_of, given)))))[:MAX_TEXT]
+def texts_of(value: object) -> tuple[str, ...]:
+    """Return the texts of a list, tuple or set, of one text that text, empty ones left out; anything else has none."""
+    return _unless_raising(_texts, value, ())
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, list | tuple | set | frozenset):
+        return ()
+    given = islice(cast("Collection[object]", value), MAX_TAGS)
+    return tuple(filter(None, map(text_of, given)))
 
 
 def usage_of(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]:
@@ -139,23 +183,36 @@ def usage_of(value: object) -> tuple[dict[str, int] | None, dict[str, int] | Non
     Nested ``…_details`` of OpenAI and LangChain become ``input_cached_tokens`` and the like, and are subtracted from
     the bucket that contains them. Values that are not whole numbers ≥ 0 are left out.
     """
+    return _unless_raising(_usage, value, _NEITHER)
+
+
+def _usage(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]:
     if not isinstance(value, Mapping):
         return None, None
-    given = cast("Mapping[object, object]", value)
     provided: dict[str, int] = {}
     buckets: dict[str, int] = {}
-    for key, amount in given.items():
-        if isinstance(key, str) and isinstance(amount, Mapping) and key in _SUB_BUCKETS:
-            parent = _SUB_BUCKETS[key]
-            for sub, units in cast("Mapping[object, object]", amount).items():
-                if isinstance(sub, str) and (whole := _units(units)):
-                    provided[f"{key}.{sub}"] = whole
-                    buckets[f"{parent}_{sub}"] = whole
-        elif isinstance(key, str) and (whole := _units(amount)) is not None:
+    for key, amount in _entries(cast("Mapping[object, object]", value)):
+        whole = _units(amount)
+        if whole is not None:
             provided[key] = whole
             buckets[_USAGE_ALIASES.get(key, key)] = whole
+        elif isinstance(amount, Mapping) and key in _SUB_BUCKETS:
+            parent = _SUB_BUCKETS[key]
+            for sub, units in _entries(cast("Mapping[object, object]", amount)):
+                if whole := _units(units):
+                    provided[f"{key}.{sub}"] = whole
+                    buckets[f"{parent}_{sub}"] = whole
     _make_disjoint(buckets, provided)
     return (buckets, provided) if buckets else (None, None)
+
+
+def _entries(given: Mapping[object, object]) -> list[tuple[str, object]]:
+    """Return the entries whose names are text, of a mapping that may be longer than anything sensible."""
+    return [
+        (name, amount)
+        for key, amount in islice(given.items(), MAX_BUCKETS)
+        if isinstance(key, str) and (name := text_of(key)) is not None
+    ]
 
 
 def _make_disjoint(buckets: dict[str, int], provided: Mapping[str, int]) -> None:
@@ -167,24 +224,23 @@ def _make_disjoint(buckets: dict[str, int], provided: Mapping[str, int]) -> None
 
 
 def _units(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_INTEGER:
         return None
-    return int(value) if value >= 0 and value == int(value) and value < 2**63 else None
+    return int(value) if value == int(value) else None
 
 
 def cost_of(value: object) -> tuple[dict[str, float] | None, float | None]:
     """Return (USD per bucket, total in USD) from a mapping or one number; the total is the sum when not given."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = {"total": value}
-    if not isinstance(value, Mapping):
-        return None, None
-    given = cast("Mapping[object, object]", value)
+    return _unless_raising(_cost, value, _NEITHER)
+
+
+def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
+    given = cast("Mapping[object, object]", value if isinstance(value, Mapping) else {"total": value})
     costs = {
         key: float(amount)
-        for key, amount in given.items()
-        if isinstance(key, str) and isinstance(amount, int | float) and not isinstance(amount, bool)
-        and math.isfinite(amount)
-    }  # fmt: skip
+        for key, amount in _entries(given)
+        if isinstance(amount, int | float) and not isinstance(amount, bool) and -MAX_USD <= amount <= MAX_USD
+    }
     if not costs:
         return None, None
     total = costs.get("total")
@@ -193,14 +249,17 @@ def cost_of(value: object) -> tuple[dict[str, float] | None, float | None]:
 
 def prompt_of(value: object) -> dict[str, Any]:
     """Return the record fields of a prompt link: from (name, version), a mapping, or an object with both attributes."""
+    return _unless_raising(_prompt, value, {})
+
+
+def _prompt(value: object) -> dict[str, Any]:
     if isinstance(value, Mapping):
         given = cast("Mapping[str, object]", value)
         name, version, prompt_id = given.get("name"), given.get("version"), given.get("id")
-    elif isinstance(value, tuple | list) and len(cast("tuple[object, ...]", value)) == 2:  # noqa: PLR2004 - name, version
-        (name, version), prompt_id = cast("tuple[object, object]", value), None
+    elif isinstance(value, tuple | list):
+        name, version, prompt_id = (*islice(cast("tuple[object, ...]", value), 3), None, None, None)[:3]
     else:
-        name, version = getattr(value, "name", None), getattr(value, "version", None)
-        prompt_id = getattr(value, "id", None)
+        name, version, prompt_id = (cast("object", getattr(value, key, None)) for key in ("name", "version", "id"))
     fields: dict[str, Any] = {"prompt_name": text_of(name), "prompt_id": text_of(prompt_id)}
-    fields["prompt_version"] = version if type(version) is int else None
+    fields["prompt_version"] = version if type(version) is int and 0 <= version <= _LARGEST_INTEGER else None
     return {key: given for key, given in fields.items() if given is not None}

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-__all__ = ["SpanFields", "TraceFields"]
+__all__ = ["SpanChanges", "SpanFields", "TraceFields"]
 
 
 class SpanFields(TypedDict, total=False):
     """Name the fields of a span. Every one is optional; None leaves a field as it is, except for input and output."""
 
-    name: str | None
     input: object
     output: object
     metadata: object
@@ -34,6 +33,12 @@ class SpanFields(TypedDict, total=False):
     tool_definitions: object
     tool_calls: object
     tool_call_names: Iterable[str] | None
+
+
+class SpanChanges(SpanFields, total=False):
+    """Name what may be changed of an open span: its fields and its name."""
+
+    name: str | None
 
 
 class TraceFields(TypedDict, total=False):

@@ -32,11 +32,14 @@ _VALUE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """Return a header by its lower-case name, whatever case the mapping uses."""
-    value = headers.get(name)
-    if value is None:
-        value = next((v for k, v in headers.items() if k.lower() == name), None)
-    return value
+    """Return a header by its lower-case name, whatever case the mapping uses; None also where there is no such text."""
+    try:
+        value: object = headers.get(name)
+        if value is None:
+            value = next((v for k, v in headers.items() if k.lower() == name), None)
+    except Exception:  # noqa: BLE001 - what is no mapping of text has no such header: a request must not fail by it
+        return None
+    return value if isinstance(value, str) else None
 
 
 def parse_traceparent(text: str) -> tuple[str, str] | None:
@@ -60,9 +63,13 @@ def format_traceparent(trace_id: str, span_id: str, *, sampled: bool) -> str:
 
 
 def parse_baggage(text: str) -> dict[str, str]:
-    """Return the members of a baggage header, percent-decoded, properties dropped; malformed members are skipped."""
+    """Return the members of a baggage header, percent-decoded, properties dropped; malformed members are skipped.
+
+    Of a header beyond the limits the whole members within them are taken: a member cut in two would be another value.
+    """
     members: dict[str, str] = {}
-    for part in text[:MAX_BAGGAGE_BYTES].split(",")[:MAX_BAGGAGE_MEMBERS]:
+    within = text if len(text) <= MAX_BAGGAGE_BYTES else text[: MAX_BAGGAGE_BYTES + 1].rpartition(",")[0]
+    for part in within.split(",")[:MAX_BAGGAGE_MEMBERS]:
         key, equals, value = part.partition(";")[0].partition("=")
         key = key.strip()
         if equals and _TOKEN.fullmatch(key):

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Final, ParamSpec, Self, TypeVar, Unpack
 
-from tracecore.attributes import extend_attributes
+from tracecore.attributes import extend_attributes, text_of
 from tracecore.context import INHERITED, POSITION, Inherited, Place, Position, TraceState
 from tracecore.fields import TraceFields
 from tracecore.open_span import OpenSpan
@@ -29,28 +29,41 @@ _BAGGAGE_NAMES: Final = {"user_id": "user_id", "session_id": "session_id", "vers
 """Trace attributes that travel in baggage, under the names that Langfuse's SDKs read and write."""
 
 
+_MAX_BLOCKS: Final = 32
+"""Blocks that a context knows it is inside of: a task begun inside a block that never ends keeps its mark for ever."""
+
+
 class _Carrying:
-    """Replace what the context holds for the length of a block, then put back what was there."""
+    """Replace what the context holds for the length of a block, then put back what was there.
+
+    One object may be entered many times, by tasks side by side too: what was there is kept per block, under a mark that
+    only the context of that block holds. A block that is left in a context where it was not entered (a generator closed
+    by somebody else) changes nothing there.
+    """
 
     def __init__(self) -> None:
-        self._inherited = INHERITED.get()
-        self._position = POSITION.get()
+        self._outside: dict[object, tuple[Inherited, Position | None]] = {}
 
-    def _places(self) -> tuple[Inherited, Position | None]:
-        """Return what holds inside the block."""
+    def _places(self, inherited: Inherited, position: Position | None) -> tuple[Inherited, Position | None]:
+        """Return what holds inside a block, given what holds outside."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        self._inherited = INHERITED.get()
-        self._position = POSITION.get()
-        inherited, position = self._places()
-        INHERITED.set(inherited)
+        outside = INHERITED.get(), POSITION.get()
+        inherited, position = self._places(*outside)
+        block = object()
+        self._outside[block] = outside
+        INHERITED.set(inherited.replace(blocks=(*inherited.blocks[1 - _MAX_BLOCKS :], block)))
         POSITION.set(position)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        INHERITED.set(self._inherited)
-        POSITION.set(self._position)
+        for block in reversed(INHERITED.get().blocks):
+            outside = self._outside.pop(block, None)
+            if outside is not None:
+                INHERITED.set(outside[0])
+                POSITION.set(outside[1])
+                return
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -69,19 +82,18 @@ class propagate_attributes(_Carrying):  # noqa: N801 - used like a function: `wi
     services in the ``baggage`` header that :func:`inject` writes: anyone on the way can read them.
     """
 
-    def __init__(self, *, as_baggage: bool = False, trace_name: str | None = None, **fields: Unpack[TraceFields]) -> None:
+    def __init__(
+        self, *, as_baggage: bool = False, trace_name: str | None = None, **fields: Unpack[TraceFields]
+    ) -> None:
         super().__init__()
         self._fields = fields
         if trace_name is not None:
             self._fields["name"] = trace_name
         self._as_baggage = as_baggage
 
-    def _places(self) -> tuple[Inherited, Position | None]:
-        inherited, position = self._inherited, self._position
+    def _places(self, inherited: Inherited, position: Position | None) -> tuple[Inherited, Position | None]:
         baggage = {**inherited.baggage, **(self._baggage() if self._as_baggage else {})}
-        inherited = inherited.replace(
-            attributes=extend_attributes(inherited.attributes, self._fields), baggage=baggage
-        )
+        inherited = inherited.replace(attributes=extend_attributes(inherited.attributes, self._fields), baggage=baggage)
         if position is None or position.trace is None:
             return inherited, position
         outer = position.trace
@@ -95,9 +107,9 @@ class propagate_attributes(_Carrying):  # noqa: N801 - used like a function: `wi
 
     def _baggage(self) -> dict[str, str]:
         return {
-            _BAGGAGE_PREFIX + name: str(value)
+            _BAGGAGE_PREFIX + name: value
             for field, name in _BAGGAGE_NAMES.items()
-            if (value := self._fields.get(field)) is not None
+            if (value := text_of(self._fields.get(field))) is not None
         }
 
 
@@ -115,8 +127,8 @@ class continue_trace(_Carrying):  # noqa: N801 - used like a function: `with con
         self._baggage = parse_baggage(header(headers, "baggage") or "")
         self._trust = trust_baggage
 
-    def _places(self) -> tuple[Inherited, Position | None]:
-        inherited = self._inherited.replace(remote=self._remote, baggage=self._baggage)
+    def _places(self, inherited: Inherited, position: Position | None) -> tuple[Inherited, Position | None]:  # noqa: ARG002 - the caller's position is left
+        inherited = inherited.replace(remote=self._remote, baggage=self._baggage)
         if self._trust:
             fields: TraceFields = {}
             for field, name in _BAGGAGE_NAMES.items():
@@ -127,7 +139,7 @@ class continue_trace(_Carrying):  # noqa: N801 - used like a function: `with con
 
 
 def inject(headers: MutableMapping[str, str]) -> None:
-    """Write ``traceparent``, and ``baggage`` where there is any, for a call to another service; outside a trace nothing."""
+    """Write ``traceparent``, and ``baggage`` if any, for a call to another service; outside a trace nothing."""
     position = POSITION.get()
     if position is None:
         return
@@ -143,4 +155,5 @@ class ContextExecutor(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit a call that sees the submitter's current span and attributes."""
-        return super().submit(copy_context().run, fn, *args, **kwargs)
+        context = copy_context()
+        return super().submit(lambda: context.run(fn, *args, **kwargs))

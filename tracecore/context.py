@@ -2,7 +2,8 @@
 
 Two variables say everything:
 
-* ``POSITION`` holds the innermost open span of this task or thread, or what stands for one. Children are made from it, so a span's parent is fixed when its task is created.
+* ``POSITION`` holds the innermost open span of this task or thread, or what stands for one. Children are made from
+  it, so a span's parent is fixed when its task is created.
 * ``INHERITED`` holds what a future root will begin with: trace attributes, baggage, a remote parent, a recorder.
 
 Both hold values that are replaced, never changed; two tasks never share a mutable position. Variables are restored by
@@ -98,6 +99,8 @@ class Inherited(Struct, eq=False, frozen=True):
     remote: tuple[str, str] | None = None
     """(trace id, parent span id) from another process."""
     recorder: Recording | None = None
+    blocks: tuple[object, ...] = ()
+    """Marks of the ``with`` blocks that this context is inside of, the innermost last."""
 
     def replace(self, **changes: Any) -> Inherited:
         """Return a copy with some fields changed."""

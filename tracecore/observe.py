@@ -11,17 +11,18 @@ The wrappers are on the hot path: no await of our own, no lock, no import, no fo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import Token
 from functools import partial, update_wrapper
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, overload
 
 from msgspec import Struct
 
-from tracecore.attributes import text_of, type_of
+from tracecore.attributes import MAX_NAME, text_of, type_of
 from tracecore.clock import monotonic_ns
 from tracecore.codec import binder, encoded
-from tracecore.context import POSITION, SWITCH, Recording
+from tracecore.context import POSITION, SWITCH, Recording, Route
 from tracecore.default import route
 from tracecore.ids import new_span_id
 from tracecore.observe_generators import PLAIN, async_generator_wrapper, follow, generator_wrapper, is_unfinished
@@ -85,12 +86,13 @@ class Callsite(Struct, eq=False, frozen=True):
         """End the span of a call that returned."""
         if isinstance(span, OpenSpan):
             target = span.trace.route
-            if target.capture_output or self.capture_output:
+            if not span.output and (target.capture_output or self.capture_output):
                 span.output = self.encode(result, target.limits)
-            _set_position(span.previous)
-            span.end()
-        else:
-            span.__exit__(None, None, None)
+        span.__exit__(None, None, None)
+
+    def captures_output(self, target: Route) -> bool:
+        """Return whether what the function returns or yields is recorded."""
+        return self.encode is not _nothing and (target.capture_output or self.capture_output)
 
     def abort(self, span: OpenSpan | Muted, error: BaseException) -> None:
         """End the span of a call that raised."""
@@ -164,17 +166,18 @@ def _observed(
     recorder: Recording | None,
 ) -> Any:
     if isinstance(function, classmethod | staticmethod):
+        binding: Any = cast("Any", function)
         inner = _observed(
-            function.__func__, name=name, as_type=as_type, capture_input=capture_input,
+            binding.__func__, name=name, as_type=as_type, capture_input=capture_input,
             capture_output=capture_output, join=join, recorder=recorder,
         )  # fmt: skip
-        return type(function)(inner)
+        return type(binding)(inner)
     if not callable(function):
         message = f"observe: expected a function, got {type(function).__name__}"
         raise TypeError(message)
     site = Callsite(
         function=function,
-        name=text_of(name) or getattr(function, "__name__", type(function).__name__),
+        name=text_of(name, max_length=MAX_NAME) or _name_of(function),
         type=type_of(as_type),
         bind=_nothing if capture_input is False else binder(function),
         encode=_nothing if capture_output is False else encoded,
@@ -186,13 +189,39 @@ def _observed(
     return update_wrapper(_wrapper_of(function)(site), function)
 
 
+def _name_of(function: Callable[..., Any]) -> str:
+    """Return the function's name, looking through ``functools.partial``; of a callable object, its class's name."""
+    while isinstance(function, partial):
+        function = function.func
+    return text_of(getattr(function, "__name__", None), max_length=MAX_NAME) or type(function).__name__
+
+
 def _wrapper_of(function: Callable[..., Any]) -> Callable[[Callsite], Callable[..., Any]]:
     """Return the maker of a wrapper of the function's kind, looking through ``functools.partial``."""
     if inspect.isasyncgenfunction(function):
         return async_generator_wrapper
     if inspect.isgeneratorfunction(function):
-        return generator_wrapper
+        return _awaitable_generator_wrapper if _is_awaitable(function) else generator_wrapper
     return _async_wrapper if inspect.iscoroutinefunction(function) else _sync_wrapper
+
+
+def _is_awaitable(function: Any) -> bool:
+    """Return whether a generator function is one whose generators are awaited (``types.coroutine``)."""
+    while isinstance(function, partial):
+        function = function.func
+    code: types.CodeType | None = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+
+
+def _awaitable_generator_wrapper(site: Callsite) -> Callable[..., Any]:
+    call = _async_wrapper(site)
+
+    @types.coroutine
+    def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        steps: Generator[Any, Any, Any] = call(*args, **kwargs).__await__()
+        return (yield from steps)
+
+    return observed
 
 
 def _async_wrapper(site: Callsite) -> Callable[..., Any]:
@@ -226,7 +255,11 @@ def _async_wrapper(site: Callsite) -> Callable[..., Any]:
         except BaseException as error:
             abort(span, error)
             raise
-        if type(result) not in PLAIN and is_unfinished(result):
+        try:
+            goes_on = type(result) not in PLAIN and is_unfinished(result)
+        except Exception:  # noqa: BLE001 - a class may have no hash
+            goes_on = False
+        if goes_on:
             return follow(site, span, result)
         _close(site, span, result, token)
         return result
@@ -265,7 +298,11 @@ def _sync_wrapper(site: Callsite) -> Callable[..., Any]:
         except BaseException as error:
             abort(span, error)
             raise
-        if type(result) not in PLAIN and is_unfinished(result):
+        try:
+            goes_on = type(result) not in PLAIN and is_unfinished(result)
+        except Exception:  # noqa: BLE001 - a class may have no hash
+            goes_on = False
+        if goes_on:
             return follow(site, span, result)
         _close(site, span, result, token)
         return result
@@ -276,6 +313,8 @@ def _sync_wrapper(site: Callsite) -> Callable[..., Any]:
 def _close(site: Callsite, span: OpenSpan | Muted, result: object, token: Token[Any] | None) -> None:
     """Do as :meth:`Callsite.close` does, with the end of a nested span in line.
 
+    An output that the function has set itself stays: it says more than the return value does.
+
     Restoring by token costs half of setting the previous value (97 against 192 ns for both steps). A coroutine that
     somebody steps in several contexts has no use for its token.
     """
@@ -283,11 +322,14 @@ def _close(site: Callsite, span: OpenSpan | Muted, result: object, token: Token[
         site.close(span, result)
         return
     target = span.trace.route
-    payload = site.encode(result, target.limits) if target.capture_output or site.capture_output else b""
+    payload = span.output
+    if not payload and (target.capture_output or site.capture_output):
+        payload = site.encode(result, target.limits)
     try:
         _reset_position(token)
     except ValueError:
         _set_position(span.previous)
+    span.previous = None
     try:
         target.open_spans.remove(span)
     except KeyError:

@@ -8,16 +8,19 @@ and the return value pass through unchanged.
 
 from __future__ import annotations
 
+import sys
+import types
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from tracecore.clock import monotonic_ns
 from tracecore.codec import snapshot
 from tracecore.context import POSITION, SWITCH
-from tracecore.open_span import Muted, OpenSpan, anchor
+from tracecore.introspection import bases, instance_dict, namespace
+from tracecore.open_span import Muted, OpenSpan
 
 if TYPE_CHECKING:
     from tracecore.observe import Callsite
@@ -43,7 +46,13 @@ def async_generator_wrapper(site: Callsite) -> Callable[..., Any]:
 
 def is_unfinished(result: object) -> bool:
     """Return whether a result goes on after the call: a generator, a coroutine, or a response with a body iterator."""
-    return type(result) in _UNFINISHED or "body_iterator" in getattr(result, "__dict__", ())
+    return type(result) in _UNFINISHED or _body_of(result) is not None
+
+
+def _body_of(response: object) -> Any:
+    """Return the asynchronous iterator that a response sends its body from, or None. Runs no code of the program."""
+    body = instance_dict(response).get("body_iterator")
+    return body if any("__aiter__" in namespace(base) for base in bases(type(body))) else None
 
 
 def follow(site: Callsite, span: Opened, result: Any) -> Any:
@@ -51,18 +60,28 @@ def follow(site: Callsite, span: Opened, result: Any) -> Any:
     context = copy_context()
     _step_out(span)
     if type(result) is CoroutineType:
-        followed: Any = _finish(site, span, result)
+        followed: Any = _finish(site, span, cast("Coroutine[Any, Any, Any]", result))
+        followed.__name__, followed.__qualname__ = result.__name__, result.__qualname__
     elif type(result) is GeneratorType:
         followed = _generator_function(site, lambda _, __: _Started(context, span, result))()
     elif type(result) is AsyncGeneratorType:
         followed = _async_generator_function(site, lambda _, __: _Started(context, span, result))()
     else:
-        body = _as_generator(result.body_iterator)
-        followed = _async_generator_function(site, lambda _, __: _Started(context, span, body))()
-        result.body_iterator = followed
-    if isinstance(span, OpenSpan):
-        weakref.finalize(followed, _abandon, span).atexit = False
-    return followed if type(result) in _UNFINISHED else result
+        return _follow_response(site, span, result, context)
+    return _abandoned_with(followed, span, result)
+
+
+def _follow_response(site: Callsite, span: Opened, response: Any, context: Context) -> Any:
+    body = _body_of(response)
+    source = _as_generator(body) if type(body) is not AsyncGeneratorType else cast("AsyncGenerator[Any, Any]", body)
+    followed = _async_generator_function(site, lambda _, __: _Started(context, span, source))()
+    try:
+        response.body_iterator = followed
+    except Exception:  # noqa: BLE001 - a response that cannot be changed is sent as it is
+        context.run(site.close, span, response)
+    else:
+        _abandoned_with(followed, span, source)
+    return response
 
 
 class _Started(NamedTuple):
@@ -87,24 +106,27 @@ def _start(site: Callsite, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _St
         raise
 
 
+# In the drivers below the body is resumed outside of the handler that caught what is thrown into it: inside, Python
+# would make that the context of whatever the body raises later.
+
+
 def _generator_function(site: Callsite, start: _Start) -> Callable[..., Generator[Any, Any, Any]]:
     def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         context, span, generator = start(args, kwargs)
-        run = context.run
+        run, resume, value = context.run, generator.send, None
         items = _Items(site, span)
         try:
-            item = run(next, generator)
             while True:
+                try:
+                    item = run(resume, value)
+                finally:
+                    value = None
                 items.add(item)
                 try:
-                    sent = yield item
-                except GeneratorExit:
-                    run(generator.close)
-                    raise
+                    value, resume = (yield item), generator.send
                 except BaseException as error:  # noqa: BLE001 - passed into the body, which decides
-                    item = run(generator.throw, error)
-                else:
-                    item = run(next, generator) if sent is None else run(generator.send, sent)
+                    value, resume = error, generator.throw
+                    items.closing = isinstance(error, GeneratorExit)
         except StopIteration as stop:
             run(items.finish, stop.value)
             return stop.value
@@ -119,19 +141,19 @@ def _async_generator_function(site: Callsite, start: _Start) -> Callable[..., As
     async def observed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         context, span, generator = start(args, kwargs)
         items = _Items(site, span)
+        step = _first_step(generator)
         try:
-            item = await _Step(context, generator.__anext__())
             while True:
+                try:
+                    item = await _stepped(context, step)
+                finally:
+                    step = None
                 items.add(item)
                 try:
-                    sent = yield item
-                except GeneratorExit:
-                    await _Step(context, generator.aclose())
-                    raise
+                    step = generator.asend((yield item))
                 except BaseException as error:  # noqa: BLE001 - passed into the body, which decides
-                    item = await _Step(context, generator.athrow(error))
-                else:
-                    item = await _Step(context, generator.asend(sent))
+                    step = generator.athrow(error)
+                    items.closing = isinstance(error, GeneratorExit)
         except StopAsyncIteration:
             context.run(items.finish, None)
         except BaseException as error:
@@ -141,29 +163,40 @@ def _async_generator_function(site: Callsite, start: _Start) -> Callable[..., As
     return observed
 
 
-class _Step:
+def _first_step(generator: Any) -> Any:
+    """Return the first step of an async generator, without making it known to the event loop.
+
+    A loop that ends closes all generators it knows of, side by side: it would close the body and its driver at once,
+    and the driver's attempt would fail. The driver is known to it, and closes the body.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return generator.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+@types.coroutine
+def _stepped(context: Context, awaitable: Any) -> Generator[Any, Any, Any]:
     """Await one step of an async generator inside a given context."""
-
-    __slots__ = ("_awaitable", "_context")
-
-    def __init__(self, context: Context, awaitable: Any) -> None:
-        self._context = context
-        self._awaitable = awaitable
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        run = self._context.run
-        step = self._awaitable.__await__()
-        try:
-            waiting_for = run(step.send, None)
-            while True:
-                try:
-                    value = yield waiting_for
-                except BaseException as error:  # noqa: BLE001 - cancellation included: the body must see it
-                    waiting_for = run(step.throw, error)
-                else:
-                    waiting_for = run(step.send, value)
-        except StopIteration as stop:
-            return stop.value
+    run, step = context.run, awaitable.__await__()
+    resume, value = step.send, None
+    try:
+        while True:
+            try:
+                waiting_for = run(resume, value)
+            finally:
+                value = None
+            try:
+                value, resume = (yield waiting_for), step.send
+            except BaseException as error:  # noqa: BLE001 - cancellation included: the body must see it
+                value, resume = error, step.throw
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        # What was thrown in must not keep itself alive through this frame, which its traceback holds.
+        awaitable = step = resume = value = None
 
 
 class _Items:
@@ -177,15 +210,18 @@ class _Items:
         self._count = 0
         self._all_text = True
         self._room = 0
-        if isinstance(span, OpenSpan) and (span.trace.route.capture_output or site.capture_output):
+        self.closing = False
+        """Whether the body was last resumed by closing it."""
+        if isinstance(span, OpenSpan) and site.captures_output(span.trace.route):
             self._room = span.trace.route.limits.max_bytes
 
     def add(self, item: object) -> None:
         """Note one item; encode it now unless it is text, so that later mutations are not recorded."""
         span = self._span
+        self.closing = False
         self._count += 1
         if self._count == 1 and isinstance(span, OpenSpan):
-            span.note(completion_start_ns=monotonic_ns() + anchor.offset_ns)
+            self._note_first(span)
         if self._size >= self._room:
             return
         if type(item) is str:
@@ -202,8 +238,11 @@ class _Items:
             self._size += len(payload)
 
     def finish(self, returned: object) -> None:
-        """End the span of a generator that came to its end."""
-        if returned is not None and isinstance(self._span, OpenSpan):
+        """End the span of a generator that came to its end; one that was closed has not come to it."""
+        if self.closing:
+            self.abort(GeneratorExit())
+            return
+        if returned is not None and self._room and isinstance(self._span, OpenSpan):
             self._span.update(metadata={"return": returned})
         self._output()
         self._span.__exit__(None, None, None)
@@ -213,9 +252,15 @@ class _Items:
         self._output()
         self._span.__exit__(type(error), error, None)
 
+    @staticmethod
+    def _note_first(span: OpenSpan) -> None:
+        """Note when the first item came, unless the program has; the wall clock may have been set meanwhile."""
+        if not span.extra or "completion_start_ns" not in span.extra:
+            span.note(completion_start_ns=span.start_ns + monotonic_ns() - span.started)
+
     def _output(self) -> None:
         span = self._span
-        if isinstance(span, OpenSpan) and self._room:
+        if isinstance(span, OpenSpan) and self._room and not span.output:
             span.output = self._site.encode(self._joined(), span.trace.route.limits)
 
     def _joined(self) -> object:
@@ -234,8 +279,7 @@ class _Items:
 
 async def _finish(site: Callsite, span: Opened, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Await a coroutine that an observed plain function returned, as the function's body."""
-    if isinstance(span, OpenSpan):
-        span.__enter__()
+    span.__enter__()
     try:
         result = await coroutine
     except BaseException as error:
@@ -257,8 +301,18 @@ def _step_out(span: Opened) -> None:
         span.__exit__(None, None, None)
 
 
-def _abandon(span: OpenSpan) -> None:
-    """End the span of something that was returned and then thrown away before it came to its end."""
+def _abandoned_with(followed: Any, span: Opened, source: Any) -> Any:
+    """End the span when what was returned is thrown away before it came to its end; return ``followed``."""
+    if isinstance(span, OpenSpan):
+        weakref.finalize(followed, _abandon, span, weakref.ref(source)).atexit = False
+    return followed
+
+
+def _abandon(span: OpenSpan, source: weakref.ref[Any]) -> None:
     if span.recording:
         span.status = "abandoned"
         span.end()
+    # Python warns that ``followed`` was never awaited, under the name of the program's coroutine: once is enough.
+    coroutine = source()
+    if isinstance(coroutine, CoroutineType):
+        coroutine.close()

@@ -15,11 +15,21 @@ from typing import Any, Final, Self, Unpack, cast
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from tracecore.attributes import cost_of, extend_attributes, level_of, prompt_of, text_of, time_ns_of, usage_of
+from tracecore.attributes import (
+    MAX_NAME,
+    cost_of,
+    extend_attributes,
+    level_of,
+    prompt_of,
+    text_of,
+    texts_of,
+    time_ns_of,
+    usage_of,
+)
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.codec import encoded, error_info, metadata, snapshot
-from tracecore.context import INHERITED, POSITION, Position, Route, TraceState
-from tracecore.fields import SpanFields, TraceFields
+from tracecore.context import INHERITED, POSITION, Place, Position, Route, TraceState
+from tracecore.fields import SpanChanges, SpanFields, TraceFields
 from tracecore.ids import new_span_id, new_trace_id
 from tracecore.records import (
     ABSENT,
@@ -38,7 +48,6 @@ __all__ = ["ENVELOPE_BYTES", "ClockAnchor", "Muted", "OpenSpan", "anchor", "open
 ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 _MAX_STATUS_MESSAGE: Final = 8_192
-_MAX_NAME: Final = 500
 _KINDS: Final[dict[ObservationType, type[Span]]] = {
     "event": Event,
     **dict.fromkeys(GENERATION_TYPES, Generation),
@@ -104,7 +113,7 @@ class OpenSpan(Struct, eq=False, gc=False):
         """Return whether the span is still open."""
         return self.duration < 0
 
-    def update(self, **fields: Unpack[SpanFields]) -> Self:
+    def update(self, **fields: Unpack[SpanChanges]) -> Self:
         """Set fields of the span; what is not given stays. After the span has ended nothing changes."""
         if self.duration < 0:
             for field, value in fields.items():
@@ -144,7 +153,7 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def event(self, name: str, **fields: Unpack[SpanFields]) -> None:
         """Record that something happened now, below this span."""
-        event = open_child(self.trace, self.span_id, name, "event")
+        event = open_child(self.trace, self.span_id, text_of(name, max_length=MAX_NAME) or "event", "event")
         event.update(**fields)
         event.end()
 
@@ -155,7 +164,7 @@ class OpenSpan(Struct, eq=False, gc=False):
         """
         trace = self.trace
         extra = self.extra
-        duration = None if running else max(0, self.duration)
+        duration = None if running else 0 if self.type == "event" else max(0, self.duration)
         status: Status = "running" if running else self.status
         payloads = Raw(self.input) if self.input else ABSENT, Raw(self.output) if self.output else ABSENT
         own = self.attributes
@@ -166,8 +175,8 @@ class OpenSpan(Struct, eq=False, gc=False):
                 trace.route.project, trace.trace_id, self.span_id, self.name, self.start_ns, self.parent_id, self.type,
                 duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
             )  # fmt: skip
-        fields = {**extra, "input": payloads[0], "output": payloads[1], "trace": attributes}
-        if kind is Span and not _GENERATION_FIELDS.isdisjoint(fields):
+        fields: dict[str, Any] = {**extra, "input": payloads[0], "output": payloads[1], "trace": attributes}
+        if kind is not Generation and not _GENERATION_FIELDS.isdisjoint(fields):
             kind = Generation
         return kind(
             trace.route.project, trace.trace_id, self.span_id, self.name, self.start_ns, self.parent_id, self.type,
@@ -176,13 +185,21 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def __enter__(self) -> Self:
         """Make the span current, until the block ends."""
-        self.previous = POSITION.get()
-        _set_position(self)
+        current = POSITION.get()
+        if current is not self:
+            self.previous = current
+            _set_position(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """End the span, noting an exception that passes through."""
-        _set_position(self.previous)
+        inside = POSITION.get()
+        while inside is not None and inside is not self:
+            inside = inside.span if isinstance(inside, Place) else inside.previous
+        # In a context that is not inside of this span (of somebody who closes a generator) there is nothing to undo.
+        if inside is self:
+            _set_position(self.previous)
+            self.previous = None
         if error is not None:
             self.fail(error)
         self.end()
@@ -191,15 +208,14 @@ class OpenSpan(Struct, eq=False, gc=False):
         """Do as ``with`` does."""
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Do as ``with`` does."""
         self.__exit__(kind, error, traceback)
 
     def carry(self, fields: TraceFields) -> None:
-        """Give this one span trace attributes of its own, over those of its trace."""
-        self.attributes = extend_attributes(self.attributes, fields, self.trace.route.limits)
+        """Give this one span trace attributes of its own, over those of its trace; nothing after it has ended."""
+        if self.duration < 0:
+            self.attributes = extend_attributes(self.attributes, fields, self.trace.route.limits)
 
     def note(self, **fields: object) -> None:
         """Keep record fields that few spans have, those that are not None."""
@@ -211,8 +227,8 @@ class OpenSpan(Struct, eq=False, gc=False):
 class Muted(Struct, eq=False, gc=False):
     """Stand in for a span that is not recorded: takes every call of :class:`OpenSpan` and does nothing.
 
-    In a trace that sampling left out it has the ids that travel on in headers, and becomes the current position, so that
-    nothing below it is recorded either. Where tracing is disabled it has none, and leaves the context alone.
+    In a trace that sampling left out it has the ids that travel on in headers, and becomes the current position, so
+    that nothing below it is recorded either. Where tracing is disabled it has none, and leaves the context alone.
     """
 
     trace_id: str = ""
@@ -222,8 +238,8 @@ class Muted(Struct, eq=False, gc=False):
 
     @property
     def span_id(self) -> str:
-        """Return an id for headers: the end of the trace id, since no span with it is ever stored."""
-        return self.trace_id[16:]
+        """Return an id for headers: the end of the trace id, since no span with it is ever stored; never all zeros."""
+        return f"{self.trace_id[16:31]}1" if self.trace_id.endswith("0") else self.trace_id[16:]
 
     def update(self, **_: object) -> Self:
         """Do nothing."""
@@ -249,7 +265,7 @@ class Muted(Struct, eq=False, gc=False):
             _set_position(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """Restore the previous position."""
         if self.trace_id:
             _set_position(self.previous)
@@ -258,9 +274,7 @@ class Muted(Struct, eq=False, gc=False):
         """Do as ``with`` does."""
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Do as ``with`` does."""
         self.__exit__(kind, error, traceback)
 
@@ -304,7 +318,7 @@ def overlaid(base: TraceAttributes, own: TraceAttributes) -> TraceAttributes:
 
 
 def _set_name(span: OpenSpan, value: object) -> None:
-    span.name = text_of(value, max_length=_MAX_NAME) or span.name
+    span.name = text_of(value, max_length=MAX_NAME) or span.name
 
 
 def _set_input(span: OpenSpan, value: object) -> None:
@@ -331,9 +345,7 @@ def _set_cost(span: OpenSpan, value: object) -> None:
 
 
 def _set_tool_call_names(span: OpenSpan, value: object) -> None:
-    if isinstance(value, list | tuple):
-        names = cast("list[object] | tuple[object, ...]", value)
-        span.note(tool_call_names=tuple(filter(None, map(text_of, names))))
+    span.note(tool_call_names=texts_of(value) or None)
 
 
 def _ignore(_: OpenSpan, __: object) -> None:
@@ -370,7 +382,12 @@ _SETTERS: Final[dict[str, Callable[[OpenSpan, object], None]]] = {
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Return whether the exception means "stopped from outside": asyncio's, trio's, a closed coroutine or generator."""
+    """Return whether the exception means "stopped from outside": asyncio's, trio's, a closed coroutine or generator.
+
+    A group means so if all in it does: trio's nurseries raise cancellations in groups.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_cancellation, cast("BaseExceptionGroup[BaseException]", error).exceptions))
     if isinstance(error, GeneratorExit):
         return True
     asyncio = sys.modules.get("asyncio")

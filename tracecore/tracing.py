@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from tracecore.attributes import type_of
+from tracecore.attributes import MAX_NAME, text_of, type_of
 from tracecore.context import POSITION
 from tracecore.default import route
-from tracecore.fields import SpanFields, TraceFields
+from tracecore.fields import SpanChanges, SpanFields, TraceFields
 from tracecore.open_span import Muted, OpenSpan, open_child, open_root
 from tracecore.records import ObservationType
 
@@ -31,6 +31,7 @@ __all__ = [
 
 def open_here(name: str, type_: ObservationType = "span") -> OpenSpan | Muted:
     """Open a span below the current position, or a new trace, without making it current."""
+    name = text_of(name, max_length=MAX_NAME) or type_
     position = POSITION.get()
     if position is None:
         return open_root(route(), name, type_)
@@ -39,10 +40,10 @@ def open_here(name: str, type_: ObservationType = "span") -> OpenSpan | Muted:
 
 
 def span(name: str, *, as_type: str = "span", **fields: Unpack[SpanFields]) -> OpenSpan | Muted:
-    """Open a span: ``with span("retrieve", input=...) as s: ...``, ``async with``, or ``.end()`` by hand.
+    """Open a span: for a ``with`` or ``async with`` block, or to be ended by hand with ``end()``.
 
-    ``as_type`` is one of span, generation, agent, tool, chain, retriever, embedding, evaluator, guardrail. ``fields`` are
-    those of :meth:`OpenSpan.update`. Only inside ``with`` it is the parent of what is opened in the same context.
+    ``as_type`` is one of span, generation, agent, tool, chain, retriever, embedding, evaluator, guardrail. ``fields``
+    are those of :meth:`OpenSpan.update`. Only inside ``with`` it is the parent of what is opened in the same context.
     """
     opened = open_here(name, type_of(as_type))
     if fields:
@@ -51,7 +52,7 @@ def span(name: str, *, as_type: str = "span", **fields: Unpack[SpanFields]) -> O
 
 
 def generation(name: str, **fields: Unpack[SpanFields]) -> OpenSpan | Muted:
-    """Open a span of a model call: ``with generation("answer", model="...", input=messages) as g: ...``."""
+    """Open a span of a model call: like :func:`span`, with the fields ``model``, ``usage_details`` and their kin."""
     return span(name, as_type="generation", **fields)
 
 
@@ -80,7 +81,7 @@ def current_span_id() -> str | None:
     return None if opened is None else opened.span_id
 
 
-def update_current_span(**fields: Unpack[SpanFields]) -> None:
+def update_current_span(**fields: Unpack[SpanChanges]) -> None:
     """Set fields of the current span, as :meth:`OpenSpan.update` does; do nothing outside one."""
     opened = current_span()
     if opened is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 __all__ = ["PumpThread"]
@@ -18,7 +19,8 @@ class PumpThread:
 
     def __init__(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._run = run
-        self._thread = threading.Thread(target=self._main, name="tracecore-pump", daemon=True)
+        # A context of its own, also where threads inherit one: the first span's would be kept, and traced, for ever.
+        self._thread = threading.Thread(target=Context().run, args=(self._main,), name="tracecore-pump", daemon=True)
         self._thread.start()
 
     @property

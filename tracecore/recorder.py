@@ -19,9 +19,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from msgspec import Struct
 
@@ -38,6 +37,9 @@ from tracecore.pump import Emitted, Pump, PumpSettings
 from tracecore.records import Record, TraceAttributes
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
 
 __all__ = ["FlushResult", "Health", "Recorder"]
 
@@ -122,11 +124,11 @@ class Recorder:
         """Begin recording, with the pump as a task of this loop; spans opened inside the block come here."""
         import anyio  # noqa: PLC0415 - `import tracecore` stays light
 
-        self._exits = AsyncExitStack()
-        group = await self._exits.enter_async_context(anyio.create_task_group())
         with self._lock:
-            if self._begin():
-                group.start_soon(self._pump.run)
+            begins = self._begin()
+        self._group: TaskGroup = await anyio.create_task_group().__aenter__()
+        if begins:
+            self._group.start_soon(self._run_shielded)
         self._inherited = INHERITED.get()
         INHERITED.set(self._inherited.replace(recorder=self))
         return self
@@ -134,10 +136,15 @@ class Recorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Flush within the configured shutdown timeout, and stop."""
+        """Flush within the configured shutdown timeout, and stop; also when the block was cancelled or has failed.
+
+        What leaves the block goes on unchanged: the task group does not see it, which would stop the pump at once and
+        wrap the exception into a group.
+        """
         INHERITED.set(self._inherited)
         self._stop(self.config.shutdown_timeout_ms / 1e3)
-        await self._exits.__aexit__(kind, error, traceback)
+        self._group.cancel_scope.shield = True
+        await self._group.__aexit__(None, None, None)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Wait at most ``timeout`` seconds until everything emitted so far is delivered or lost; tell which.
@@ -251,6 +258,13 @@ class Recorder:
             self._state = "closed" if self._state != "disabled" else "disabled"
             _RECORDING.discard(self)
 
+    async def _run_shielded(self) -> None:
+        """Run the pump until :meth:`_stop`: a cancelled block still delivers what it recorded, within the timeout."""
+        import anyio  # noqa: PLC0415 - `import tracecore` stays light
+
+        with anyio.CancelScope(shield=True):
+            await self._pump.run()
+
     def _open_configured(self) -> Backend:
         return open_backend(self.config.backend, source=self.config.sources.get("backend", "code"))
 
@@ -279,9 +293,7 @@ class Recorder:
                 max_time_ns=config.capture_time_us * 1_000,
             ),
             threshold=rejection_threshold(config.sample_rate) if config.sample_rate < 1 else "",
-            attributes=TraceAttributes(
-                environment=config.environment, release=config.release, version=config.version
-            ),
+            attributes=TraceAttributes(environment=config.environment, release=config.release, version=config.version),
             capture_input=config.capture_input,
             capture_output=config.capture_output,
         )

@@ -6,6 +6,8 @@ written in batches to the backend that the configuration names: an SQLite file u
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tracecore.carrying import ContextExecutor, continue_trace, inject, propagate_attributes
 from tracecore.config import Config
 from tracecore.default import aflush, ashutdown, configure, flush, health, shutdown
@@ -36,6 +38,9 @@ from tracecore.tracing import (
     update_current_span,
     update_current_trace,
 )
+
+if TYPE_CHECKING:
+    from tracecore.integrations.threads import propagate_to_threads
 
 __version__ = "0.1.0"
 
@@ -72,6 +77,7 @@ __all__ = [
     "inject",
     "observe",
     "propagate_attributes",
+    "propagate_to_threads",
     "score_current_span",
     "score_current_trace",
     "shutdown",
@@ -80,3 +86,12 @@ __all__ = [
     "update_current_span",
     "update_current_trace",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what stands on the kernel when it is first asked for."""
+    if name == "propagate_to_threads":
+        from tracecore.integrations.threads import propagate_to_threads  # noqa: PLC0415 - as said
+
+        return propagate_to_threads
+    raise AttributeError(f"module 'tracecore' has no attribute {name!r}")

@@ -10,6 +10,7 @@ from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
 from tracecore_sqlite.schema import check_readable, migrate, migrations
+from tracecore_sqlite.search import Indexer, add_functions
 from tracecore_sqlite.stores import SqliteObservations, SqliteSessions, SqliteTraces
 from tracecore_sqlite.writer import Writer
 
@@ -39,6 +40,7 @@ class SqliteBackend:
         self._reading: Connection | None = None
         self._asking: Connection | None = None
         self._writer: Writer | None = None
+        self._indexer: Indexer | None = None
         self.location: Final = address.path
         self.traces: Final = SqliteTraces(self._reader)
         self.observations: Final = SqliteObservations(self._reader)
@@ -48,7 +50,8 @@ class SqliteBackend:
     async def open(self) -> None:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""
         if self._access == "write" and self._writing is None:
-            self._writing, self._writer = await _open_for_writing(self._address)
+            self._writing = await _open_for_writing(self._address)
+            self._writer, self._indexer = Writer(self._writing.raw), Indexer(self._writing.raw)
         elif self._access == "read" and self._reading is None:
             self._reading = await _open_for_reading(self._address)
 
@@ -61,13 +64,15 @@ class SqliteBackend:
         await self._writing.run(self._writer.write, batch)
 
     async def maintain(self) -> bool:
-        """Do nothing yet."""
-        return False
+        """Index a slice of what was written; return whether more remains."""
+        if self._writing is None or self._indexer is None:
+            return False
+        return await self._writing.run(self._indexer.maintain)
 
     async def close(self) -> None:
         """Let go of the file and the threads."""
         connections = (self._asking, self._reading, self._writing)
-        self._asking = self._reading = self._writing = self._writer = None
+        self._asking = self._reading = self._writing = self._writer = self._indexer = None
         # The writing one goes last: it moves what is in the write-ahead log into the file when nobody else is there.
         for connection in connections:
             if connection is not None:
@@ -78,7 +83,7 @@ class SqliteBackend:
         if self._reading is None:
             if self._writing is None:
                 raise Closed(f"{self.location} is not open; open it first")
-            self._reading = await connect(self._address, writable=False)
+            self._reading = await _connect_reader(self._address)
         return self._reading
 
     async def _console(self) -> Connection:
@@ -90,21 +95,27 @@ class SqliteBackend:
         return self._asking
 
 
-async def _open_for_writing(address: Address) -> tuple[Connection, Writer]:
+async def _open_for_writing(address: Address) -> Connection:
     connection = await connect(address, writable=True)
     try:
         await connection.run(migrate, connection.raw, address.path, migrations())
-        return connection, Writer(connection.raw)
     except BaseException:
         await connection.close()
         raise
+    return connection
 
 
 async def _open_for_reading(address: Address) -> Connection:
-    connection = await connect(address, writable=False)
+    connection = await _connect_reader(address)
     try:
         await connection.run(check_readable, connection.raw, address.path, migrations())
     except BaseException:
         await connection.close()
         raise
+    return connection
+
+
+async def _connect_reader(address: Address) -> Connection:
+    connection = await connect(address, writable=False)
+    await connection.run(add_functions, connection.raw)
     return connection

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import aiosqlite
 
+from tracecore.errors import Closed
 from tracecore_sqlite.address import Address
 from tracecore_sqlite.failures import translated
 
@@ -39,6 +40,7 @@ class Connection:
     def __init__(self, path: str, driver: aiosqlite.Connection) -> None:
         self._path = path
         self._driver = driver
+        self._closed = False
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` on the thread of the connection and return what it returns.
@@ -46,7 +48,10 @@ class Connection:
         Raises:
             BackendUnavailable: the file is locked, full or gone for now.
             BackendRejected: the file or a value will never be accepted.
+            Closed: the connection has been closed.
         """
+        if self._closed:
+            raise Closed(f"{self._path} is closed; open it again")
         with translated(self._path):
             # The public methods hop once per statement.
             execute = cast("_Execute", self._driver._execute)  # pyright: ignore # noqa: SLF001, PGH003 - untyped, private
@@ -60,6 +65,7 @@ class Connection:
 
     async def close(self) -> None:
         """Let go of the file and end the thread."""
+        self._closed = True
         with translated(self._path):
             await self._driver.close()
 

@@ -34,7 +34,7 @@ def translated(path: str) -> Generator[None]:
     """Turn each error of the driver into one of ours, which names the file and the remedy."""
     try:
         yield
-    except (sqlite3.Error, OverflowError, ValueError) as error:
+    except (sqlite3.Error, OverflowError, UnicodeError) as error:
         raise failure(path, error) from error
 
 
@@ -48,6 +48,6 @@ def failure(path: str, error: Exception) -> BackendError:
     if primary in _FOR_NOW:
         what, remedy = _FOR_NOW[primary]
         return BackendUnavailable(f"{path} {what}", f"{remedy} ({error})")
-    if isinstance(error, OverflowError | ValueError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+    if isinstance(error, OverflowError | UnicodeError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return BackendRejected(f"{path} cannot hold a value", f"record another value ({error})")
     return BackendUnavailable(f"{path} failed", f"try again ({error})")

@@ -26,6 +26,7 @@ from tracecore_sql.filters import (
 )
 from tracecore_sql.from_rows import TRACE_COLUMNS, observation_of, payload_of, text_of, trace_of
 from tracecore_sql.to_rows import storable
+from tracecore_sqlite.candidates import Query, search_observations, search_traces
 from tracecore_sqlite.connection import Connection
 
 __all__ = ["SqliteObservations", "SqliteSessions", "SqliteTraces"]
@@ -54,8 +55,8 @@ class SqliteTraces:
         where = trace_conditions(project, query)
         if query.cursor is not None:
             where.after(decode_cursor("sqlite traces", query.cursor, ids=1), "start_ns", "trace_id")
-        sql = f"SELECT {_TRACE} FROM tc_traces WHERE {where.sql} ORDER BY start_ns DESC, trace_id DESC LIMIT ?"
-        rows = await _fetch(self._reader, sql, [*where.values, query.limit + 1])
+        connection = await self._reader()
+        rows = await connection.run(_find_traces, connection.raw, project, query, where)
         traces = [trace_of(row) for row in rows]
         return _page(traces, query.limit, lambda trace: ("sqlite traces", (trace.start_ns, trace.trace_id)))
 
@@ -83,11 +84,8 @@ class SqliteObservations:
         if query.cursor is not None:
             key = decode_cursor("sqlite observations", query.cursor, ids=2)
             where.after(key, "start_ns", "span_id", "trace_id")
-        selected = f"SELECT {_LIST} FROM tc_observations o"
-        if query.bodies:
-            selected = f"SELECT {_LIST}, {_BODY} FROM tc_observations o {_WITH_BODY}"
-        sql = f"{selected} WHERE {where.sql} ORDER BY start_ns DESC, span_id DESC, trace_id DESC LIMIT ?"
-        rows = await _fetch(self._reader, sql, [*where.values, query.limit + 1])
+        connection = await self._reader()
+        rows = await connection.run(_find_observations, connection.raw, query, where)
         return _page(
             [observation_of(row) for row in rows],
             query.limit,
@@ -135,6 +133,28 @@ class SqliteSessions:
     async def _read(self, where: Conditions, limit: int) -> list[tuple[int, Session]]:
         connection = await self._reader()
         return await connection.run(_read_sessions, connection.raw, where, limit)
+
+
+def _find_traces(raw: sqlite3.Connection, project: str, query: TraceQuery, where: Conditions) -> Rows:
+    order = "start_ns DESC, trace_id DESC"
+    found: Query | None = f"SELECT {_TRACE} FROM tc_traces WHERE {where.sql} ORDER BY {order}", where.values
+    if query.search is not None:
+        found = search_traces(raw, query.search, columns=_TRACE, where=where, order=order, project=project)
+    return _first(raw, found, query.limit + 1)
+
+
+def _find_observations(raw: sqlite3.Connection, query: ObservationQuery, where: Conditions) -> Rows:
+    order = "start_ns DESC, span_id DESC, trace_id DESC"
+    columns = f"{_LIST}, {_BODY}" if query.bodies else _LIST
+    source = f"tc_observations o {_WITH_BODY}" if query.bodies else "tc_observations o"
+    found: Query | None = f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {order}", where.values
+    if query.search is not None:
+        found = search_observations(raw, query.search, columns=columns, where=where, order=order)
+    return _first(raw, found, query.limit + 1)
+
+
+def _first(raw: sqlite3.Connection, query: Query | None, count: int) -> Rows:
+    return [] if query is None else _rows(raw, f"{query[0]} LIMIT ?", [*query[1], count])
 
 
 def _read_sessions(raw: sqlite3.Connection, where: Conditions, limit: int) -> list[tuple[int, Session]]:

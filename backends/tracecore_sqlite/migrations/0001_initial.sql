@@ -174,5 +174,6 @@ CREATE TABLE tc_redocs (
     doc INTEGER PRIMARY KEY,
     id INTEGER NOT NULL
 );
+CREATE INDEX tc_redocs_by_id ON tc_redocs (id);
 
 CREATE VIRTUAL TABLE tc_search USING fts5 (words, content = '', columnsize = 0, detail = none, tokenize = 'ascii');

@@ -1,0 +1,78 @@
+"""How a search becomes SQL: over the candidates of the index when they are few, else newest first until a page is full.
+
+A rare phrase has few candidates: each is looked at, then they are sorted. A common one has too many to sort, but is met
+soon when the rows are walked in the order of the list. Both give the same answer.
+"""
+
+# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final, TypeAlias
+
+from tracecore.phrase import Phrase
+from tracecore_sql.filters import Conditions
+from tracecore_sqlite.search import TEXTS, expression, proves, statements
+
+__all__ = ["Query", "search_observations", "search_traces"]
+
+Query: TypeAlias = tuple[str, list[Any]]
+"""A statement and the values of its marks."""
+
+_FEW: Final = 10_000
+_SAYS: Final = f"tc_says(?, {TEXTS})"
+_BODIES: Final = "LEFT JOIN tc_bodies b ON b.id = o.id"
+
+
+def search_observations(
+    raw: sqlite3.Connection, phrase: str, *, columns: str, where: Conditions, order: str
+) -> Query | None:
+    """Return the query for the observations that hold a phrase, all but its limit, or None when none can."""
+    wanted = Phrase(phrase)
+    matching = expression(wanted)
+    if not matching:
+        return None
+    if _many(raw, matching):
+        sql = f"SELECT {columns} FROM tc_observations o {_BODIES} WHERE {where.sql} AND {_SAYS} ORDER BY {order}"
+        return sql, [*where.values, phrase]
+    source, values = _candidates(wanted, matching)
+    sql = f"SELECT {columns} FROM {source} WHERE {where.sql} AND (c.sure OR {_SAYS}) ORDER BY {order}"
+    return sql, [*values, *where.values, phrase]
+
+
+def search_traces(
+    raw: sqlite3.Connection, phrase: str, *, columns: str, where: Conditions, order: str, project: str
+) -> Query | None:
+    """Return the query for the traces of which one observation holds a phrase, all but its limit, or None."""
+    wanted = Phrase(phrase)
+    matching = expression(wanted)
+    if not matching:
+        return None
+    if _many(raw, matching):
+        holding = (
+            f"SELECT 1 FROM tc_observations o {_BODIES} "
+            f"WHERE o.project = tc_traces.project AND o.trace_id = tc_traces.trace_id AND {_SAYS}"
+        )
+        sql = f"SELECT {columns} FROM tc_traces WHERE {where.sql} AND EXISTS ({holding}) ORDER BY {order}"
+        return sql, [*where.values, phrase]
+    source, values = _candidates(wanted, matching)
+    holding = f"SELECT DISTINCT o.trace_id AS held FROM {source} WHERE o.project = ? AND (c.sure OR {_SAYS})"
+    sql = (
+        f"SELECT {columns} FROM ({holding}) CROSS JOIN tc_traces ON project = ? AND trace_id = held "
+        f"WHERE {where.sql} ORDER BY {order}"
+    )
+    return sql, [*values, project, phrase, project, *where.values]
+
+
+def _many(raw: sqlite3.Connection, matching: str) -> bool:
+    (candidates,) = raw.execute(statements()["count_candidates"], (matching, _FEW + 1)).fetchone()
+    return bool(candidates > _FEW)
+
+
+def _candidates(phrase: Phrase, matching: str) -> Query:
+    """Return the candidates of the index ``c``, each with its observation ``o`` and its bodies ``b``."""
+    return (
+        f"({statements()['candidates']}) c CROSS JOIN tc_observations o ON o.id = c.id {_BODIES}",
+        [int(proves(phrase)), matching],
+    )

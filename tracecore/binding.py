@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tracecore.markers import DEFAULT_LIMITS, Limits, encode
+from tracecore.limits import DEFAULT_LIMITS, Limits
+from tracecore.markers import encode
 from tracecore.plain import ENTRY, room_after_dict, room_after_list
 from tracecore.snapshots import encoded
 
@@ -21,6 +22,8 @@ __all__ = ["Binder", "binder"]
 
 _RECEIVERS: Final = frozenset({"self", "cls"})
 _DEFAULTS_ROOM: Final = 1_024
+_LOW: Final = -(2**30) + 1
+_HIGH: Final = 2**30 - 1
 
 
 class Binder(Protocol):
@@ -41,17 +44,25 @@ def binder(function: Callable[..., Any]) -> Binder:
     struct = call.struct()
     if struct is None:
         return lambda args, kwargs, limits=DEFAULT_LIMITS, /: encoded(call.by_name(args, kwargs), limits)
-    skip, used, known = call.skip, call.room_used(), call.known
+    skip, used, most, known = call.skip, call.room_used(), call.count, call.known
 
     def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, /) -> bytes:
         try:
             given = args[1:] if skip else args
-            room = room_after_list(given, limits.room - used, limits.max_depth)
-            if not kwargs:
-                if room >= 0:
+            values = (*given, *kwargs.values()) if kwargs else given
+            if len(values) <= most:
+                room = limits.room - used
+                for value in values:  # strings and small numbers are checked here: saves a call
+                    cls = type(value)
+                    if cls is str:
+                        room -= len(value)
+                    elif cls is not int or not _LOW < value < _HIGH:
+                        room = room_after_list(values, limits.room - used, limits.max_depth)
+                        break
+                if room >= 0 and not kwargs:
                     return encode(struct(*given))
-            elif room >= 0 and kwargs.keys() <= known and room_after_dict(kwargs, room, limits.max_depth) >= 0:
-                return encode(struct(*given, **kwargs))
+                if room >= 0 and known.issuperset(kwargs):
+                    return encode(struct(*given, **kwargs))
         except Exception:  # noqa: BLE001, S110 - does not fit, or lone surrogates: the general way copes
             pass
         return encoded(call.by_name(args, kwargs), limits)
@@ -62,7 +73,7 @@ def binder(function: Callable[..., Any]) -> Binder:
 class _Parameters:
     """Hold what a signature says, in the form in which binding needs it."""
 
-    __slots__ = ("defaults", "keyword_only", "known", "positional", "rest", "rest_by_name", "skip")
+    __slots__ = ("count", "defaults", "keyword_only", "known", "positional", "rest", "rest_by_name", "skip")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         parameters = list(_signature(function).parameters.values())
@@ -71,6 +82,7 @@ class _Parameters:
             parameters = parameters[1:]
         self.positional = tuple(p.name for p in parameters if _is_positional(p))
         self.keyword_only = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.count = len(self.positional) + len(self.keyword_only)
         self.rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
         self.rest_by_name = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -104,21 +116,32 @@ class _Parameters:
     def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by parameter name, in the order of the signature."""
         given = args[1:] if self.skip else args
+        try:
+            return self._bound(given, dict(kwargs))
+        except LookupError:
+            return {"args": given, "kwargs": dict(kwargs)}
+
+    def _bound(self, given: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Bind, taking what fits out of kwargs.
+
+        Raises:
+            LookupError: something is missing or left over.
+        """
         bound = dict(zip(self.positional, given, strict=False))
+        for name in self.positional[len(given) :]:
+            bound[name] = kwargs.pop(name) if name in kwargs and name in self.known else self.defaults[name]
         rest = given[len(self.positional) :]
-        named = {name: kwargs[name] for name in kwargs if name in self.known and name not in bound}
-        rest_by_name = {name: kwargs[name] for name in kwargs if name not in named}
-        complete = {**self.defaults, **bound, **named}
-        missing = any(name not in complete for name in (*self.positional, *self.keyword_only))
-        if missing or (rest and self.rest is None) or (rest_by_name and self.rest_by_name is None):
-            return {"args": list(given), "kwargs": dict(kwargs)}
-        result = {name: complete[name] for name in self.positional}
         if self.rest is not None:
-            result[self.rest] = rest
-        result.update({name: complete[name] for name in self.keyword_only})
+            bound[self.rest] = rest
+        elif rest:
+            raise LookupError
+        for name in self.keyword_only:
+            bound[name] = kwargs.pop(name) if name in kwargs else self.defaults[name]
         if self.rest_by_name is not None:
-            result[self.rest_by_name] = rest_by_name
-        return result
+            bound[self.rest_by_name] = kwargs
+        elif kwargs:
+            raise LookupError
+        return bound
 
 
 def _is_positional(parameter: inspect.Parameter) -> bool:

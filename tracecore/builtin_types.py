@@ -8,15 +8,15 @@ A reader is a pair of kind and function:
 ``object``   ``read(value, most)`` returns up to ``most`` (key, value) pairs, and how many there are;
 ``alias``    ``read(value, most)`` returns another value to be read in its place.
 
-A reader is used for subclasses too, so each calls the C methods of its own class and none of the value's: a subclass may
-override them in Python. Generators, iterators, files and locks have no reader here: nothing consumes them.
+A reader is used for subclasses too, so each calls the C methods of its own class and none of the value's: a subclass
+may override them in Python. Generators, iterators, files and locks have no reader here: nothing consumes them.
 """
 
 from __future__ import annotations
 
 import array
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import functools
@@ -54,37 +54,49 @@ def _read_dict(value: dict[object, object], most: int) -> tuple[list[tuple[objec
     return list(islice(dict.items(value), most)), dict.__len__(value)
 
 
+def _read_bytes(cls: Any) -> Reader:
+    def read(value: Any, most: int) -> bytes:
+        def piece(start: int, end: int) -> bytes:
+            return bytes(cls.__getitem__(value, slice(start, end)))
+
+        return encode_bytes(piece, cls.__len__(value), most)
+
+    return "leaf", read
+
+
 def _read_memory(value: memoryview, most: int) -> bytes:
-    kept = value[:most] if value.ndim == 1 and value.format == "B" else value
-    return encode_bytes(kept.tobytes() if kept.nbytes <= most else b"", most)
+    if not value.c_contiguous:  # cannot be cut without copying all of it
+        return encode({"$bytes": {"base64": "", "length": value.nbytes}})
+    flat = value.cast("B") if value.nbytes else value
+    return encode_bytes(lambda start, end: flat[start:end].tobytes(), value.nbytes, most)
 
 
 def _parts(cls: type, names: str, value: object) -> list[Any]:
     return [cls.__dict__[name].__get__(value) for name in names.split()]
 
 
-def _read_moment(value: datetime.datetime, most: int) -> bytes:
-    date = _parts(datetime.date, "year month day", value)
-    *time, zone, fold = _parts(datetime.datetime, "hour minute second microsecond tzinfo fold", value)
+def _read_moment(value: dt.datetime, most: int) -> bytes:
+    date = dt.date(*_parts(dt.date, "year month day", value))
+    *time, zone, fold = _parts(dt.datetime, "hour minute second microsecond tzinfo fold", value)
+    naive = dt.datetime.combine(date, dt.time(*time, fold=fold))
     if zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
-        return encode(datetime.datetime(*date, *time, zone, fold=fold))
-    naive = datetime.datetime(*date, *time)  # noqa: DTZ001 - its zone is named beside it
+        return encode(naive.replace(tzinfo=zone))
     return encode_text(f"{naive.isoformat()} {type_name(type(zone))}", most)
 
 
-def _read_time(value: datetime.time, most: int) -> bytes:
-    *time, zone = _parts(datetime.time, "hour minute second microsecond tzinfo", value)
+def _read_time(value: dt.time, most: int) -> bytes:
+    *time, zone = _parts(dt.time, "hour minute second microsecond tzinfo", value)
     if zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
-        return encode_text(datetime.time(*time, zone).isoformat(), most)
-    return encode_text(f"{datetime.time(*time).isoformat()} {type_name(type(zone))}", most)
+        return encode_text(dt.time(*time).replace(tzinfo=zone).isoformat(), most)
+    return encode_text(f"{dt.time(*time).isoformat()} {type_name(type(zone))}", most)
 
 
-def _read_date(value: datetime.date, _: int) -> bytes:
-    return encode(datetime.date(*_parts(datetime.date, "year month day", value)))
+def _read_date(value: dt.date, _: int) -> bytes:
+    return encode(dt.date(*_parts(dt.date, "year month day", value)))
 
 
-def _read_duration(value: datetime.timedelta, _: int) -> bytes:
-    return encode(datetime.timedelta(*_parts(datetime.timedelta, "days seconds microseconds", value)))
+def _read_duration(value: dt.timedelta, _: int) -> bytes:
+    return encode(dt.timedelta(*_parts(dt.timedelta, "days seconds microseconds", value)))
 
 
 def _read_raw(value: msgspec.Raw, most: int) -> bytes:
@@ -96,10 +108,20 @@ def _read_raw(value: msgspec.Raw, most: int) -> bytes:
     return data.tobytes()
 
 
-def _read_exception(value: BaseException, most: int) -> tuple[list[tuple[object, object]], int]:
-    fields = [(k, v) for k, v in instance_dict(value).items() if type(k) is str and k[:1] != "_"]
-    pairs = [("$type", type_name(type(value))), ("args", BaseException.__dict__["args"].__get__(value)), *fields]
-    return list(pairs[:most]), len(pairs)
+def _read_uuid(value: uuid.UUID, _: int) -> bytes:
+    return encode(uuid.UUID(int=uuid.UUID.__dict__["int"].__get__(value)))
+
+
+def _read_path(value: pathlib.PurePath, most: int) -> bytes:
+    """Return the path's text; a class of the program might make it from anything."""
+    known = module_of(type(value)).partition(".")[0] == "pathlib"
+    return encode_text(str(value), most) if known else encode({"$type": type_name(type(value))})
+
+
+def _read_exception(value: BaseException, _: int) -> dict[object, object]:
+    """Describe an exception that is a value; ``str`` of it would run code of its class."""
+    fields: dict[object, object] = {k: v for k, v in instance_dict(value).items() if type(k) is str and k[:1] != "_"}
+    return {"$type": type_name(type(value)), "args": BaseException.__dict__["args"].__get__(value), **fields}
 
 
 def _read_method(value: types.MethodType, _: int) -> object:
@@ -127,7 +149,7 @@ def _read_class(value: type, _: int) -> dict[str, object]:
 
 
 def _read_module(value: types.ModuleType, _: int) -> dict[str, object]:
-    return {"$type": "module", "name": types.ModuleType.__dict__["__dict__"].__get__(value).get("__name__")}
+    return {"$type": "module", "name": vars(types.ModuleType)["__dict__"].__get__(value).get("__name__")}
 
 
 def _read_range(value: range, _: int) -> dict[str, object]:
@@ -146,22 +168,22 @@ def _read_str(value: str, most: int) -> bytes:
 
 
 BUILTIN_TYPES: Final[dict[type, Reader]] = {
-    type(None): ("leaf", lambda value, most: b"null"),
-    bool: ("leaf", lambda value, most: encode(value)),
-    int: ("leaf", lambda value, most: encode_int(int.__int__(value))),
-    float: ("leaf", lambda value, most: encode_float(float.__float__(value))),
+    type(None): ("leaf", lambda _, __: b"null"),
+    bool: ("leaf", lambda value, _: encode(value)),
+    int: ("leaf", lambda value, _: encode_int(int.__int__(value))),
+    float: ("leaf", lambda value, _: encode_float(float.__float__(value))),
     str: ("leaf", _read_str),
-    complex: ("leaf", lambda value, most: quote(complex.__repr__(value))),
-    bytes: ("leaf", lambda value, most: encode_bytes(bytes.__getitem__(value, slice(None)), most)),
-    bytearray: ("leaf", lambda value, most: encode_bytes(value, most)),
+    complex: ("leaf", lambda value, _: quote(complex.__repr__(value))),
+    bytes: _read_bytes(bytes),
+    bytearray: _read_bytes(bytearray),
     memoryview: ("leaf", _read_memory),
     decimal.Decimal: ("leaf", lambda value, most: encode_text(decimal.Decimal.__str__(value), most)),
-    datetime.datetime: ("leaf", _read_moment),
-    datetime.date: ("leaf", _read_date),
-    datetime.time: ("leaf", _read_time),
-    datetime.timedelta: ("leaf", _read_duration),
-    uuid.UUID: ("leaf", lambda value, most: quote(uuid.UUID.__str__(value))),
-    pathlib.PurePath: ("leaf", lambda value, most: encode_text(pathlib.PurePath.__str__(value), most)),
+    dt.datetime: ("leaf", _read_moment),
+    dt.date: ("leaf", _read_date),
+    dt.time: ("leaf", _read_time),
+    dt.timedelta: ("leaf", _read_duration),
+    uuid.UUID: ("leaf", _read_uuid),
+    pathlib.PurePath: ("leaf", _read_path),
     msgspec.Raw: ("leaf", _read_raw),
     dict: ("object", _read_dict),
     list: _elements(list),
@@ -172,8 +194,8 @@ BUILTIN_TYPES: Final[dict[type, Reader]] = {
     type({}.keys()): _elements(type({}.keys())),
     type({}.values()): _elements(type({}.values())),
     type({}.items()): _elements(type({}.items())),
-    BaseException: ("object", _read_exception),
-    enum.Enum: ("alias", lambda value, most: instance_dict(value).get("_value_")),
+    BaseException: ("alias", _read_exception),
+    enum.Enum: ("alias", lambda value, _: instance_dict(value).get("_value_")),
     array.array: ("alias", _read_numbers),
     range: ("alias", _read_range),
     functools.partial: ("alias", _read_partial),

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from tracecore.binding import Binder, binder
 from tracecore.error_info import error_info
-from tracecore.markers import DEFAULT_LIMITS, Limits, unencodables, without_surrogates
+from tracecore.limits import DEFAULT_LIMITS, Limits
+from tracecore.markers import unencodables, without_surrogates
 from tracecore.masking import Mask, mask_record, masking_failures
 from tracecore.metadata import metadata
 from tracecore.snapshots import encoded, snapshot

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Final
 
 from tracecore.introspection import instance_dict, type_name
-from tracecore.markers import DEFAULT_LIMITS, Limits, without_surrogates
+from tracecore.limits import DEFAULT_LIMITS, Limits
+from tracecore.markers import without_surrogates
 from tracecore.records import ErrorInfo
 
 __all__ = ["error_info"]
@@ -29,12 +30,13 @@ _MAX_MEMBERS: Final = 8
 _MAX_GROUP_DEPTH: Final = 3
 _OWN_FILES: Final = str(Path(__file__).parent)
 
-_get: Final[Callable[[str], Callable[[BaseException], Any]]] = lambda name: BaseException.__dict__[name].__get__  # noqa: E731
-_traceback: Final = _get("__traceback__")
-_cause: Final = _get("__cause__")
-_context: Final = _get("__context__")
-_suppress: Final = _get("__suppress_context__")
-_members: Final[Callable[[BaseException], tuple[BaseException, ...]]] = BaseExceptionGroup.__dict__["exceptions"].__get__
+# A class may override these names with properties of its own.
+_slots: Final = vars(BaseException)
+_traceback: Final[Callable[[BaseException], TracebackType | None]] = _slots["__traceback__"].__get__
+_cause: Final[Callable[[BaseException], BaseException | None]] = _slots["__cause__"].__get__
+_context: Final[Callable[[BaseException], BaseException | None]] = _slots["__context__"].__get__
+_suppress: Final[Callable[[BaseException], bool]] = _slots["__suppress_context__"].__get__
+_members: Final[Callable[[object], tuple[BaseException, ...]]] = vars(BaseExceptionGroup)["exceptions"].__get__
 
 _CAUSED: Final = "\n\nThe above exception was the direct cause of the following exception:\n\n"
 _DURING: Final = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
@@ -88,11 +90,11 @@ def _chain(exception: BaseException) -> str:
 def _earlier(exception: BaseException) -> Iterator[tuple[BaseException, str]]:
     while True:
         cause = _cause(exception)
-        context = None if _suppress(exception) else _context(exception)
-        if cause is None and context is None:
+        earlier = _context(exception) if cause is None and not _suppress(exception) else cause
+        if earlier is None:
             return
-        exception = context if cause is None else cause
-        yield exception, _DURING if cause is None else _CAUSED
+        yield earlier, _DURING if cause is None else _CAUSED
+        exception = earlier
 
 
 def _block(exception: BaseException, group_depth: int) -> str:

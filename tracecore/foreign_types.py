@@ -1,110 +1,121 @@
 """How values of well-known libraries are read: recognised by name, verified by identity, never imported.
 
-Each reader is an ``alias``: it returns plain Python in place of the value. It may call the library's own code, always
-that of the library's class and never of a subclass; it reads a bounded head and moves nothing between devices.
+Each reader is an ``alias``: it returns plain Python in place of the value. It may call the library's own code, but none
+that a subclass outside the library overrides; it reads a bounded head and moves nothing between devices.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any, Final
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
 
 from tracecore.builtin_types import Reader
-from tracecore.introspection import instance_dict, is_genuine, module_of, type_name
+from tracecore.introspection import instance_dict, is_genuine, module_of, name_of, type_name
 
 __all__ = ["foreign_type"]
 
+_Read: TypeAlias = Callable[[Any, int], object]
+
+_SHOWN_OF_REQUEST: Final = ("type", "method", "path", "path_params")
 _MAX_ROWS: Final = 20
 _MAX_COLUMNS: Final = 100
 
 
 def foreign_type(cls: type) -> Reader | None:
     """Return how a class of a known library is read, or None if it is none of those."""
-    find = _READERS.get((module_of(cls).partition(".")[0], cls.__qualname__ if type(cls) is type else _name(cls)))
+    find = _READERS.get((_package(cls), name_of(cls)))
     return ("alias", find(cls)) if find is not None and is_genuine(cls) else None
 
 
-def _name(cls: type) -> str:
-    return type_name(cls).rpartition(".")[2]
+def _package(cls: type) -> str:
+    return module_of(cls).partition(".")[0]
 
 
-def _described(value: object, cls_name: str, *, dtype: object, shape: Any, data: list[object]) -> dict[str, object]:
-    total = 1
-    for length in shape:
-        total *= int(length)
-    described: dict[str, object] = {"type": cls_name, "dtype": str(dtype), "shape": [int(n) for n in shape], "data": data}
-    return {"$array": described if len(data) >= total else described | {"omitted": total - len(data)}}
+def _is_derived_elsewhere(value: object, cls: type) -> bool:
+    """Return whether the value's class is a program's own: slicing it would run what that class overrides."""
+    return _package(type(value)) != _package(cls)
 
 
-def _numpy_array(cls: Any) -> Callable[[Any, int], object]:
+def _array(value: object, shape: Iterable[Any], dtype: object, data: list[object]) -> dict[str, object]:
+    sizes = [int(length) for length in shape]
+    left_out = math.prod(sizes) - len(data)
+    described: dict[str, object] = {"type": type_name(type(value)), "dtype": str(dtype), "shape": sizes, "data": data}
+    return {"$array": described | {"omitted": left_out} if left_out > 0 else described}
+
+
+def _numpy_array(cls: Any) -> _Read:
     def read(value: Any, most: int) -> object:
         plain = cls.view(value, cls)
-        data = plain.flat[:most].tolist()
-        return _described(value, type_name(type(value)), dtype=plain.dtype, shape=plain.shape, data=data)
+        return _array(value, plain.shape, plain.dtype, plain.flat[:most].tolist())
 
     return read
 
 
-def _numpy_scalar(cls: Any) -> Callable[[Any, int], object]:
+def _numpy_scalar(cls: Any) -> _Read:
     def read(value: Any, _: int) -> object:
         item = cls.item(value)
-        return item if not isinstance(item, cls) else {"$type": type_name(type(value)), "text": str(item)}
+        return {"$type": type_name(type(value))} if isinstance(item, cls) else item
 
     return read
 
 
-def _torch_tensor(cls: Any) -> Callable[[Any, int], object]:
+def _torch_tensor(cls: Any) -> _Read:
     def read(value: Any, most: int) -> object:
-        shape, on_cpu = tuple(cls.shape.__get__(value)), str(cls.device.__get__(value)) == "cpu"
-        data = cls.tolist(cls.flatten(cls.detach(value))[:most]) if on_cpu else []
-        return _described(value, type_name(type(value)), dtype=cls.dtype.__get__(value), shape=shape, data=data)
+        shape, dtype = cls.shape.__get__(value), cls.dtype.__get__(value)
+        readable = not _is_derived_elsewhere(value, cls) and str(cls.device.__get__(value)) == "cpu"
+        data = cls.tolist(cls.flatten(cls.detach(value))[:most]) if readable else []
+        return _array(value, shape, dtype, data)
 
     return read
 
 
-def _pandas_series(cls: Any) -> Callable[[Any, int], object]:
+def _pandas_series(cls: Any) -> _Read:
     def read(value: Any, most: int) -> object:
         shape, dtype = cls.shape.fget(value), cls.dtype.fget(value)
-        data = cls.iloc.fget(value)[:most].tolist()
-        return _described(value, type_name(type(value)), dtype=dtype, shape=shape, data=data)
+        data = [] if _is_derived_elsewhere(value, cls) else cls.iloc.fget(value)[:most].tolist()
+        return _array(value, shape, dtype, data)
 
     return read
 
 
-def _pandas_frame(cls: Any) -> Callable[[Any, int], object]:
+def _pandas_frame(cls: Any) -> _Read:
     def read(value: Any, _: int) -> object:
-        head = cls.iloc.fget(value)[:_MAX_ROWS, :_MAX_COLUMNS]
-        split = cls.to_dict(head, orient="split", index=False)
-        shape = list(cls.shape.fget(value))
-        return {"$table": {"type": type_name(type(value)), "shape": shape, "columns": split["columns"], "rows": split["data"]}}
+        described: dict[str, object] = {"type": type_name(type(value)), "shape": list(cls.shape.fget(value))}
+        if not _is_derived_elsewhere(value, cls):
+            head = cls.iloc.fget(value)[:_MAX_ROWS, :_MAX_COLUMNS]
+            described["columns"] = head.columns.tolist()
+            described["rows"] = [list(row) for row in head.itertuples(index=False, name=None)]
+        return {"$table": described}
 
     return read
 
 
-def _pandas_missing(_: Any) -> Callable[[Any, int], object]:
-    return lambda value, most: None
+def _missing(_: Any) -> _Read:
+    return lambda _, __: None
 
 
-def _starlette_connection(_: Any) -> Callable[[Any, int], object]:
-    """Name the request; its headers carry credentials and its body is a stream that only the program may consume."""
+def _request(_: Any) -> _Read:
+    """Name a web request; its headers carry credentials, and its body is a stream that only the program may consume."""
 
     def read(value: Any, _: int) -> object:
-        scope = instance_dict(value).get("scope")
-        named = ("type", "method", "path", "path_params")
-        picked = {key: scope[key] for key in named if key in scope} if type(scope) is dict else {}
+        held = instance_dict(value)
+        scope = held.get("scope", held)
+        picked = {name: scope[name] for name in _SHOWN_OF_REQUEST if name in scope} if type(scope) is dict else {}
         return {"$type": type_name(type(value)), **picked}
 
     return read
 
 
-_READERS: Final[dict[tuple[str, str], Callable[[Any], Callable[[Any, int], object]]]] = {
+_READERS: Final[dict[tuple[str, str], Callable[[Any], _Read]]] = {
     ("numpy", "ndarray"): _numpy_array,
     ("numpy", "generic"): _numpy_scalar,
     ("torch", "Tensor"): _torch_tensor,
     ("pandas", "Series"): _pandas_series,
     ("pandas", "DataFrame"): _pandas_frame,
-    ("pandas", "NaTType"): _pandas_missing,
-    ("pandas", "NAType"): _pandas_missing,
-    ("starlette", "HTTPConnection"): _starlette_connection,
+    ("pandas", "NaTType"): _missing,
+    ("pandas", "NAType"): _missing,
+    ("starlette", "HTTPConnection"): _request,
+    ("werkzeug", "Request"): _request,
+    ("django", "HttpRequest"): _request,
 }

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-__all__ = ["Fields", "bases", "instance_dict", "is_genuine", "module_of", "namespace", "type_name"]
+__all__ = ["Fields", "bases", "instance_dict", "is_genuine", "module_of", "name_of", "namespace", "type_name"]
 
 bases: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
 """Return a class and its bases, in method resolution order."""
@@ -21,8 +21,10 @@ namespace: Final[Callable[[type], types.MappingProxyType[str, Any]]] = type.__di
 """Return what a class itself defines."""
 
 _module: Final[Callable[[type], object]] = type.__dict__["__module__"].__get__
-_qualname: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
-_module_dict: Final[Callable[[types.ModuleType], dict[str, object]]] = types.ModuleType.__dict__["__dict__"].__get__
+name_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
+"""Return the qualified name of a class."""
+
+_module_dict: Final[Callable[[types.ModuleType], dict[str, object]]] = vars(types.ModuleType)["__dict__"].__get__
 
 _MAX_NAME: Final = 200
 
@@ -39,14 +41,14 @@ def module_of(cls: type) -> str:
 def type_name(cls: type) -> str:
     """Return ``module.Class``, or the bare name of a builtin; at most 200 characters."""
     module = module_of(cls)
-    name = _qualname(cls)
+    name = name_of(cls)
     return (name if module == "builtins" else f"{module}.{name}")[:_MAX_NAME]
 
 
 def is_genuine(cls: type) -> bool:
     """Return whether a class is what its imported module has under the class's name."""
     module = sys.modules.get(module_of(cls))
-    return type(module) is types.ModuleType and _module_dict(module).get(_qualname(cls)) is cls
+    return type(module) is types.ModuleType and _module_dict(module).get(name_of(cls)) is cls
 
 
 def _dict_slot(cls: type) -> Callable[[object], object] | None:
@@ -91,11 +93,13 @@ class Fields:
     def __call__(self, value: object, most: int) -> tuple[list[tuple[object, object]], int]:
         """Return ``$type`` and up to ``most`` fields as pairs, and how many there are."""
         pairs: list[tuple[object, object]] = [("$type", self._type)]
-        pairs.extend(self._from_slots(value))
+        if self._slots:
+            pairs += self._from_slots(value)
         for get in (self._dict, self._extra):
-            held = None if get is None else get(value)
-            if type(held) is dict:
-                pairs.extend((k, v) for k, v in held.copy().items() if type(k) is str and k[:1] != "_")
+            if get is not None:
+                held = get(value)
+                if type(held) is dict:
+                    pairs += [(k, v) for k, v in held.copy().items() if type(k) is str and k[:1] != "_"]
         return pairs[: most + 1], len(pairs)
 
     def _from_slots(self, value: object) -> Iterator[tuple[str, object]]:

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from tracecore.markers import Tally, quote
+from tracecore.markers import quote
 from tracecore.records import ABSENT
+from tracecore.tally import Tally
 
 __all__ = ["FAILED", "NOT_MASKED", "Mask", "mask_record", "masking_failures"]
 

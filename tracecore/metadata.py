@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from tracecore.markers import DEFAULT_LIMITS, Limits, encode
+from tracecore.limits import DEFAULT_LIMITS, Limits
+from tracecore.markers import encode
 from tracecore.snapshots import snapshot
 
 __all__ = ["metadata"]
@@ -22,7 +23,7 @@ def metadata(previous: Raw, update: object, limits: Limits = DEFAULT_LIMITS) -> 
     are left out and counted under ``$omitted``; earlier names go first.
     """
     written = snapshot(update, limits)
-    if memoryview(written)[:1] != b"{":
+    if not bytes(written).startswith(b"{"):
         written = Raw(encode({"value": written}))
     if not previous:
         return written

@@ -7,12 +7,13 @@ fast path accepts both write the same bytes.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Raw
 
-from tracecore.markers import DEFAULT_LIMITS, Limits, encode, omitted
-from tracecore.plain import room_after, room_after_dict
+from tracecore.limits import DEFAULT_LIMITS, Limits
+from tracecore.markers import encode, omitted
+from tracecore.plain import room_after_dict, room_after_list
 from tracecore.walk import walk
 
 __all__ = ["encoded", "snapshot"]
@@ -25,13 +26,20 @@ def snapshot(value: object, limits: Limits = DEFAULT_LIMITS) -> Raw:
     return Raw(encoded(value, limits))
 
 
-def encoded(value: object, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def encoded(value: Any, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """Return the bytes of :func:`snapshot`: the hot path keeps them as they are and wraps them later."""
     try:
-        if type(value) is dict:  # by far the most frequent: saves a call
+        cls = type(value)
+        if cls is dict:
             left = room_after_dict(value, limits.room, limits.max_depth)
+        elif cls is str:
+            left = limits.room - len(value)
+        elif value is None:
+            return b"null"
+        elif cls is list or cls is tuple:
+            left = room_after_list(value, limits.room, limits.max_depth)
         else:
-            left = room_after(value, limits.room, limits.max_depth)
+            left = room_after_list((value,), limits.room, 1)
         if left >= 0:
             return encode(value)
     except Exception:  # noqa: BLE001, S110 - lone surrogates, or another thread changes the value: the walk copes

@@ -3,13 +3,12 @@
 Invariants:
 
 * Never raises: what cannot be read becomes a marker (see :mod:`tracecore.markers`), and costs only itself.
-* Bounded: every value is charged its bytes and the price of a node; a container takes no more elements than it can still
-  pay for, and cuts *before* it copies. Depth is bounded by a count, time by a look at the clock every 64 values.
+* Bounded: a container takes no more elements than it can still pay for, and cuts *before* it copies. Depth is bounded
+  by a count, time by a look at the clock every 64 values (see :mod:`tracecore.limits`).
 * A container that is met again on the way down is a cycle. One that is met again elsewhere is written again from the
   first time's bytes, so that a graph with 2**60 paths is walked once.
-* Values that follow are not starved by one that comes first: each container keeps a reserve for the rest.
 
-What is plain and small inside a big or odd value is still left to C, piece by piece.
+What is plain and small inside a big or odd value is left to C, piece by piece; that changes nothing in the JSON.
 """
 
 from __future__ import annotations
@@ -17,183 +16,177 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from tracecore.builtin_types import BUILTIN_TYPES, Kind
+from msgspec import Struct
+
 from tracecore.clock import monotonic_ns
-from tracecore.foreign_types import foreign_type
-from tracecore.introspection import Fields, bases, type_name
-from tracecore.markers import Limits, encode, encode_key, omitted, unencodable
+from tracecore.introspection import type_name
+from tracecore.limits import Budget, Limits
+from tracecore.markers import encode, encode_text, omitted, unencodable
 from tracecore.plain import ENTRY, are_plain_numbers, room_after_dict, room_after_list
+from tracecore.readings import Reading, key_name, reading_of
 
 __all__ = ["walk"]
 
-_SPENT_ALL: Final = 1 << 62
-_KEEP_FOR_EACH: Final = 256  # bytes kept back for each value that follows
 _SHORT: Final = 64  # characters of a string that are never cut
-_LOOK_EVERY: Final = 64  # values between two looks at the clock
-_PIECE: Final = 16  # elements of a list that are tried at once
+_PIECE: Final = 16  # elements or entries that are written at once
+_SHORT_TEXT: Final = 256  # characters up to which a string may be in such a piece
+_SHORT_INT: Final = 1_000_000_000
 _NUMBER_BYTES: Final = 26  # of the longest float or 64-bit integer, and a comma
+_PROBE_LEAST: Final = 512  # characters of room
 _PRICE_OF_ROOM: Final = 64  # characters of plain room that cost as much as one value
-_MAX_CACHED: Final = 2_048
 _NO_CYCLE: Final = 1 << 30
 
 
 def walk(value: object, limits: Limits, clock: Callable[[], int] = monotonic_ns) -> bytes:
     """Return JSON for any object, within limits. Never raises, but for RecursionError where no stack is left."""
-    return _Walk(limits, clock).value(value, limits.max_bytes - limits.max_bytes // 16, 0)
+    walking = _Walk(limits, clock)
+    walking.value(value, walking.stop(), 0)
+    return b"".join(walking.out)
 
 
-class _Reading:
-    """Say how values of one class are read, and what the class is called."""
+class _Met(Struct, gc=False):
+    """Remember where a container was written: chunks ``start`` to ``end`` of ``out``, and what that cost."""
 
-    __slots__ = ("kind", "name", "plain", "read")
-
-    def __init__(self, cls: type) -> None:
-        self.name = type_name(cls)
-        self.plain = cls in {dict, list, tuple}
-        self.kind: Kind = "object"
-        self.read: Callable[[Any, int], Any]
-        for base in bases(cls):
-            reader = BUILTIN_TYPES.get(base) or foreign_type(base)
-            if reader is not None:
-                self.kind, self.read = reader
-                return
-        self.read = Fields(cls)
+    value: object  # kept alive, so that its id stays its own
+    out: list[bytes]
+    start: int
+    end: int
+    cost: int
 
 
-_readings: dict[type, _Reading] = {}
+class _Walk(Budget):
+    """Hold what is written of one payload, and the containers met so far. ``depth`` counts containers around."""
 
-
-def _reading_of(cls: type) -> _Reading:
-    """Return how values of this class are read; remembered for a bounded number of classes."""
-    try:
-        return _readings[cls]
-    except KeyError:
-        if len(_readings) >= _MAX_CACHED:
-            _readings.clear()
-        reading = _readings[cls] = _Reading(cls)
-        return reading
-
-
-class _Walk:
-    """Hold the budgets of one payload, and the containers met so far.
-
-    ``stop`` is how far a value may let ``spent`` rise, ``depth`` how many containers it is inside of.
-    """
-
-    __slots__ = (
-        "clock", "deadline", "limits", "look_at", "lowest_cycle", "met", "path", "price", "probe", "reserve", "spent",
-        "values",
-    )  # fmt: skip
+    __slots__ = ("lowest_cycle", "met", "out", "path", "probe")
 
     def __init__(self, limits: Limits, clock: Callable[[], int]) -> None:
-        self.limits = limits
-        self.clock = clock
-        self.deadline = clock() + limits.max_time_ns
-        self.price = max(1, limits.max_bytes // limits.max_nodes)
-        self.reserve = limits.max_bytes // (8 * limits.max_depth)
-        self.probe = limits.room // 4
-        self.spent = 0
-        self.values = 0
-        self.look_at = _LOOK_EVERY
+        super().__init__(limits, clock)
+        self.out: list[bytes] = []
         self.path: dict[int, int] = {}
-        self.met: dict[int, tuple[object, bytes]] = {}
+        self.met: dict[int, _Met] = {}
         self.lowest_cycle = _NO_CYCLE
+        self.probe = limits.room // 4
 
-    def value(self, value: object, stop: int, depth: int) -> bytes:
-        """Return the JSON of a value."""
-        self.values += 1
-        if self.values >= self.look_at:
-            self.look()
-        reading = _reading_of(type(value))
+    def value(self, value: object, stop: int, depth: int) -> None:
+        """Write a value."""
+        reading = reading_of(type(value))
+        start = len(self.out)
         try:
             if reading.kind == "leaf":
-                return self.leaf(value, reading, stop)
-            return self.inside(value, reading, stop=stop, depth=depth)
+                self.leaf(value, reading, stop)
+            else:
+                self.inside(value, reading, stop=stop, depth=depth)
         except RecursionError:
-            return self.charged(omitted(reading.name, "stack"))
+            self.take_back(start)
+            self.write(omitted(reading.name, "stack"))
         except Exception as error:  # noqa: BLE001 - what cannot be read costs only itself
-            return self.charged(unencodable(reading.name, type_name(type(error))))
+            self.take_back(start)
+            self.write(unencodable(reading.name, type_name(type(error))))
 
-    def charged(self, written: bytes) -> bytes:
-        self.spent += self.price + len(written)
-        return written
+    def write(self, written: bytes) -> None:
+        self.count(1, len(written))
+        self.out.append(written)
 
-    def look(self) -> None:
-        """Stop everything when the time is over."""
-        self.look_at = self.values + _LOOK_EVERY
-        if self.clock() > self.deadline:
-            self.spent = _SPENT_ALL
+    def take_back(self, start: int) -> None:
+        """Forget what was written from chunk ``start`` on."""
+        del self.out[start:]
+        self.met = {key: met for key, met in self.met.items() if met.out is not self.out or met.end <= start}
 
-    def leaf(self, value: object, reading: _Reading, stop: int) -> bytes:
+    def leaf(self, value: object, reading: Reading, stop: int) -> None:
         left = stop - self.spent
         most = max(_SHORT, min(self.limits.max_string, left))
         written: bytes = reading.read(value, most)
         if len(written) > left and most > _SHORT:  # a character can take six bytes
             written = reading.read(value, max(_SHORT, most // 8))
-        return self.charged(written)
+        self.write(written)
 
-    def inside(self, value: object, reading: _Reading, *, stop: int, depth: int) -> bytes:
-        """Return the JSON of a container, object or alias; the same as before if it was met before."""
+    def inside(self, value: object, reading: Reading, *, stop: int, depth: int) -> None:
+        """Write a container, object or alias, or what stands for it."""
         identity = id(value)
         if identity in self.path:
-            return self.cycle(depth, self.path[identity])
-        if identity in self.met:
-            return self.again(self.met[identity][1], reading, stop)
-        if depth >= self.limits.max_depth or self.spent >= stop:
-            return self.charged(omitted(reading.name, "depth" if self.spent < stop else "budget"))
+            self.lowest_cycle = min(self.lowest_cycle, self.path[identity])
+            self.write(b'{"$cycle":%d}' % (depth - self.path[identity]))
+        elif identity in self.met:
+            self.again(self.met[identity], reading, stop)
+        elif self.spent >= stop:
+            self.write(omitted(reading.name, "budget"))
+        elif depth >= self.limits.max_depth:
+            self.write(omitted(reading.name, "depth"))
+        elif not (reading.plain and self.at_once(value, stop, depth)):
+            self.contents(value, reading, stop=stop, depth=depth)
+
+    def again(self, met: _Met, reading: Reading, stop: int) -> None:
+        if self.spent + met.cost > stop:
+            self.write(omitted(reading.name, "budget"))
+            return
+        if met.end - met.start > 1:
+            met.out, met.start, met.end = [b"".join(met.out[met.start : met.end])], 0, 1
+        self.write(met.out[met.start])
+
+    def contents(self, value: object, reading: Reading, *, stop: int, depth: int) -> None:
+        """Write what is inside, remembering it: on the way down as part of the path, afterwards as written."""
         before, self.lowest_cycle = self.lowest_cycle, _NO_CYCLE
+        start, spent, identity = len(self.out), self.spent, id(value)
         self.path[identity] = depth
         try:
-            written = self.contents(value, reading, stop=stop, depth=depth)
+            self.open(value, reading, stop=stop, depth=depth)
         finally:
             del self.path[identity]
             found, self.lowest_cycle = self.lowest_cycle, min(before, self.lowest_cycle)
         if found >= depth:  # says nothing about what is further out, so it is true wherever it is met again
-            self.met[identity] = (value, written)
             self.lowest_cycle = before
-        return written
+            self.met[identity] = _Met(value, self.out, start, len(self.out), self.spent - spent)
 
-    def cycle(self, depth: int, met_at: int) -> bytes:
-        self.lowest_cycle = min(self.lowest_cycle, met_at)
-        return self.charged(b'{"$cycle":%d}' % (depth - met_at))
-
-    def again(self, written: bytes, reading: _Reading, stop: int) -> bytes:
-        return self.charged(written if self.spent + len(written) <= stop else omitted(reading.name, "budget"))
-
-    def contents(self, value: Any, reading: _Reading, *, stop: int, depth: int) -> bytes:
+    def open(self, value: object, reading: Reading, *, stop: int, depth: int) -> None:
         if reading.kind == "alias":
-            return self.value(reading.read(value, (stop - self.spent) // _NUMBER_BYTES), stop, depth)
-        if reading.plain:
-            written = self.plain(value, stop, depth) or self.numbers(value, stop)
-            if written is not None:
-                return written
-        self.spent += self.price + 2
+            self.value(reading.read(value, (stop - self.spent) // _NUMBER_BYTES), stop, depth)
+            return
+        self.count(1, 2)
         elements, total = reading.read(value, max(1, (stop - self.spent) // self.price))
-        if reading.kind == "object":
-            return self.object(elements, total, stop=stop, depth=depth)
-        return self.array(elements, total, stop=stop, depth=depth, sort=reading.kind == "set")
+        if reading.kind == "set":
+            self.unordered(elements, total, stop=stop, depth=depth)
+        elif reading.kind == "array":
+            self.ordered(elements, total, stop=stop, depth=depth)
+        elif not (reading.fields and len(elements) == total and self.at_once(dict(elements), stop, depth)):
+            self.entries(elements, total, stop=stop, depth=depth)
+
+    # -- what C may write ----------------------------------------------------------------------------------------------
+
+    def at_once(self, value: Any, stop: int, depth: int) -> bool:
+        """Write a dict, list or tuple in C if it is plain and small, or all numbers; return whether it was."""
+        written = self.plain(value, stop, depth)
+        if written is None and type(value) is not dict:
+            written = self.numbers(value, stop)
+        if written is None:
+            return False
+        self.out.append(written)
+        return True
 
     def plain(self, value: Any, stop: int, depth: int) -> bytes | None:
-        """Return the JSON of a plain and small container, written in C; None if it is something else."""
+        """Return the JSON of a plain and small container, or None.
+
+        Looking and failing is wasted, so every failure lets the next look less far, and every success farther again.
+        """
         measure = room_after_dict if type(value) is dict else room_after_list
         left = measure(value, self.probe, self.limits.max_depth - depth)
         if left < 0:
+            self.probe = max(_PROBE_LEAST, self.probe // 2)
             return None
+        used = self.probe - left
+        self.probe = min(self.probe * 2, self.limits.room // 4)
         try:
             written = encode(value)
         except UnicodeEncodeError:
             return None
         if self.spent + len(written) > stop:
             return None
-        used = self.probe - left
-        self.values += used // ENTRY
-        self.spent += len(written) + self.price * (1 + used // _PRICE_OF_ROOM)
+        self.count(1 + used // ENTRY, len(written) + self.price * (used // _PRICE_OF_ROOM))
         return written
 
     def numbers(self, value: Any, stop: int) -> bytes | None:
-        """Return the JSON of a long list of plain numbers, written in C; None if it is something else."""
+        """Return the JSON of a long list of plain numbers, or None."""
         total = len(value)
-        if type(value) is dict or total < _PIECE:
+        if total < _PIECE:
             return None
         head = value[: max(_PIECE, (stop - self.spent) // _NUMBER_BYTES)]
         if not are_plain_numbers(head):
@@ -201,48 +194,123 @@ class _Walk:
         written = encode(head)
         if len(head) < total:
             written = written[:-1] + b',{"$omitted":%d}]' % (total - len(head))
-        self.values += len(head) // _PIECE
-        self.spent += len(written) + self.price * (1 + len(head) // _PIECE)
+        self.count(len(head) // _PIECE, len(written) + self.price * (len(head) // _PIECE))
         return written
 
-    def array(self, items: list[object], total: int, *, stop: int, depth: int, sort: bool) -> bytes:
-        written: list[bytes] = []
+    # -- one by one ----------------------------------------------------------------------------------------------------
+
+    def ordered(self, items: list[object], total: int, *, stop: int, depth: int) -> None:
+        """Write elements, as many as the budget has; plain ones several at once."""
         done = 0
+        several = total > _PIECE  # all of it at once has been tried
+        self.out.append(b"[")
         while done < len(items) and self.spent < stop:
             piece = items[done : done + _PIECE]
-            at_once = self.plain(piece, self.share(stop, len(items) - done - len(piece)), depth) if not sort else None
-            if at_once is not None:
-                written.append(at_once[1:-1])
+            follow = len(items) - done - len(piece)
+            written = self.plain(piece, self.share(stop, follow), depth) if several else None
+            if written is None:
+                done = self.singly(items, done, stop=stop, depth=depth)
+            else:
+                self.out += (written[1:-1], b",")
                 done += len(piece)
-                continue
-            for item in piece:
-                if self.spent >= stop:
-                    break
-                done += 1
-                written.append(self.value(item, self.share(stop, len(items) - done), depth + 1))
-        if sort:
-            written.sort()
-        if done < total:
-            written.append(self.charged(b'{"$omitted":%d}' % (total - done)))
-        return b"[" + b",".join(written) + b"]"
+        self.close(b"]", total - done, b'{"$omitted":%d}')
 
-    def object(self, pairs: list[tuple[object, object]], total: int, *, stop: int, depth: int) -> bytes:
+    def singly(self, items: list[object], done: int, *, stop: int, depth: int) -> int:
+        """Write one piece of the elements one by one; return how many are done."""
+        for item in items[done : done + _PIECE]:
+            if self.spent >= stop:
+                break
+            done += 1
+            self.value(item, self.share(stop, len(items) - done), depth + 1)
+            self.out.append(b",")
+        return done
+
+    def unordered(self, items: list[object], total: int, *, stop: int, depth: int) -> None:
+        """Write elements sorted by their JSON, because their own order differs from process to process."""
+        out = self.out
         written: list[bytes] = []
-        names: set[bytes] = set()
+        for item in items:
+            if self.spent >= stop:
+                break
+            self.out = []
+            try:
+                self.value(item, self.share(stop, len(items) - len(written)), depth + 1)
+                written.append(b"".join(self.out))
+            finally:
+                self.out = out
+        self.out.append(b"[")
+        for element in sorted(written):
+            self.out += (element, b",")
+        self.close(b"]", total - len(written), b'{"$omitted":%d}')
+
+    def entries(self, pairs: list[tuple[Any, Any]], total: int, *, stop: int, depth: int) -> None:
+        """Write entries, as many as the budget has; runs of short ones at once."""
+        names: set[bytes] | None = None if _are_simple([key for key, _ in pairs]) else set()
+        run: dict[str, Any] = {}
+        done = 0
+        self.out.append(b"{")
         for key, item in pairs:
             if self.spent >= stop:
                 break
-            name = _unused(encode_key(key, self.limits.room), names)
-            self.spent += len(name) + 1
-            written.append(name + b":" + self.value(item, self.share(stop, len(pairs) - len(names)), depth + 1))
-        if len(names) < total:
-            written.append(self.charged(b'"$omitted":%d' % (total - len(names))))
-        return b"{" + b",".join(written) + b"}"
+            done += 1
+            if names is None and _is_short(item):
+                run[key] = item
+                if len(run) == _PIECE:
+                    self.run(run)
+                continue
+            self.run(run)
+            self.entry(key, names, item, stop=self.share(stop, len(pairs) - done), depth=depth)
+        self.run(run)
+        self.close(b"}", total - done, b'"$omitted":%d')
 
-    def share(self, stop: int, follow: int) -> int:
-        """Return how far a value may spend when others follow it: they keep a reserve, but no more than half."""
-        kept = min(follow * _KEEP_FOR_EACH, self.reserve, (stop - self.spent) // 2)
-        return stop - max(0, kept)
+    def run(self, run: dict[str, Any]) -> None:
+        """Write entries that are known to be short, and empty the run."""
+        if not run:
+            return
+        try:
+            written = encode(run)[1:-1]
+        except UnicodeEncodeError:
+            written = b",".join([encode(key) + b":" + _short(item) for key, item in run.items()])
+        self.count(len(run), len(written) + self.price * (len(run) - 1))
+        self.out += (written, b",")
+        run.clear()
+
+    def entry(self, key: object, names: set[bytes] | None, item: object, *, stop: int, depth: int) -> None:
+        name = key_name(key, self.limits.room)
+        if names is not None:
+            name = _unused(name, names)
+        self.spent += len(name) + 1
+        self.out += (name, b":")
+        self.value(item, stop, depth + 1)
+        self.out.append(b",")
+
+    def close(self, bracket: bytes, left_out: int, say: bytes) -> None:
+        """End an array or object, saying how many elements are left out."""
+        if left_out:
+            self.write(say % left_out)
+        elif self.out[-1] == b",":
+            self.out.pop()
+        self.out.append(bracket)
+
+
+def _is_short(value: Any) -> bool:
+    """Return whether a value is a plain scalar that takes few bytes."""
+    cls = type(value)
+    if cls is str:
+        return len(value) <= _SHORT_TEXT
+    if cls is int:
+        return bool(-_SHORT_INT < value < _SHORT_INT)
+    return value is None or cls is bool or bool(cls is float and value - value == 0.0)
+
+
+def _short(value: Any) -> bytes:
+    """Return the JSON of a short scalar that may have lone surrogates."""
+    return encode_text(value, _SHORT_TEXT) if type(value) is str else encode(value)
+
+
+def _are_simple(keys: list[Any]) -> bool:
+    """Return whether keys are written as they are: then no two become the same text."""
+    return all(type(key) is str and len(key) <= _SHORT_TEXT and key.isascii() for key in keys)
 
 
 def _unused(name: bytes, names: set[bytes]) -> bytes:

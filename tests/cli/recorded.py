@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,6 +33,7 @@ class Result:
         return msgspec.json.decode(self.out)
 
 
+Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., Result]
 Store = Callable[[Sequence[Record]], str]
 
@@ -64,3 +70,34 @@ def _fields(number: int, trace: int, parent: int | None, *, after_s: float, **fi
 def raw(value: Any) -> msgspec.Raw:
     """Return a payload."""
     return msgspec.Raw(msgspec.json.encode(value))
+
+
+def runner(folder: Path, project_root: Path, *prefix: str) -> Runner:
+    """Return a function that runs Python in ``folder`` with ``prefix`` before the arguments, as if installed."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(project_root), str(project_root / "backends"), str(folder / "installed")])
+        return subprocess.run(
+            [sys.executable, *prefix, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+
+    installed = folder / "installed" / "tracecore-0.dist-info"
+    installed.mkdir(parents=True, exist_ok=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tracecore\nVersion: 0\n")
+    (installed / "entry_points.txt").write_text(
+        "[tracecore.backends]\nmemory = tracecore.memory:open_backend\nsqlite = tracecore_sqlite:open_backend\n"
+    )
+    return run
+
+
+def write(path: Path, code: str) -> str:
+    """Write a program and return its name relative to the working directory of the runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(code))
+    return path.name

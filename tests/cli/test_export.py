@@ -23,7 +23,7 @@ def test_every_record_comes_once_and_can_be_read_again(cli: Cli, stored: Store, 
 
 
 def test_a_time_and_a_project_limit_it(cli: Cli, stored: Store, sample: list[Record]) -> None:
-    """Only traces that started inside the time, and only those of the project, are written."""
+    """Only what started inside the time, and only what is of the project, is written."""
     url = stored(sample)
     out = cli("export", "--since", "2023-11-14T22:14:00Z", "--until", "2023-11-14T22:15:00Z", "--backend", url).out
     found = [decode_record(line) for line in out.splitlines()]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
-import textwrap
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.cli.recorded import Runner, runner, write
 
 PROBE = """
 import sys, threading
@@ -22,46 +20,17 @@ print(type(main.__loader__).__name__, main.__cached__, main.__doc__, __annotatio
 print(main.__builtins__ is __import__("builtins"), main.__dict__ is globals())
 """
 
-Runner = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture
 def plain(tmp_path: Path, project_root: Path) -> Runner:
     """Return a function that runs plain Python in an empty folder."""
-    return _runner(tmp_path, project_root)
+    return runner(tmp_path, project_root)
 
 
 @pytest.fixture
 def traced(tmp_path: Path, project_root: Path) -> Runner:
     """Return a function that runs a program under tracecore in the same folder."""
-    return _runner(tmp_path, project_root, "-m", "tracecore", "run", "--backend", "memory:")
-
-
-def _runner(folder: Path, project_root: Path, *prefix: str) -> Runner:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(project_root), str(project_root / "backends"), str(folder / "installed")])
-        return subprocess.run(
-            [sys.executable, *prefix, *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=50,
-        )
-
-    installed = folder / "installed" / "tracecore-0.dist-info"
-    installed.mkdir(parents=True, exist_ok=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tracecore\nVersion: 0\n")
-    (installed / "entry_points.txt").write_text("[tracecore.backends]\nmemory = tracecore.memory:open_backend\n")
-    return run
-
-
-def write(path: Path, code: str) -> str:
-    """Write a program and return its name relative to the working directory of the runs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(textwrap.dedent(code))
-    return path.name
+    return runner(tmp_path, project_root, "-m", "tracecore", "run", "--backend", "memory:")
 
 
 def without_summary(text: str) -> str:

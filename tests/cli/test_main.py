@@ -12,8 +12,7 @@ import pytest
 
 from tests.cli.recorded import Cli, Store, span
 from tracecore.cli import reading
-from tracecore.errors import BackendUnavailable
-from tracecore.memory import MemoryBackend
+from tracecore.memory import MemoryBackend, MemoryData
 from tracecore.records import Record
 
 COMMANDS = ["traces", "show", "sessions", "tail", "sql", "stats", "doctor", "export", "run"]
@@ -125,20 +124,10 @@ def test_an_interrupt_ends_with_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
     assert (result.code, result.err.strip()) == (130, "")
 
 
-class Missing(MemoryBackend):
-    """A backend whose file is not there."""
-
-    async def open(self) -> None:
-        """Refuse, as a file that does not exist makes a backend do."""
-        raise BackendUnavailable("no such file")
-
-
 def test_no_traces_yet_says_how_to_begin(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything was recorded, a command says so and what to do, and makes no file."""
-    from tracecore.memory import MemoryData
-
     where = tmp_path / "traces.db"
-    made = Missing(MemoryData(), location=str(where), access="read")
+    made = MemoryBackend(MemoryData(), location=str(where), access="read")
     monkeypatch.setattr(reading, "open_backend", lambda *_, **__: made)
     result = cli("traces")
     assert result.code == 1

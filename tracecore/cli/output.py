@@ -17,26 +17,34 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.cli.escaping import harmless_json, visible
-from tracecore.cli.plain_table import draw
+from tracecore.cli.plain_table import draw, width
 
 __all__ = ["Column", "note", "print_json", "print_lines", "print_table", "terminal_width"]
 
 _WIDTH_WITHOUT_TERMINAL: Final = 120
+_NARROWEST: Final = 8
 
 
 class Column(Struct, frozen=True):
-    """Describe one column: its heading, where its text stands, and how wide it may become at most."""
+    """Describe one column: its heading, where its text stands, and how wide it may become at most.
+
+    A ``firm`` column, such as one of ids, keeps its width on a narrow terminal; so does every one of numbers.
+    """
 
     heading: str
     align: Literal["left", "right"] = "left"
     limit: int = 40
+    firm: bool = False
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under headings; every text is made visible, headings too."""
     headed = [replace(column, heading=visible(column.heading)) for column in columns]
     safe = [[visible(cell) for cell in row] for row in rows]
-    if not (sys.stdout.isatty() and _print_rich(headed, safe)):
+    widths = [_width_of(column, [row[i] for row in safe]) for i, column in enumerate(headed)]
+    fits = sum(widths) + 2 * (len(widths) - 1) <= terminal_width()
+    # On a terminal that is too narrow, wrapped lines are better than columns that are not shown.
+    if not (sys.stdout.isatty() and fits and _print_rich(headed, safe, widths)):
         print_lines(draw(headed, safe))
 
 
@@ -61,7 +69,13 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 40)).columns
 
 
-def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+def _width_of(column: Column, cells: Sequence[str]) -> int:
+    """Return the columns of the terminal that a column of the table needs at least."""
+    widest = min(column.limit, max(map(width, [column.heading, *cells])))
+    return widest if column.firm or column.align == "right" else min(widest, _NARROWEST)
+
+
+def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> bool:
     """Draw the table with rich; return whether rich is there."""
     try:
         from rich.console import Console  # noqa: PLC0415 - optional, and slow to import
@@ -70,8 +84,9 @@ def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> boo
     except ModuleNotFoundError:
         return False
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.heading, justify=column.align, max_width=column.limit, overflow="fold")
+    for column, least in zip(columns, widths, strict=True):
+        limit = max(column.limit, least)
+        table.add_column(Text(column.heading), justify=column.align, min_width=least, max_width=limit, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: square brackets of a cell are no markup
     Console(file=sys.stdout).print(table)

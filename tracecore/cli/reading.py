@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tracecore.backend import Backend, ObservationStore, Page, QueryConsole, SessionStore, TraceStore
 from tracecore.config import Config
-from tracecore.errors import BackendError, TracecoreError
+from tracecore.errors import TracecoreError
 from tracecore.plugins import open_backend
 
 __all__ = [
@@ -84,13 +84,10 @@ def read(settings: Settings, work: Callable[[Backend], Awaitable[T]]) -> T:
 async def opened(config: Config) -> AsyncGenerator[Backend]:
     """Open the configured backend for reading, and close it."""
     backend = open_backend(config.backend, access="read", source=config.sources["backend"])
+    if _is_missing_file(backend.location):
+        raise NoTracesYet(backend.location)
     try:
-        try:
-            await backend.open()
-        except BackendError as error:
-            if _is_missing_file(backend.location):
-                raise NoTracesYet(backend.location) from error
-            raise
+        await backend.open()
         yield backend
     finally:
         with anyio.move_on_after(_CLOSE_TIMEOUT, shield=True):
@@ -136,5 +133,6 @@ def _present(store: T | None, noun: str, backend: Backend) -> T:
 
 
 def _is_missing_file(location: str) -> bool:
-    """Return whether ``location`` is a path, rather than a URL, where nothing is."""
-    return "://" not in location and not Path(location).exists()
+    """Return whether ``location`` is a path, which is absolute, rather than a URL, and nothing is there."""
+    path = Path(location)
+    return path.is_absolute() and not path.exists()

@@ -1,6 +1,7 @@
 """What a project's observations amount to: counts, tokens, cost, and how long each kind of step took.
 
-Computed from a stream, so that it works on every backend and reads no payload. Invariants: an unknown cost is counted
+Computed from a stream, so that it works on every backend and reads no payload; :mod:`tracecore.cli.summary_sql` says
+the same where SQL can be asked. Invariants: an unknown cost is counted
 as unknown, never as zero; percentiles are exact (nearest rank); memory is 8 bytes an observation, and the number of
 names kept is bounded, because a name may be made up per call.
 """
@@ -15,8 +16,9 @@ from msgspec import Struct
 from tracecore.records import Generation, Observation, usage_totals
 from tracecore.rollup import failed
 
-__all__ = ["ModelUse", "Step", "Summary"]
+__all__ = ["NO_MODEL", "ModelUse", "Step", "Summary", "Totals"]
 
+NO_MODEL: Final = "(no model)"
 _NAMES: Final = 10_000
 _OTHERS: Final = "(other names)"
 
@@ -57,6 +59,18 @@ class Step(Struct):
     total_ns: int
 
 
+class Totals(Struct):
+    """Say what a number of observations amounts to; the slowest steps come first."""
+
+    observations: int
+    errors: int
+    running: int
+    by_type: dict[str, int]
+    usage: ModelUse
+    models: dict[str, ModelUse]
+    slowest_steps: list[Step]
+
+
 class Summary:
     """Take observations one by one, and say what they amount to."""
 
@@ -76,17 +90,20 @@ class Summary:
         self.by_type[span.type] = self.by_type.get(span.type, 0) + 1
         if isinstance(span, Generation):
             self.all_models.add(span)
-            self.models.setdefault(span.model or "(no model)", ModelUse()).add(span)
+            self.models.setdefault(span.model or NO_MODEL, ModelUse()).add(span)
         if span.duration_ns is None:
             self.running += 1
             return
         name = span.name if span.name in self._durations or len(self._durations) < _NAMES else _OTHERS
         self._durations.setdefault(name, array("q")).append(span.duration_ns)
 
-    def slowest(self, limit: int) -> list[Step]:
-        """Return the steps with the greatest 95th percentile, greatest first."""
-        steps = [_step(name, sorted(durations)) for name, durations in self._durations.items()]
-        return sorted(steps, key=lambda step: (-step.p95_ns, step.name))[:limit]
+    def totals(self, *, steps: int) -> Totals:
+        """Return what was added so far, with the ``steps`` that have the greatest 95th percentile."""
+        slowest = [_step(name, sorted(durations)) for name, durations in self._durations.items()]
+        slowest.sort(key=lambda step: (-step.p95_ns, step.name))
+        return Totals(
+            self.observations, self.errors, self.running, self.by_type, self.all_models, self.models, slowest[:steps]
+        )
 
 
 def _step(name: str, ordered: list[int]) -> Step:

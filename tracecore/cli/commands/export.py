@@ -12,7 +12,7 @@ from typing import IO
 import click
 from msgspec.structs import replace
 
-from tracecore.backend import Backend, SessionQuery, TraceQuery
+from tracecore.backend import Backend, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.cli.escaping import harmless_json
 from tracecore.cli.figures import count
 from tracecore.cli.moments import MOMENT
@@ -24,7 +24,9 @@ from tracecore.records import encode_record
 
 __all__ = ["CannotWrite", "export"]
 
-_PAGE = 1000
+_LARGEST_PAGE = 1000
+_PAGE = 100
+"""Observations with payloads read at once: each may be large, and a larger page is no faster (17 us a span)."""
 
 
 class CannotWrite(TracecoreError):
@@ -37,18 +39,18 @@ class CannotWrite(TracecoreError):
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to; not stdout.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-@click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Traces started at or after: 15m, 3d, a date.")
-@click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Traces started before.")
+@click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Started at or after: 15m, 3d, or a date.")
+@click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Started before.")
 @with_settings
 def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int | None, until_ns: int | None) -> None:
-    """Write every observation and session record of the project as JSON lines, newest trace first."""
-    query = TraceQuery(limit=_PAGE, since_ns=since_ns, until_ns=until_ns)
+    """Write every observation and session record of the project as JSON lines, newest first."""
+    time = SessionQuery(limit=_LARGEST_PAGE, since_ns=since_ns, until_ns=until_ns)
 
     async def write(backend: Backend) -> int:
-        total = await _observations(backend, settings.project, query) if sys.stderr.isatty() and out else None
+        total = await _expected(backend, settings.project, time) if sys.stderr.isatty() and out else None
         written = 0
         with _destination(out, force=force) as put, _progress(total) as advance:
-            async for line in _lines(backend, settings.project, query):
+            async for line in _lines(backend, settings.project, time):
                 put(line)
                 advance(1)
                 written += 1
@@ -61,28 +63,26 @@ def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int |
         )
 
 
-async def _lines(backend: Backend, project: str, query: TraceQuery) -> AsyncIterator[bytes]:
-    """Yield encoded records: the observations of each trace, then the sessions."""
-    store = traces_of(backend)
-    async for trace in pages(lambda cursor: store.find(project, replace(query, cursor=cursor))):
-        for observation in await observations_of(backend).tree(project, trace.trace_id):
-            yield encode_record(observation)
+async def _lines(backend: Backend, project: str, time: SessionQuery) -> AsyncIterator[bytes]:
+    """Yield encoded records: the observations, then the sessions."""
+    store = observations_of(backend)
+    query = ObservationQuery(limit=_PAGE, since_ns=time.since_ns, until_ns=time.until_ns, bodies=True)
+    async for observation in pages(lambda cursor: store.find(project, replace(query, cursor=cursor))):
+        yield encode_record(observation)
     if backend.sessions is not None:
         sessions = sessions_of(backend)
-        window = SessionQuery(limit=_PAGE, since_ns=query.since_ns, until_ns=query.until_ns)
-        async for session in pages(lambda cursor: sessions.find(project, replace(window, cursor=cursor))):
+        async for session in pages(lambda cursor: sessions.find(project, replace(time, cursor=cursor))):
             yield encode_record(session)
 
 
-async def _observations(backend: Backend, project: str, query: TraceQuery) -> int:
-    """Return how many observations there are to write."""
+async def _expected(backend: Backend, project: str, time: SessionQuery) -> int:
+    """Return about how many records there are to write: traces say how many observations they have."""
     store = traces_of(backend)
-    return sum(
-        [
-            trace.observation_count
-            async for trace in pages(lambda cursor: store.find(project, replace(query, cursor=cursor)))
-        ]
-    )
+    query = TraceQuery(limit=_LARGEST_PAGE, since_ns=time.since_ns, until_ns=time.until_ns)
+    total = 0
+    async for trace in pages(lambda cursor: store.find(project, replace(query, cursor=cursor))):
+        total += trace.observation_count
+    return total
 
 
 @contextmanager

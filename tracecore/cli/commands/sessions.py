@@ -27,12 +27,12 @@ _COLUMNS = (
     Column("errors", "right"),
     Column("tokens", "right"),
     Column("cost", "right"),
-    Column("first"),
-    Column("last activity"),
+    Column("first", firm=True),
+    Column("last activity", firm=True),
 )
 _TRACE_COLUMNS = (
-    Column("started"),
-    Column("trace"),
+    Column("started", firm=True),
+    Column("trace", firm=True),
     Column("name"),
     Column("user", limit=24),
     Column("duration", "right"),

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from tracecore.backend import Backend, ObservationQuery, TraceQuery
+from tracecore.backend import Backend, ObservationQuery, QueryConsole, TraceQuery
+from tracecore.cli import summary_sql
 from tracecore.cli.escaping import visible
 from tracecore.cli.figures import bytes_size, cost, count, duration
 from tracecore.cli.moments import MOMENT
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, print_json, print_lines, print_table
 from tracecore.cli.reading import Settings, observations_of, pages, read, traces_of
-from tracecore.cli.summary import ModelUse, Step, Summary
+from tracecore.cli.summary import ModelUse, Step, Summary, Totals
 
 __all__ = ["stats"]
 
 _PAGE = 1000
+Time: TypeAlias = tuple[int | None, int | None]
+"""The start of a stretch of time and its end, in ns; None is open."""
 _MODEL_COLUMNS = (
     Column("model"),
     Column("calls", "right"),
@@ -45,49 +48,64 @@ _STEP_COLUMNS = (
 @with_settings
 def stats(settings: Settings, *, since_ns: int | None, until_ns: int | None, steps: int) -> None:
     """Sum up a project: traces, errors, tokens, cost per model, slowest steps, size of the file."""
-    project = settings.project
+
+    async def add_up(backend: Backend) -> tuple[int, Totals, str]:
+        time = (since_ns, until_ns)
+        if backend.sql is not None and summary_sql.can_ask(settings.project):
+            traces, totals = await _asked(backend.sql, settings.project, time, steps)
+        else:
+            traces, totals = await _streamed(backend, settings.project, time, steps)
+        return traces, totals, backend.location
+
+    traces, totals, location = read(settings, add_up)
+    if settings.as_json:
+        print_json(_as_json(traces, totals, location))
+    else:
+        _print(traces, totals, location)
+
+
+async def _asked(console: QueryConsole, project: str, time: Time, steps: int) -> tuple[int, Totals]:
+    since_ns, until_ns = time
+    traces = await summary_sql.trace_count(console, project, since_ns, until_ns)
+    return traces, await summary_sql.totals(console, project, since_ns=since_ns, until_ns=until_ns, steps=steps)
+
+
+async def _streamed(backend: Backend, project: str, time: Time, steps: int) -> tuple[int, Totals]:
+    since_ns, until_ns = time
     query = ObservationQuery(limit=_PAGE, since_ns=since_ns, until_ns=until_ns)
     trace_query = TraceQuery(limit=_PAGE, since_ns=since_ns, until_ns=until_ns)
-
-    async def add_up(backend: Backend) -> tuple[int, Summary, str]:
-        summary = Summary()
-        spans, traces = observations_of(backend), traces_of(backend)
-        async for span in pages(lambda cursor: spans.find(project, replace(query, cursor=cursor))):
-            summary.add(span)
-        number = 0
-        async for _ in pages(lambda cursor: traces.find(project, replace(trace_query, cursor=cursor))):
-            number += 1
-        return number, summary, backend.location
-
-    traces, summary, location = read(settings, add_up)
-    if settings.as_json:
-        print_json(_as_json(traces, summary, location, summary.slowest(steps)))
-    else:
-        _print(traces, summary, location, summary.slowest(steps))
+    spans, traces = observations_of(backend), traces_of(backend)
+    summary = Summary()
+    async for span in pages(lambda cursor: spans.find(project, replace(query, cursor=cursor))):
+        summary.add(span)
+    number = 0
+    async for _ in pages(lambda cursor: traces.find(project, replace(trace_query, cursor=cursor))):
+        number += 1
+    return number, summary.totals(steps=steps)
 
 
-def _print(traces: int, summary: Summary, location: str, steps: list[Step]) -> None:
-    used = summary.all_models
+def _print(traces: int, totals: Totals, location: str) -> None:
+    used = totals.usage
     size = _size(location)
     print_lines(
         [
-            f"{count(traces, 'trace')}, {count(summary.observations, 'span')}, {count(summary.errors, 'error')}"
-            + (f", {summary.running:,} running" if summary.running else ""),
+            f"{count(traces, 'trace')}, {count(totals.observations, 'span')}, {count(totals.errors, 'error')}"
+            + (f", {totals.running:,} running" if totals.running else ""),
             f"{used.input_tokens:,}+{used.output_tokens:,} tokens, cost "
             + cost(used.total_cost, known=not used.calls_without_cost),
             visible(location) + (f", {bytes_size(size)}" if size is not None else ""),
         ]
     )
-    if summary.models:
+    if totals.models:
         print_lines([""])
-        print_table(_MODEL_COLUMNS, [_model_row(name, use) for name, use in _by_cost(summary)])
-    if steps:
+        print_table(_MODEL_COLUMNS, [_model_row(name, use) for name, use in _by_cost(totals)])
+    if totals.slowest_steps:
         print_lines([""])
-        print_table(_STEP_COLUMNS, [_step_row(step) for step in steps])
+        print_table(_STEP_COLUMNS, [_step_row(step) for step in totals.slowest_steps])
 
 
-def _by_cost(summary: Summary) -> list[tuple[str, ModelUse]]:
-    return sorted(summary.models.items(), key=lambda entry: (-(entry[1].total_cost or 0.0), -entry[1].calls, entry[0]))
+def _by_cost(totals: Totals) -> list[tuple[str, ModelUse]]:
+    return sorted(totals.models.items(), key=lambda entry: (-(entry[1].total_cost or 0.0), -entry[1].calls, entry[0]))
 
 
 def _model_row(name: str, use: ModelUse) -> list[str]:
@@ -105,19 +123,9 @@ def _step_row(step: Step) -> list[str]:
     return [step.name, f"{step.count:,}", *map(duration, (step.p50_ns, step.p95_ns, step.max_ns, step.total_ns))]
 
 
-def _as_json(traces: int, summary: Summary, location: str, steps: list[Step]) -> dict[str, Any]:
-    return {
-        "traces": traces,
-        "observations": summary.observations,
-        "errors": summary.errors,
-        "running": summary.running,
-        "by_type": summary.by_type,
-        "usage": summary.all_models,
-        "models": dict(_by_cost(summary)),
-        "slowest_steps": steps,
-        "location": location,
-        "bytes": _size(location),
-    }
+def _as_json(traces: int, totals: Totals, location: str) -> dict[str, Any]:
+    answer = {"traces": traces, **asdict(totals), "models": dict(_by_cost(totals))}
+    return {**answer, "location": location, "bytes": _size(location)}
 
 
 def _size(location: str) -> int | None:

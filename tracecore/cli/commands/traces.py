@@ -22,8 +22,8 @@ SHOWN_ID = 20
 """Characters of an id in a list: twelve of time and eight random ones, enough to name one trace."""
 
 _COLUMNS = (
-    Column("started"),
-    Column("trace"),
+    Column("started", firm=True),
+    Column("trace", firm=True),
     Column("name"),
     Column("user", limit=24),
     Column("session", limit=24),

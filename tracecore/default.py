@@ -6,14 +6,17 @@ wrong, and the process records nothing.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 from typing import Any, Final
 
 from tracecore.config import Config
 from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
-from tracecore.recorder import FlushResult, Health, Recorder
+from tracecore.pump import text_of_error
+from tracecore.recorder import FlushResult, Health, Recorder, is_recording
 
 __all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
 
@@ -27,6 +30,16 @@ class _Default:
         self.lock = threading.RLock()
         self.recorder: Recorder | None = None
         self.failed = False
+        self._watching = False
+
+    def watch_forks(self) -> None:
+        """Give forked children a lock of their own: the thread that held this one does not exist there."""
+        if not self._watching:
+            self._watching = True
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self.lock = threading.RLock()
 
 
 _default: Final = _Default()
@@ -42,11 +55,15 @@ def configure(**settings: Any) -> Recorder:
         ConfigError: a key, value or source is wrong; the message says which, and what was expected.
     """
     recorder = Recorder(Config.load(overrides=settings))
+    _default.watch_forks()
     with _default.lock:
+        recorder.begin()  # what is emitted from here on waits in its buffer
         previous, _default.recorder, _default.failed = _default.recorder, recorder, False
         if previous is not None:
-            previous.shutdown()
-        return recorder.start()
+            previous.shutdown()  # first, because both may write to one file
+        recorder.start()
+        _switch_off_if_unused(recorder)
+        return recorder
 
 
 def default_recorder() -> Recorder | None:
@@ -67,7 +84,7 @@ def flush(timeout: float = 5.0) -> FlushResult:
     return _NOTHING if recorder is None else recorder.flush(timeout)
 
 
-async def aflush(timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109 - a deadline with a truthful result
+async def aflush(timeout: float = 5.0) -> FlushResult:
     """Wait as :func:`flush` does, without blocking the loop."""
     recorder = _default.recorder
     return _NOTHING if recorder is None else await recorder.aflush(timeout)
@@ -79,7 +96,7 @@ def shutdown(timeout: float | None = None) -> FlushResult:
     return _NOTHING if recorder is None else recorder.shutdown(timeout)
 
 
-async def ashutdown(timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109 - as aflush
+async def ashutdown(timeout: float | None = None) -> FlushResult:
     """Stop as :func:`shutdown` does, without blocking the loop."""
     recorder = _default.recorder
     return _NOTHING if recorder is None else await recorder.ashutdown(timeout)
@@ -99,14 +116,21 @@ _NO_HEALTH: Final = Health(
 
 
 def _start_by_itself() -> Recorder | None:
+    _default.watch_forks()
     with _default.lock:
         if _default.recorder is None and not _default.failed:
             try:
                 _default.recorder = Recorder(Config.load()).start()
-            except TracecoreError as error:
-                _default.failed = SWITCH.off = True
-                _log.error("tracecore records nothing: %s", error)  # noqa: TRY400 - one sentence, no traceback
-            except Exception:
-                _default.failed = SWITCH.off = True
-                _log.exception("tracecore records nothing")
+            except Exception as error:  # noqa: BLE001 - inside somebody's first span: nothing may be raised
+                _default.failed = True
+                stack = None if isinstance(error, TracecoreError) else error
+                with contextlib.suppress(Exception):  # the program's log handlers may raise
+                    _log.error("tracecore records nothing: %s", text_of_error(error), exc_info=stack)
+            _switch_off_if_unused(_default.recorder)
         return _default.recorder
+
+
+def _switch_off_if_unused(recorder: Recorder | None) -> None:
+    """Turn instrumentation off where neither the default recorder nor any other one records."""
+    if (recorder is None or not recorder.config.enabled) and not is_recording():
+        SWITCH.off = True

@@ -20,6 +20,7 @@ import contextlib
 import logging
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,6 +106,7 @@ class Pump:
         self._next_pending = 0
         self._alarm: anyio.Event | None = None
         self._stopping: anyio.Event | None = None
+        self._thread_id: int | None = None
         self._wake: Callable[[], None] | None = None
         self._woken = False
         self._turn = 0
@@ -126,6 +128,14 @@ class Pump:
         self._stop_at = self._clock() + int(timeout * 1e9)
         self.wake()
 
+    def belong_here(self) -> None:
+        """Note that it is the calling thread whose loop runs, or will run, the pump."""
+        self._thread_id = threading.get_ident()
+
+    def is_here(self) -> bool:
+        """Return whether the pump runs in the calling thread, and so cannot go on before the caller does."""
+        return self._thread_id == threading.get_ident() and not self.finished
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` from the pump's thread whenever records were settled, and when the pump ends."""
         self._listeners.append(listener)
@@ -142,6 +152,7 @@ class Pump:
         """Run until stopped or cancelled."""
         import anyio  # noqa: PLC0415 - in the pump's own thread: `import tracecore` and the first span stay light
 
+        self.belong_here()
         self._alarm = anyio.Event()
         self._stopping = anyio.Event()
         self._wake = wake_function(self._ring_alarm)
@@ -154,11 +165,13 @@ class Pump:
                 group.cancel_scope.cancel()
         finally:
             self._wake = None
-            self.finished = True
-            self._report_losses()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(max(0.05, min(2.0, self._time_left()))):
-                await self._close()
-            self._tell()
+            try:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(max(0.05, min(2.0, self._time_left()))):
+                    await self._close()
+            finally:
+                self.finished = True
+                self._report_losses()
+                self._tell()
 
     async def _guard(self, scope: anyio.CancelScope) -> None:
         """Once the pump is to stop, give whatever it is doing its deadline: a write may hang."""

@@ -14,7 +14,9 @@ delivered, and the spans the parent had open, stay the parent's.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -28,12 +30,12 @@ from tracecore.backend import Backend
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Limits
 from tracecore.config import Config
-from tracecore.context import INHERITED, SWITCH, Inherited, Route
+from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import Closed
 from tracecore.hosting import PumpThread
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
-from tracecore.pump import Emitted, Pump, PumpSettings
+from tracecore.pump import Emitted, Pump, PumpSettings, wake_function
 from tracecore.records import Record, TraceAttributes
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
@@ -41,16 +43,21 @@ from tracecore.sampling import rejection_threshold
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["FlushResult", "Health", "Recorder"]
+__all__ = ["FlushResult", "Health", "Recorder", "is_recording"]
 
+_log = logging.getLogger("tracecore")
+
+_AFTER_ALL_OTHERS: Final = -1_000
+"""The priority of our finalizer in a worker of ``multiprocessing``: the lowest run last."""
 _EXIT_GRACE: Final = 0.15
 """Seconds beyond a shutdown's deadline for the pump's thread to end: results are due within 200 ms of it."""
 
 
 class FlushResult(Struct, frozen=True):
-    """Say what became of everything emitted before a flush: ``delivered`` means that nothing of it is pending."""
+    """Say what became of everything emitted before a flush."""
 
     delivered: bool
+    """Nothing of it is pending, and nothing that was pending when the flush began has been lost since."""
     pending: int
     """Records emitted and neither delivered nor lost."""
     lost: dict[str, int]
@@ -93,12 +100,13 @@ class Recorder:
         self._state: Literal["new", "recording", "disabled", "closed"] = "new"
         self._lock = threading.RLock()
         self._thread: PumpThread | None = None
+        self._hosted = False
         self._orphaned = False
         self._open_spans: set[OpenSpan] = set()
         self._ring: Ring[Any] = Ring(
             self.config.buffer_items,
             self.config.buffer_bytes,
-            on_half_full=lambda: self._pump.wake(),
+            on_half_full=lambda: self._pump.wake(),  # noqa: PLW0108 - after a fork it is another pump
             on_full=self._wait_for_room,
             on_new_lane=self._revive,
         )
@@ -116,18 +124,47 @@ class Recorder:
             Closed: the recorder was shut down.
         """
         with self._lock:
-            if self._begin():
-                self._thread = PumpThread(self._pump.run)
+            self.begin()
+            if self._needs_host():
+                self._host_in_thread()
         return self
 
+    def begin(self) -> None:
+        """Take records from now on, and keep them in the buffer until the pump is started: :meth:`start` does both.
+
+        Raises:
+            Closed: the recorder was shut down.
+        """
+        with self._lock:
+            if self._state == "closed":
+                message = "this recorder was shut down; make a new one"
+                raise Closed(message)
+            if self._state == "new":
+                anchor.align()
+                if self.config.enabled:
+                    self.route = self._new_route()
+                    _RECORDING.add(self)
+                    _hook_process_once()
+                    SWITCH.off = False
+                self._state = "recording" if self.config.enabled else "disabled"
+
     async def __aenter__(self) -> Self:
-        """Begin recording, with the pump as a task of this loop; spans opened inside the block come here."""
+        """Begin recording, with the pump as a task of this loop; spans opened inside the block come here.
+
+        A recorder that was started before keeps its thread.
+
+        Raises:
+            Closed: the recorder was shut down.
+        """
         import anyio  # noqa: PLC0415 - `import tracecore` stays light
 
         with self._lock:
-            begins = self._begin()
+            self.begin()
+            needs_host = self._needs_host()
+            self._hosted = self._hosted or needs_host
         self._group: TaskGroup = await anyio.create_task_group().__aenter__()
-        if begins:
+        if needs_host:
+            self._pump.belong_here()
             self._group.start_soon(self._run_shielded)
         self._inherited = INHERITED.get()
         INHERITED.set(self._inherited.replace(recorder=self))
@@ -142,64 +179,51 @@ class Recorder:
         wrap the exception into a group.
         """
         INHERITED.set(self._inherited)
-        self._stop(self.config.shutdown_timeout_ms / 1e3)
         self._group.cancel_scope.shield = True
-        await self._group.__aexit__(None, None, None)
+        try:
+            await self.ashutdown()
+        finally:
+            await self._group.__aexit__(None, None, None)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
         """Wait at most ``timeout`` seconds until everything emitted so far is delivered or lost; tell which.
 
-        Blocks the calling thread: inside an event loop use :meth:`aflush`.
+        Blocks the calling thread: inside an event loop use :meth:`aflush`. In the very loop that runs the pump it does
+        not wait, because nothing could be delivered meanwhile.
         """
-        waiter = _SettledWaiter(self._ring, self._pump)
-        event = threading.Event()
-        self._pump.listen(event.set)
-        deadline = monotonic_ns() + int(timeout * 1e9)
-        try:
-            while not waiter.done and (left := (deadline - monotonic_ns()) / 1e9) > 0:
-                event.wait(left)
-                event.clear()
-        finally:
-            self._pump.unlisten(event.set)
-        return self._flush_result(delivered=waiter.done)
+        waiter = _Waiter(self._ring, self._pump)
+        waiter.wait(waiter.settled, timeout)
+        return self._result(waiter, finished=waiter.settled())
 
-    async def aflush(self, timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109 - a deadline with a truthful result
+    async def aflush(self, timeout: float = 5.0) -> FlushResult:
         """Wait as :meth:`flush` does, without blocking the loop."""
-        import anyio  # noqa: PLC0415 - `import tracecore` stays light
-
-        from tracecore.pump import wake_function  # noqa: PLC0415 - as above
-
-        waiter = _SettledWaiter(self._ring, self._pump)
-        box = [anyio.Event()]
-        listener = wake_function(lambda: box[0].set())
-        self._pump.listen(listener)
-        try:
-            with anyio.move_on_after(timeout):
-                while not waiter.done:
-                    await box[0].wait()
-                    box[0] = anyio.Event()
-        finally:
-            self._pump.unlisten(listener)
-        return self._flush_result(delivered=waiter.done)
+        waiter = _Waiter(self._ring, self._pump)
+        await waiter.wait_in_loop(waiter.settled, timeout)
+        return self._result(waiter, finished=waiter.settled())
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """Stop recording: deliver what can be delivered within ``timeout`` seconds, count the rest as ``closing``.
 
-        Returns at most 200 ms after the deadline, whatever the backend does. Shutting down twice does nothing more.
+        Returns at most 200 ms after the deadline, whatever the backend does; at once in the very loop that runs the
+        pump. Shutting down twice does nothing more.
         """
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
-        deadline = monotonic_ns() + int(seconds * 1e9)
-        self._stop(seconds)
+        deadline = monotonic_ns() + int((seconds + _EXIT_GRACE) * 1e9)
+        waiter = _Waiter(self._ring, self._pump)
+        self.stop(seconds)
+        waiter.wait(self._ended, seconds + _EXIT_GRACE)
         thread = self._thread
         if thread is not None:
-            thread.join((deadline - monotonic_ns()) / 1e9 + _EXIT_GRACE)
-        return self._flush_result(delivered=self._pending() == 0)
+            thread.join((deadline - monotonic_ns()) / 1e9)
+        return self._result(waiter, finished=self._ended())
 
-    async def ashutdown(self, timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109 - as aflush
+    async def ashutdown(self, timeout: float | None = None) -> FlushResult:
         """Stop as :meth:`shutdown` does, without blocking the loop."""
-        import anyio.to_thread  # noqa: PLC0415 - `import tracecore` stays light
-
-        return await anyio.to_thread.run_sync(lambda: self.shutdown(timeout), abandon_on_cancel=True)
+        seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
+        waiter = _Waiter(self._ring, self._pump)
+        self.stop(seconds)
+        await waiter.wait_in_loop(self._ended, seconds + _EXIT_GRACE)
+        return self._result(waiter, finished=self._ended())
 
     # -- what others need ---------------------------------------------------------------------------------------------
 
@@ -233,23 +257,16 @@ class Recorder:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> bool:
-        """Move from new to recording; return whether the pump must be started."""
-        if self._state == "closed":
-            message = "this recorder was shut down; make a new one"
-            raise Closed(message)
-        if self._state != "new":
-            return False
-        anchor.align()
-        self._state = "recording" if self.config.enabled else "disabled"
-        if self.config.enabled:
-            self.route = self._new_route()
-            _RECORDING.add(self)
-            _hook_process_once()
-        SWITCH.off = not _RECORDING
-        return self.config.enabled
+    def _needs_host(self) -> bool:
+        """Return whether the pump must be started now; a forked child does so with its first span."""
+        return self._state == "recording" and not self._hosted and not self._orphaned
 
-    def _stop(self, timeout: float) -> None:
+    def _host_in_thread(self) -> None:
+        self._hosted = True
+        self._thread = PumpThread(self._pump.run)
+
+    def stop(self, timeout: float) -> None:
+        """Begin to end, as :meth:`shutdown` does, without waiting for it."""
         with self._lock:
             if self._state == "recording":
                 self._state = "closed"
@@ -259,7 +276,7 @@ class Recorder:
             _RECORDING.discard(self)
 
     async def _run_shielded(self) -> None:
-        """Run the pump until :meth:`_stop`: a cancelled block still delivers what it recorded, within the timeout."""
+        """Run the pump until :meth:`stop`: a cancelled block still delivers what it recorded, within the timeout."""
         import anyio  # noqa: PLC0415 - `import tracecore` stays light
 
         with anyio.CancelScope(shield=True):
@@ -315,8 +332,10 @@ class Recorder:
         self._lock = threading.RLock()
         self._open_spans.clear()
         self._thread = None
+        self._hosted = False
         self._orphaned = True
         self._ring.forget_everything()
+        self._pump = self._new_pump()
 
     def _revive(self) -> None:
         """Start the pump of a forked child with its first span."""
@@ -325,9 +344,13 @@ class Recorder:
         with self._lock:
             if self._orphaned and self._state == "recording":
                 self._orphaned = False
-                self._backend = self._make_backend()
-                self._pump = self._new_pump()
-                self._thread = PumpThread(self._pump.run)
+                _hook_worker_once()
+                try:
+                    self._backend = self._make_backend()
+                    self._pump = self._new_pump()
+                    self._host_in_thread()
+                except Exception:  # noqa: BLE001 - inside somebody's span: no thread to be had, or the driver is gone
+                    _log.exception("tracecore records nothing in this forked process")
 
     def _pending(self) -> int:
         """Return how many records are neither delivered nor lost; after the end there are none."""
@@ -335,9 +358,10 @@ class Recorder:
 
     def _ended(self) -> bool:
         """Return whether nothing will be delivered any more."""
-        if self._state == "recording" or self._state == "new":
+        if self._state in ("recording", "new"):
             return False
-        return self._pump.finished or self._thread is None or not self._thread.alive
+        thread = self._thread
+        return self._pump.finished or not self._hosted or (thread is not None and not thread.alive)
 
     def _unsettled(self) -> int:
         known = self._pump.delivered + sum(self._pump.losses.counts().values())
@@ -350,21 +374,54 @@ class Recorder:
         lost["closing"] += totals["closed"] + (self._unsettled() if self._ended() else 0)
         return {reason: count for reason, count in lost.items() if count}
 
-    def _flush_result(self, *, delivered: bool) -> FlushResult:
-        return FlushResult(delivered, self._pending(), self._lost())
+    def _result(self, waiter: _Waiter, *, finished: bool) -> FlushResult:
+        pending = self._pending()
+        lost = waiter.lost() + (self._unsettled() if self._ended() else 0)
+        return FlushResult(finished and not lost, pending, self._lost())
 
 
-class _SettledWaiter:
-    """Know when everything that was in the buffer at one moment has been settled."""
+class _Waiter:
+    """Wait for the pump, from any thread or loop, and know what was in the buffer when the waiting began."""
 
     def __init__(self, ring: Ring[Any], pump: Pump) -> None:
         self._marks = [(lane, lane.accepted) for lane in ring.lanes()]
         self._pump = pump
+        self._lost_before = sum(pump.losses.counts().values())
 
-    @property
-    def done(self) -> bool:
-        """Return whether nothing of it is left."""
-        return all(lane.settled >= mark for lane, mark in self._marks)
+    def settled(self) -> bool:
+        """Return whether nothing that was in the buffer is on its way any more."""
+        return self._pump.finished or all(lane.settled >= mark for lane, mark in self._marks)
+
+    def lost(self) -> int:
+        """Return how many records the pump has lost since."""
+        return sum(self._pump.losses.counts().values()) - self._lost_before
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Block at most ``timeout`` seconds until the condition holds; in the pump's own thread do not block."""
+        event = threading.Event()
+        self._pump.listen(event.set)
+        deadline = monotonic_ns() + int(timeout * 1e9)
+        try:
+            while not condition() and (left := (deadline - monotonic_ns()) / 1e9) > 0 and not self._pump.is_here():
+                event.wait(left)
+                event.clear()
+        finally:
+            self._pump.unlisten(event.set)
+
+    async def wait_in_loop(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Wait as :meth:`wait` does, without blocking the loop."""
+        import anyio  # noqa: PLC0415 - `import tracecore` stays light
+
+        box = [anyio.Event()]
+        listener = wake_function(lambda: box[0].set())  # noqa: PLW0108 - the event is exchanged
+        self._pump.listen(listener)
+        try:
+            with anyio.move_on_after(timeout):
+                while not condition():
+                    await box[0].wait()
+                    box[0] = anyio.Event()
+        finally:
+            self._pump.unlisten(listener)
 
 
 _RECORDING: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
@@ -373,6 +430,7 @@ _RECORDING: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
 
 class _Process(Struct):
     hooked: bool = False
+    worker_hooked: bool = False
 
 
 _process: Final = _Process()
@@ -384,13 +442,34 @@ def _hook_process_once() -> None:
         _process.hooked = True
         atexit.register(_shutdown_all)
         os.register_at_fork(after_in_child=_after_fork_all)
+    _hook_worker_once()
+
+
+def _hook_worker_once() -> None:
+    """See to it that a worker of ``multiprocessing`` is flushed: most of them end without ``atexit``."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None and not _process.worker_hooked:
+        _process.worker_hooked = True
+        util.Finalize(None, _shutdown_all, exitpriority=_AFTER_ALL_OTHERS)
 
 
 def _shutdown_all() -> None:
-    for recorder in list(_RECORDING):
-        recorder.shutdown()
+    """Stop every recorder at once, so that the end takes as long as the slowest and not as all of them together."""
+    recorders = [(recorder, recorder.config.shutdown_timeout_ms / 1e3) for recorder in _RECORDING]
+    began = monotonic_ns()
+    for recorder, seconds in recorders:
+        recorder.stop(seconds)
+    for recorder, seconds in recorders:
+        recorder.shutdown(max(0.0, seconds - (monotonic_ns() - began) / 1e9))
+
+
+def is_recording() -> bool:
+    """Return whether any recorder of this process is recording."""
+    return len(_RECORDING) > 0
 
 
 def _after_fork_all() -> None:
+    _process.worker_hooked = False
     for recorder in list(_RECORDING):
         recorder.after_fork()

@@ -89,17 +89,17 @@ class OpenSpan(Struct, eq=False, gc=False):
     previous: Position | None
     started: int
     """Monotonic ns."""
-    start_ns: int
+    offset_ns: int
+    """What to add for the wall clock, as it was at the start."""
     input: bytes = b""
     """JSON; empty when there is none. The record's ``Raw`` is made when the span is sealed."""
     output: bytes = b""
-    duration: int = -1
-    """Monotonic ns; -1 while open."""
+    ended: int = 0
+    """Monotonic ns; 0 while open."""
     status: Status = "ok"
     attributes: TraceAttributes = _NO_ATTRIBUTES
     extra: dict[str, Any] | None = None
     """Record fields that few spans have, by name."""
-    size: int = ENVELOPE_BYTES
     announced: bool = False
     """Whether the pump has written it as running."""
 
@@ -111,11 +111,21 @@ class OpenSpan(Struct, eq=False, gc=False):
     @property
     def recording(self) -> bool:
         """Return whether the span is still open."""
-        return self.duration < 0
+        return not self.ended
+
+    @property
+    def start_ns(self) -> int:
+        """Return the start as wall-clock ns since the epoch."""
+        return self.started + self.offset_ns
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that an ended span holds, roughly: for the buffer's byte bound."""
+        return len(self.input) + len(self.output) + ENVELOPE_BYTES
 
     def update(self, **fields: Unpack[SpanChanges]) -> Self:
         """Set fields of the span; what is not given stays. After the span has ended nothing changes."""
-        if self.duration < 0:
+        if not self.ended:
             for field, value in fields.items():
                 if value is not None or field in _NULLABLE:
                     _SETTERS.get(field, _ignore)(self, value)
@@ -123,7 +133,7 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def update_trace(self, **fields: Unpack[TraceFields]) -> Self:
         """Set attributes of this span's trace. After the span has ended nothing changes."""
-        if self.duration < 0:
+        if not self.ended:
             self.trace.update(fields)
         return self
 
@@ -134,13 +144,12 @@ class OpenSpan(Struct, eq=False, gc=False):
             route.open_spans.remove(self)
         except KeyError:
             return
-        self.duration = monotonic_ns() - self.started
-        self.size = len(self.input) + len(self.output) + ENVELOPE_BYTES
+        self.ended = monotonic_ns()
         route.push(self)
 
     def fail(self, error: BaseException) -> None:
         """Note the exception that is leaving the span: ``cancelled`` for cancellations, otherwise ``error``."""
-        if self.duration >= 0:
+        if self.ended:
             return
         if _is_cancellation(error):
             self.status = "cancelled"
@@ -164,7 +173,7 @@ class OpenSpan(Struct, eq=False, gc=False):
         """
         trace = self.trace
         extra = self.extra
-        duration = None if running else 0 if self.type == "event" else max(0, self.duration)
+        duration = None if running else 0 if self.type == "event" else max(0, self.ended - self.started)
         status: Status = "running" if running else self.status
         payloads = Raw(self.input) if self.input else ABSENT, Raw(self.output) if self.output else ABSENT
         own = self.attributes
@@ -172,14 +181,16 @@ class OpenSpan(Struct, eq=False, gc=False):
         kind = _KINDS.get(self.type, Span)
         if extra is None:
             return kind(
-                trace.route.project, trace.trace_id, self.span_id, self.name, self.start_ns, self.parent_id, self.type,
+                trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns, self.parent_id,
+                self.type,
                 duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
             )  # fmt: skip
         fields: dict[str, Any] = {**extra, "input": payloads[0], "output": payloads[1], "trace": attributes}
         if kind is not Generation and not _GENERATION_FIELDS.isdisjoint(fields):
             kind = Generation
         return kind(
-            trace.route.project, trace.trace_id, self.span_id, self.name, self.start_ns, self.parent_id, self.type,
+            trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns, self.parent_id,
+                self.type,
             duration, status, **fields,
         )  # fmt: skip
 
@@ -214,7 +225,7 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def carry(self, fields: TraceFields) -> None:
         """Give this one span trace attributes of its own, over those of its trace; nothing after it has ended."""
-        if self.duration < 0:
+        if not self.ended:
             self.attributes = extend_attributes(self.attributes, fields, self.trace.route.limits)
 
     def note(self, **fields: object) -> None:
@@ -282,7 +293,7 @@ class Muted(Struct, eq=False, gc=False):
 def open_child(trace: TraceState, parent_id: str | None, name: str, type_: ObservationType = "span") -> OpenSpan:
     """Open a span of a trace below ``parent_id``, without making it current."""
     started = monotonic_ns()
-    span = OpenSpan(trace, new_span_id(), parent_id, name, type_, None, started, started + anchor.offset_ns)
+    span = OpenSpan(trace, new_span_id(), parent_id, name, type_, None, started, anchor.offset_ns)
     trace.route.open_spans.add(span)
     return span
 
@@ -294,7 +305,8 @@ def open_root(route: Route | None, name: str, type_: ObservationType = "span") -
     inherited = INHERITED.get()
     remote = inherited.remote
     trace_id = new_trace_id() if remote is None else remote[0]
-    if route.threshold and not is_sampled(trace_id, route.threshold):
+    threshold = route.threshold
+    if threshold and not is_sampled(trace_id, threshold):
         route.ring.count_sampled()
         return Muted(trace_id)
     trace = TraceState(route, trace_id, overlaid(route.attributes, inherited.attributes), inherited.baggage)

@@ -145,16 +145,20 @@ class Ring(Generic[T]):
         self._lanes: list[Lane[T]] = []
         self._retired = _Totals()
 
-    def push(self, item: T) -> bool:
-        """Take an item from the calling thread; return whether it was accepted."""
+    def push(self, item: T, size: int = 0) -> bool:
+        """Take an item from the calling thread; return whether it was accepted.
+
+        ``size`` is ``item.size``, from a caller who has just worked it out.
+        """
+        size = size or item.size
         try:
             lane: Lane[T] = self._local.lane
         except AttributeError:
             lane = self._new_lane()
-        if lane.left <= 0 or lane.bytes_left < item.size or self.closed:
+        if lane.left <= 0 or lane.bytes_left < size or self.closed:
             return self._push_beyond_grant(lane, item)
         lane.left -= 1
-        lane.bytes_left -= item.size
+        lane.bytes_left -= size
         lane.items.append(item)
         return True
 

@@ -53,7 +53,10 @@ class _Carrying:
         inherited, position = self._places(*outside)
         block = object()
         self._outside[block] = outside
-        INHERITED.set(inherited.replace(blocks=(*inherited.blocks[1 - _MAX_BLOCKS :], block)))
+        blocks = (*inherited.blocks[1 - _MAX_BLOCKS :], block)
+        INHERITED.set(
+            Inherited(inherited.attributes, inherited.baggage, inherited.remote, inherited.recorder, blocks)
+        )
         POSITION.set(position)
         return self
 
@@ -92,13 +95,19 @@ class propagate_attributes(_Carrying):  # noqa: N801 - used like a function: `wi
         self._as_baggage = as_baggage
 
     def _places(self, inherited: Inherited, position: Position | None) -> tuple[Inherited, Position | None]:
-        baggage = {**inherited.baggage, **(self._baggage() if self._as_baggage else {})}
-        inherited = inherited.replace(attributes=extend_attributes(inherited.attributes, self._fields), baggage=baggage)
+        own = self._baggage() if self._as_baggage else None
+        inherited = Inherited(
+            extend_attributes(inherited.attributes, self._fields),
+            {**inherited.baggage, **own} if own else inherited.baggage,
+            inherited.remote,
+            inherited.recorder,
+            inherited.blocks,
+        )
         if position is None or position.trace is None:
             return inherited, position
         outer = position.trace
         attributes = extend_attributes(outer.attributes, self._fields, outer.route.limits)
-        baggage = {**outer.baggage, **(self._baggage() if self._as_baggage else {})}
+        baggage = {**outer.baggage, **own} if own else outer.baggage
         opened = position if isinstance(position, OpenSpan) else position.span
         if opened is not None:
             opened.carry(self._fields)

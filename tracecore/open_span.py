@@ -230,9 +230,17 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def note(self, **fields: object) -> None:
         """Keep record fields that few spans have, those that are not None."""
-        known = {key: value for key, value in fields.items() if value is not None}
-        if known:
-            self.extra = {**self.extra, **known} if self.extra else known
+        for field, value in fields.items():
+            self.keep(field, value)
+
+    def keep(self, field: str, value: object) -> None:
+        """Keep one record field, unless it is None. (In place: copying the dict is one step for the pump.)"""
+        if value is None:
+            return
+        if self.extra is None:
+            self.extra = {field: value}
+        else:
+            self.extra[field] = value
 
 
 class Muted(Struct, eq=False, gc=False):
@@ -365,11 +373,11 @@ def _ignore(_: OpenSpan, __: object) -> None:
 
 
 def _noting(field: str, read: Callable[[Any], object]) -> Callable[[OpenSpan, object], None]:
-    return lambda span, value: span.note(**{field: read(value)})
+    return lambda span, value: span.keep(field, read(value))
 
 
 def _noting_payload(field: str) -> Callable[[OpenSpan, object], None]:
-    return lambda span, value: span.note(**{field: snapshot(value, span.trace.route.limits)})
+    return lambda span, value: span.keep(field, snapshot(value, span.trace.route.limits))
 
 
 _NULLABLE: Final = frozenset({"input", "output"})

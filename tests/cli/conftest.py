@@ -13,17 +13,18 @@ import pytest
 from tests.cli.recorded import SECOND, START, Cli, Result, Store, generation, span
 from tracecore import plugins
 from tracecore.cli.main import main
-from tracecore.memory import open_backend
+from tracecore.plugins import open_backend
 from tracecore.records import ErrorInfo, Event, Record, Session, TraceAttributes
 
 _stores = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _memory_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
-    """Offer the memory backend, installed or not, and an empty working directory."""
-    entry = EntryPoint("memory", "tracecore.memory:open_backend", plugins.GROUP)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [entry] if group == plugins.GROUP else [])
+def _our_backends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
+    """Offer our backends, installed or not, and an empty working directory."""
+    offered = {"memory": "tracecore.memory:open_backend", "sqlite": "tracecore_sqlite:open_backend"}
+    entries = [EntryPoint(scheme, value, plugins.GROUP) for scheme, value in offered.items()]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: entries if group == plugins.GROUP else [])
     monkeypatch.chdir(tmp_path)
     plugins._plugins.cache_clear()
     yield
@@ -45,10 +46,10 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def stored() -> Store:
-    """Return a function that keeps records in a store of their own and returns its URL."""
+    """Return a function that keeps records, in memory unless a URL is given, and returns the URL."""
 
-    def keep(records: Sequence[Record]) -> str:
-        url = f"memory:cli{next(_stores)}"
+    def keep(records: Sequence[Record], url: str = "") -> str:
+        url = url or f"memory:cli{next(_stores)}"
 
         async def write() -> None:
             backend = open_backend(url)

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tracecore.records import Generation, Record, Span
+from tracecore.records import Generation, Span
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -35,7 +35,7 @@ class Result:
 
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 Cli = Callable[..., Result]
-Store = Callable[[Sequence[Record]], str]
+Store = Callable[..., str]
 
 
 def span(number: int, *, trace: int = 1, parent: int | None = None, after_s: float = 0.0, **fields: Any) -> Span:

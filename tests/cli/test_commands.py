@@ -178,6 +178,19 @@ def test_hostile_names_are_harmless_everywhere(cli: Cli, stored: Store, sample: 
     assert "\x1b" not in error_text
 
 
+def test_the_command_line_says_the_same_of_a_file(cli: Cli, stored: Store, sample: list[Record]) -> None:
+    """What is printed does not depend on the backend that keeps it."""
+    memory, file = stored(sample), stored(sample, "sqlite:///traces.db")
+    trace = f"{0xA1:032x}"
+    for command in (["traces"], ["traces", "--json"], ["sessions"], ["sessions", "s1"], ["show", trace, "--full"]):
+        assert cli(*command, "--backend", file) == cli(*command, "--backend", memory)
+    sums = [cli("stats", "--json", "--backend", url).json for url in (memory, file)]
+    assert sums[1].pop("bytes") > 0
+    assert sums[0].pop("bytes") is None
+    assert sums[0].pop("location") != sums[1].pop("location")
+    assert sums[0] == sums[1]
+
+
 def test_sql_needs_a_backend_that_speaks_it(cli: Cli, stored: Store) -> None:
     """A backend without a console is named in the error."""
     result = cli("sql", "select 1", "--backend", stored([]))

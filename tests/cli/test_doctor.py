@@ -63,6 +63,23 @@ def test_writing_is_tried_only_when_asked(cli: Cli) -> None:
     assert len(probes["items"]) == 1
 
 
+def test_what_cannot_be_written_is_a_problem(cli: Cli, tmp_path: Path) -> None:
+    """A backend that refuses the probe is a problem, with what it means."""
+    (tmp_path / "bad.db").write_bytes(b"this is no database, and never was one" * 100)
+    result = cli("doctor", "--write", "--backend", "sqlite:///bad.db")
+    assert result.code == 1
+    assert "writing failed" in result.out
+    assert "Traceback" not in result.out + result.err
+
+
+def test_a_missing_file_is_no_problem_and_stays_missing(cli: Cli, tmp_path: Path) -> None:
+    """Before anything was recorded, doctor says what will happen, and makes nothing happen."""
+    result = cli("doctor", "--backend", "sqlite:///traces.db")
+    assert result.code == 0
+    assert "the first span makes it" in result.out
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("location", "ok", "words"),
     [("traces.db", True, "the first span makes it"), ("no/folder/traces.db", False, "mkdir -p")],

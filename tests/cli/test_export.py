@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -51,6 +52,27 @@ def test_a_file_that_exists_is_kept(cli: Cli, stored: Store, sample: list[Record
     assert (refused.code, out.read_text()) == (1, "precious")
     assert "--force" in refused.err
     assert cli("export", "--out", str(out), "--force", "--json", "--backend", url).json["records"] == 9
+
+
+def test_progress_is_shown_to_who_watches(
+    cli: Cli, stored: Store, sample: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal a bar moves on stderr, and the file is the same."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = cli("export", "--out", "all.jsonl", "--backend", stored(sample))
+    assert "exporting" in result.err
+    assert "9 records in" in result.err
+    assert len(Path("all.jsonl").read_text().splitlines()) == 9
+
+
+def test_a_terminal_gets_harmless_lines(cli: Cli, stored: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records written to a terminal mean the same and do nothing to it."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    out = cli("export", "--backend", stored([span(1, name="\u202e")])).out
+    assert "\u202e" not in out
+    record = decode_record(out)
+    assert isinstance(record, Span)
+    assert record.name == "\u202e"
 
 
 def test_what_fails_half_way_leaves_no_file(

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from tracecore.introspection import class_of
 from tracecore.limits import DEFAULT_LIMITS, Limits
 from tracecore.markers import encode
 from tracecore.plain import ENTRY, room_after_dict, room_after_list
@@ -53,7 +54,7 @@ def binder(function: Callable[..., Any]) -> Binder:
             if len(values) <= most:
                 room = limits.room - used
                 for value in values:  # strings and small numbers are checked here: saves a call
-                    cls = type(value)
+                    cls = class_of(value)
                     if cls is str:
                         room -= len(value)
                     elif cls is not int or not _LOW < value < _HIGH:

@@ -25,11 +25,11 @@ import types
 import uuid
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
-from tracecore.introspection import instance_dict, module_of, type_name
+from tracecore.introspection import class_name, instance_dict, module_of, type_name
 from tracecore.markers import encode, encode_bytes, encode_float, encode_int, encode_text, quote
 
 __all__ = ["BUILTIN_TYPES", "Kind", "Reader"]
@@ -50,8 +50,9 @@ def _elements(cls: Any, kind: Kind = "array") -> Reader:
     return kind, read
 
 
-def _read_dict(value: dict[object, object], most: int) -> tuple[list[tuple[object, object]], int]:
-    return list(islice(dict.items(value), most)), dict.__len__(value)
+def _read_dict(value: Any, most: int) -> tuple[list[tuple[object, object]], int]:
+    plain = cast("type[dict[object, object]]", dict)
+    return list(islice(plain.items(value), most)), plain.__len__(value)
 
 
 def _read_bytes(cls: Any) -> Reader:
@@ -75,20 +76,24 @@ def _parts(cls: type, names: str, value: object) -> list[Any]:
     return [cls.__dict__[name].__get__(value) for name in names.split()]
 
 
+def _is_trusted(zone: object) -> bool:
+    return zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES
+
+
 def _read_moment(value: dt.datetime, most: int) -> bytes:
     date = dt.date(*_parts(dt.date, "year month day", value))
     *time, zone, fold = _parts(dt.datetime, "hour minute second microsecond tzinfo fold", value)
     naive = dt.datetime.combine(date, dt.time(*time, fold=fold))
-    if zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
+    if _is_trusted(zone):
         return encode(naive.replace(tzinfo=zone))
-    return encode_text(f"{naive.isoformat()} {type_name(type(zone))}", most)
+    return encode_text(f"{naive.isoformat()} {class_name(zone)}", most)
 
 
 def _read_time(value: dt.time, most: int) -> bytes:
     *time, zone = _parts(dt.time, "hour minute second microsecond tzinfo", value)
-    if zone is None or module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
+    if _is_trusted(zone):
         return encode_text(dt.time(*time).replace(tzinfo=zone).isoformat(), most)
-    return encode_text(f"{dt.time(*time).isoformat()} {type_name(type(zone))}", most)
+    return encode_text(f"{dt.time(*time).isoformat()} {class_name(zone)}", most)
 
 
 def _read_date(value: dt.date, _: int) -> bytes:
@@ -115,13 +120,13 @@ def _read_uuid(value: uuid.UUID, _: int) -> bytes:
 def _read_path(value: pathlib.PurePath, most: int) -> bytes:
     """Return the path's text; a class of the program might make it from anything."""
     known = module_of(type(value)).partition(".")[0] == "pathlib"
-    return encode_text(str(value), most) if known else encode({"$type": type_name(type(value))})
+    return encode_text(str(value), most) if known else encode({"$type": class_name(value)})
 
 
 def _read_exception(value: BaseException, _: int) -> dict[object, object]:
     """Describe an exception that is a value; ``str`` of it would run code of its class."""
     fields: dict[object, object] = {k: v for k, v in instance_dict(value).items() if type(k) is str and k[:1] != "_"}
-    return {"$type": type_name(type(value)), "args": BaseException.__dict__["args"].__get__(value), **fields}
+    return {"$type": class_name(value), "args": BaseException.__dict__["args"].__get__(value), **fields}
 
 
 def _read_method(value: types.MethodType, _: int) -> object:
@@ -156,16 +161,24 @@ def _read_range(value: range, _: int) -> dict[str, object]:
     return {"$type": "range", "start": value.start, "stop": value.stop, "step": value.step}
 
 
-def _read_numbers(value: array.array[Any], most: int) -> dict[str, object]:
-    total = array.array.__len__(value)
-    data = array.array.__getitem__(value, slice(most)).tolist()
-    described = {"type": "array.array", "dtype": value.typecode, "shape": [total], "data": data}
+def _read_numbers(value: Any, most: int) -> dict[str, object]:
+    cls: Any = array.array
+    total: int = cls.__len__(value)
+    data: list[object] = cls.__getitem__(value, slice(most)).tolist()
+    described = {"type": class_name(value), "dtype": cls.typecode.__get__(value), "shape": [total], "data": data}
     return {"$array": described if total <= most else described | {"omitted": total - most}}
 
 
 def _read_str(value: str, most: int) -> bytes:
     return encode_text(value, most)
 
+
+_NO_ENTRIES: Final[dict[object, object]] = {}
+_DICT_VIEWS: Final[tuple[type, ...]] = (
+    type(_NO_ENTRIES.keys()),
+    type(_NO_ENTRIES.values()),
+    type(_NO_ENTRIES.items()),
+)
 
 BUILTIN_TYPES: Final[dict[type, Reader]] = {
     type(None): ("leaf", lambda _, __: b"null"),
@@ -191,9 +204,7 @@ BUILTIN_TYPES: Final[dict[type, Reader]] = {
     set: _elements(set, "set"),
     frozenset: _elements(frozenset, "set"),
     collections.deque: _elements(collections.deque),
-    type({}.keys()): _elements(type({}.keys())),
-    type({}.values()): _elements(type({}.values())),
-    type({}.items()): _elements(type({}.items())),
+    **{view: _elements(view) for view in _DICT_VIEWS},
     BaseException: ("alias", _read_exception),
     enum.Enum: ("alias", lambda value, _: instance_dict(value).get("_value_")),
     array.array: ("alias", _read_numbers),

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from tracecore.introspection import instance_dict, type_name
+from tracecore.introspection import class_name, instance_dict
 from tracecore.limits import DEFAULT_LIMITS, Limits
 from tracecore.markers import without_surrogates
 from tracecore.records import ErrorInfo
@@ -44,12 +44,12 @@ _DURING: Final = "\n\nDuring handling of the above exception, another exception 
 
 def error_info(exception: BaseException, limits: Limits = DEFAULT_LIMITS) -> ErrorInfo:
     """Return type, message (at most ``limits.max_string`` characters) and stack (at most 16,384). Never raises."""
-    name = without_surrogates(type_name(type(exception)))
+    name = without_surrogates(class_name(exception))
     try:
         message = _message(exception)
         return ErrorInfo(type=name, message=_cut(message, limits.max_string), stack=_cut(_chain(exception), _MAX_STACK))
     except Exception as error:  # noqa: BLE001 - capturing never raises into the host
-        return ErrorInfo(type=name, message=f"<could not be described: {type_name(type(error))}>")
+        return ErrorInfo(type=name, message=f"<could not be described: {class_name(error)}>")
 
 
 def _message(exception: BaseException) -> str:
@@ -57,11 +57,10 @@ def _message(exception: BaseException) -> str:
     try:
         text = without_surrogates(str.__str__(str(exception)))
     except Exception as error:  # noqa: BLE001 - whatever the program's __str__ raises
-        text = f"<__str__ raised {type_name(type(error))}>"
+        text = f"<__str__ raised {class_name(error)}>"
     notes = instance_dict(exception).get("__notes__")
-    if type(notes) is list:
-        text = "\n".join([text, *(without_surrogates(note) for note in notes[:_MAX_MEMBERS] if type(note) is str)])
-    return text
+    shown = cast("list[object]", notes)[:_MAX_MEMBERS] if type(notes) is list else []
+    return "\n".join([text, *(without_surrogates(note) for note in shown if type(note) is str)])
 
 
 def _cut(text: str, most: int) -> str:
@@ -100,8 +99,8 @@ def _earlier(exception: BaseException) -> Iterator[tuple[BaseException, str]]:
 def _block(exception: BaseException, group_depth: int) -> str:
     lines = ["Traceback (most recent call last):", *_frames(_traceback(exception))]
     message = _cut(_message(exception), _MAX_MESSAGE_IN_STACK)
-    lines.append(f"{without_surrogates(type_name(type(exception)))}: {message}")
-    if isinstance(exception, BaseExceptionGroup) and group_depth:
+    lines.append(f"{without_surrogates(class_name(exception))}: {message}")
+    if issubclass(type(exception), BaseExceptionGroup) and group_depth:
         lines.extend(_member_lines(_members(exception), group_depth))
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from tracecore.builtin_types import Reader
-from tracecore.introspection import instance_dict, is_genuine, module_of, name_of, type_name
+from tracecore.introspection import class_name, instance_dict, is_genuine, module_of, name_of
 
 __all__ = ["foreign_type"]
 
@@ -40,7 +40,7 @@ def _is_derived_elsewhere(value: object, cls: type) -> bool:
 def _array(value: object, shape: Iterable[Any], dtype: object, data: list[object]) -> dict[str, object]:
     sizes = [int(length) for length in shape]
     left_out = math.prod(sizes) - len(data)
-    described: dict[str, object] = {"type": type_name(type(value)), "dtype": str(dtype), "shape": sizes, "data": data}
+    described: dict[str, object] = {"type": class_name(value), "dtype": str(dtype), "shape": sizes, "data": data}
     return {"$array": described | {"omitted": left_out} if left_out > 0 else described}
 
 
@@ -53,9 +53,9 @@ def _numpy_array(cls: Any) -> _Read:
 
 
 def _numpy_scalar(cls: Any) -> _Read:
-    def read(value: Any, _: int) -> object:
+    def read(value: object, _: int) -> object:
         item = cls.item(value)
-        return {"$type": type_name(type(value))} if isinstance(item, cls) else item
+        return {"$type": class_name(value)} if isinstance(item, cls) else item
 
     return read
 
@@ -64,7 +64,7 @@ def _torch_tensor(cls: Any) -> _Read:
     def read(value: Any, most: int) -> object:
         shape, dtype = cls.shape.__get__(value), cls.dtype.__get__(value)
         readable = not _is_derived_elsewhere(value, cls) and str(cls.device.__get__(value)) == "cpu"
-        data = cls.tolist(cls.flatten(cls.detach(value))[:most]) if readable else []
+        data: list[object] = cls.tolist(cls.flatten(cls.detach(value))[:most]) if readable else []
         return _array(value, shape, dtype, data)
 
     return read
@@ -73,15 +73,15 @@ def _torch_tensor(cls: Any) -> _Read:
 def _pandas_series(cls: Any) -> _Read:
     def read(value: Any, most: int) -> object:
         shape, dtype = cls.shape.fget(value), cls.dtype.fget(value)
-        data = [] if _is_derived_elsewhere(value, cls) else cls.iloc.fget(value)[:most].tolist()
+        data: list[object] = [] if _is_derived_elsewhere(value, cls) else cls.iloc.fget(value)[:most].tolist()
         return _array(value, shape, dtype, data)
 
     return read
 
 
 def _pandas_frame(cls: Any) -> _Read:
-    def read(value: Any, _: int) -> object:
-        described: dict[str, object] = {"type": type_name(type(value)), "shape": list(cls.shape.fget(value))}
+    def read(value: object, _: int) -> object:
+        described: dict[str, object] = {"type": class_name(value), "shape": list(cls.shape.fget(value))}
         if not _is_derived_elsewhere(value, cls):
             head = cls.iloc.fget(value)[:_MAX_ROWS, :_MAX_COLUMNS]
             described["columns"] = head.columns.tolist()
@@ -98,11 +98,13 @@ def _missing(_: Any) -> _Read:
 def _request(_: Any) -> _Read:
     """Name a web request; its headers carry credentials, and its body is a stream that only the program may consume."""
 
-    def read(value: Any, _: int) -> object:
+    def read(value: object, _: int) -> object:
         held = instance_dict(value)
-        scope = held.get("scope", held)
-        picked = {name: scope[name] for name in _SHOWN_OF_REQUEST if name in scope} if type(scope) is dict else {}
-        return {"$type": type_name(type(value)), **picked}
+        scope: Any = held.get("scope", held)
+        if type(scope) is not dict:
+            return {"$type": class_name(value)}
+        picked: dict[str, object] = {name: scope[name] for name in _SHOWN_OF_REQUEST if name in scope}
+        return {"$type": class_name(value), **picked}
 
     return read
 

@@ -10,9 +10,22 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
-__all__ = ["Fields", "bases", "instance_dict", "is_genuine", "module_of", "name_of", "namespace", "type_name"]
+__all__ = [
+    "Fields",
+    "bases",
+    "class_name",
+    "instance_dict",
+    "is_genuine",
+    "module_of",
+    "name_of",
+    "namespace",
+    "type_name",
+]
+
+class_of: Final[Callable[[object], type]] = type
+"""Return a value's class: ``type``, with a result that checkers know. The interpreter is as fast with it."""
 
 bases: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
 """Return a class and its bases, in method resolution order."""
@@ -45,6 +58,11 @@ def type_name(cls: type) -> str:
     return (name if module == "builtins" else f"{module}.{name}")[:_MAX_NAME]
 
 
+def class_name(value: object) -> str:
+    """Return the :func:`type_name` of a value's class."""
+    return type_name(type(value))
+
+
 def is_genuine(cls: type) -> bool:
     """Return whether a class is what its imported module has under the class's name."""
     module = sys.modules.get(module_of(cls))
@@ -62,8 +80,12 @@ def _dict_slot(cls: type) -> Callable[[object], object] | None:
 def instance_dict(value: object) -> dict[object, object]:
     """Return a copy of the instance's ``__dict__``, empty if it has none."""
     slot = _dict_slot(type(value))
-    found = None if slot is None else slot(value)
-    return found.copy() if type(found) is dict else {}
+    return {} if slot is None else _copy(slot(value))
+
+
+def _copy(held: object) -> dict[object, object]:
+    """Return a copy of a dict, empty for anything else; one call into C, whatever other threads do to it."""
+    return cast("dict[object, object]", held).copy() if type(held) is dict else {}
 
 
 class Fields:
@@ -97,9 +119,7 @@ class Fields:
             pairs += self._from_slots(value)
         for get in (self._dict, self._extra):
             if get is not None:
-                held = get(value)
-                if type(held) is dict:
-                    pairs += [(k, v) for k, v in held.copy().items() if type(k) is str and k[:1] != "_"]
+                pairs += [(k, v) for k, v in _copy(get(value)).items() if type(k) is str and k[:1] != "_"]
         return pairs[: most + 1], len(pairs)
 
     def _from_slots(self, value: object) -> Iterator[tuple[str, object]]:

@@ -69,8 +69,8 @@ class Budget:
     def __init__(self, limits: Limits, clock: Callable[[], int]) -> None:
         self.limits = limits
         self.price = limits.price
-        self.spent = 0
-        self.values = 0
+        self.spent: int = 0
+        self.values: int = 0
         self._keep = limits.reserve
         self._clock = clock
         self._deadline = clock() + limits.max_time_ns

@@ -23,8 +23,8 @@ these objects; every name of ours begins with ``$``:
 Without marker: integers of more than 64 bits become decimal text, because most readers of JSON would round them; NaN
 and the infinities become ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; dates, times, UUIDs, decimals and paths become
 text, durations ISO 8601 text; sets become sorted arrays; a key that is no string becomes the text of its JSON or, if
-that is not short, the name of its class, and keys that become the same text are numbered. Data of the program that looks
-like a marker is kept as it is.
+that is not short, the name of its class, and keys that become the same text are numbered. Data of the program that
+looks like a marker is kept as it is.
 
 A fingerprint is a hash of the length and of evenly spaced samples: equal values have equal fingerprints, and different
 ones differ unless they differ only between samples. Hashing everything would take milliseconds.

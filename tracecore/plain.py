@@ -15,6 +15,8 @@ from array import array
 from math import isfinite
 from typing import Any, Final
 
+from tracecore.introspection import class_of
+
 __all__ = ["ENTRY", "are_plain_numbers", "room_after_dict", "room_after_list"]
 
 ENTRY: Final = 16
@@ -35,7 +37,7 @@ def room_after_dict(value: dict[Any, Any], room: int, depth: int) -> int:  # noq
     for key, item in value.items():
         if type(key) is not str:
             return -1
-        cls = type(item)
+        cls = class_of(item)
         if cls is str:
             room -= len(key) + len(item)
         elif cls is float:
@@ -72,7 +74,7 @@ def room_after_list(  # noqa: C901, PLR0911, PLR0912 - written out: see above
     if count >= _UNIFORM_FROM and are_plain_numbers(value):
         return room
     for item in value:
-        cls = type(item)
+        cls = class_of(item)
         if cls is str:
             room -= len(item)
         elif cls is dict:

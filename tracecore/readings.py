@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tracecore.builtin_types import BUILTIN_TYPES, Kind
 from tracecore.foreign_types import foreign_type
-from tracecore.introspection import Fields, bases, type_name
+from tracecore.introspection import Fields, bases, class_name, class_of, type_name
 from tracecore.markers import quote, unencodable, unencodables
 
 __all__ = ["Reading", "key_name", "reading_of"]
@@ -64,28 +64,27 @@ def reading_of(cls: type) -> Reading:
 
 def key_name(key: Any, most: int) -> bytes:
     """Return a key as a JSON string: a string itself, another scalar the text of its JSON, anything else its class."""
-    cls = type(key)
-    if issubclass(cls, str):
+    if issubclass(class_of(key), str):
         length = str.__len__(key)
         shown = str.__getitem__(key, slice(most if length <= most else _SHOWN_OF_LONG_KEY))
         return quote(shown if length <= most else f"{shown}… ({length} characters)")
     try:
-        text = _key_text(key)
+        text = _key_text(key, class_of(key))
     except Exception:  # noqa: BLE001 - a bad key costs that key only
         unencodables.add()
-        text = f"<{type_name(cls)}>"
+        text = f"<{class_name(key)}>"
     return text.encode() if text.startswith('"') else quote(text)
 
 
-def _key_text(key: Any) -> str:
-    if type(key) is tuple and len(key) <= _MAX_KEY_ELEMENTS:
+def _key_text(key: Any, cls: type) -> str:
+    if cls is tuple and len(key) <= _MAX_KEY_ELEMENTS:
         return f"[{','.join([_scalar_text(element) for element in key])}]"
-    if issubclass(type(key), type):
+    if issubclass(cls, type):
         return f"<{type_name(key)}>"
     return _scalar_text(key)
 
 
-def _scalar_text(value: Any) -> str:
+def _scalar_text(value: object) -> str:
     """Return the JSON of a scalar that is short, or its class in angle brackets."""
     reading = reading_of(type(value))
     if reading.kind == "alias":

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from tracecore.introspection import class_of
 from tracecore.limits import DEFAULT_LIMITS, Limits
 from tracecore.markers import encode, omitted
 from tracecore.plain import room_after_dict, room_after_list
@@ -29,7 +30,7 @@ def snapshot(value: object, limits: Limits = DEFAULT_LIMITS) -> Raw:
 def encoded(value: Any, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """Return the bytes of :func:`snapshot`: the hot path keeps them as they are and wraps them later."""
     try:
-        cls = type(value)
+        cls = class_of(value)
         if cls is dict:
             left = room_after_dict(value, limits.room, limits.max_depth)
         elif cls is str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tracecore.clock import monotonic_ns
-from tracecore.introspection import type_name
+from tracecore.introspection import class_name, class_of
 from tracecore.limits import Budget, Limits
 from tracecore.markers import encode, encode_text, omitted, unencodable
 from tracecore.plain import ENTRY, are_plain_numbers, room_after_dict, room_after_list
@@ -81,7 +81,7 @@ class _Walk(Budget):
             self.write(omitted(reading.name, "stack"))
         except Exception as error:  # noqa: BLE001 - what cannot be read costs only itself
             self.take_back(start)
-            self.write(unencodable(reading.name, type_name(type(error))))
+            self.write(unencodable(reading.name, class_name(error)))
 
     def write(self, written: bytes) -> None:
         self.count(1, len(written))
@@ -167,7 +167,7 @@ class _Walk(Budget):
 
         Looking and failing is wasted, so every failure lets the next look less far, and every success farther again.
         """
-        measure = room_after_dict if type(value) is dict else room_after_list
+        measure: Callable[[Any, int, int], int] = room_after_dict if class_of(value) is dict else room_after_list
         left = measure(value, self.probe, self.limits.max_depth - depth)
         if left < 0:
             self.probe = max(_PROBE_LEAST, self.probe // 2)
@@ -295,7 +295,7 @@ class _Walk(Budget):
 
 def _is_short(value: Any) -> bool:
     """Return whether a value is a plain scalar that takes few bytes."""
-    cls = type(value)
+    cls = class_of(value)
     if cls is str:
         return len(value) <= _SHORT_TEXT
     if cls is int:

@@ -17,7 +17,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from tracecore.clock import monotonic_ns
-from tracecore.codec import snapshot
+from tracecore.codec import Limits
 from tracecore.context import POSITION, SWITCH
 from tracecore.introspection import bases, instance_dict, namespace
 from tracecore.open_span import Muted, OpenSpan
@@ -224,18 +224,16 @@ class _Items:
             self._note_first(span)
         if self._size >= self._room:
             return
+        kept, size = item, 64
         if type(item) is str:
-            self._kept.append(item)
-            self._size += len(item) + 2
-            return
-        self._all_text = False
-        if self._site.join is not None:
-            self._kept.append(item)
-            self._size += 64
-        elif isinstance(span, OpenSpan):
-            payload = snapshot(item, span.trace.route.limits)
-            self._kept.append(payload)
-            self._size += len(payload)
+            size = len(item) + 2
+        else:
+            self._all_text = False
+            if self._site.join is None and isinstance(span, OpenSpan):
+                kept = self._site.encode(item, span.trace.route.limits)
+                size = len(kept)
+        self._kept.append(kept)
+        self._size += size
 
     def finish(self, returned: object) -> None:
         """End the span of a generator that came to its end; one that was closed has not come to it."""
@@ -261,20 +259,27 @@ class _Items:
     def _output(self) -> None:
         span = self._span
         if isinstance(span, OpenSpan) and self._room and not span.output:
-            span.output = self._site.encode(self._joined(), span.trace.route.limits)
+            span.output = self._joined(span.trace.route.limits)
 
-    def _joined(self) -> object:
-        join = self._site.join
+    def _joined(self, limits: Limits) -> bytes:
+        """Return the items as JSON: what is encoded already is spliced, and what was not kept is counted."""
+        encode, join = self._site.encode, self._site.join
         if join is not None:
             try:
-                return join(self._kept)
+                return encode(join(self._kept), limits)
             except Exception as error:  # noqa: BLE001 - the program's function, inside capturing: it must not raise
-                return {"$unencodable": {"type": "transform_to_string", "reason": type(error).__name__}}
+                reason = {"type": "transform_to_string", "reason": type(error).__name__}
+                return encode({"$unencodable": reason}, limits)
         omitted = self._count - len(self._kept)
         if self._all_text and self._kept:
-            text = "".join(self._kept)
-            return {"$truncated": {"head": text, "omitted_items": omitted}} if omitted else text
-        return [*self._kept, {"$omitted": omitted}] if omitted else self._kept
+            parts = [encode("".join(self._kept), limits)]
+            if not omitted:
+                return parts[0]
+        else:
+            parts = [encode(kept, limits) if type(kept) is str else kept for kept in self._kept]
+        if omitted:
+            parts.append(b'{"$omitted":%d}' % omitted)
+        return b"[" + b",".join(parts) + b"]"
 
 
 async def _finish(site: Callsite, span: Opened, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -54,9 +54,7 @@ class _Carrying:
         block = object()
         self._outside[block] = outside
         blocks = (*inherited.blocks[1 - _MAX_BLOCKS :], block)
-        INHERITED.set(
-            Inherited(inherited.attributes, inherited.baggage, inherited.remote, inherited.recorder, blocks)
-        )
+        INHERITED.set(Inherited(inherited.attributes, inherited.baggage, inherited.remote, inherited.recorder, blocks))
         POSITION.set(position)
         return self
 

@@ -41,7 +41,7 @@ class Route(Struct, eq=False, frozen=True):
 
     project: str
     ring: Ring[Any]
-    push: Callable[[Any], object]
+    push: Callable[..., object]
     open_spans: set[OpenSpan]
     limits: Limits = DEFAULT_LIMITS
     threshold: str = ""

@@ -1,7 +1,7 @@
 """Hosting the pump in a thread of its own: for sync programs, for many loops, for loops that block.
 
 The thread is a daemon with an asyncio loop, so that a program that forgets to close still ends; what it had emitted is
-flushed by an ``atexit`` hook of the recorder. The pump's own imports (anyio, asyncio, the driver) happen in that thread.
+flushed by an ``atexit`` hook of the recorder. The imports of the pump (anyio, asyncio, the driver) happen there.
 """
 
 from __future__ import annotations

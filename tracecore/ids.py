@@ -73,6 +73,6 @@ def tick() -> None:
 
 
 def _refill(pool: list[str], width: int) -> None:
-    """Draw the next ids of ``width`` bytes, all in C; two threads may do so at once, which only makes the pool longer."""
+    """Draw the next ids of ``width`` bytes, all in C; two threads may do so at once: then the pool is longer."""
     tick()
     pool.extend(_source.seeded().randbytes(width * _POOL_IDS).hex(" ", width).split(" "))

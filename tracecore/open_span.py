@@ -181,9 +181,8 @@ class OpenSpan(Struct, eq=False, gc=False):
         kind = _KINDS.get(self.type, Span)
         if extra is None:
             return kind(
-                trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns, self.parent_id,
-                self.type,
-                duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
+                trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns,
+                self.parent_id, self.type, duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
             )  # fmt: skip
         fields: dict[str, Any] = {**extra, "input": payloads[0], "output": payloads[1], "trace": attributes}
         if kind is not Generation and not _GENERATION_FIELDS.isdisjoint(fields):
@@ -234,7 +233,7 @@ class OpenSpan(Struct, eq=False, gc=False):
             self.keep(field, value)
 
     def keep(self, field: str, value: object) -> None:
-        """Keep one record field, unless it is None. (In place: copying the dict is one step for the pump.)"""
+        """Keep one record field, unless it is None. In place: for the pump, copying the dict is one step."""
         if value is None:
             return
         if self.extra is None:

@@ -387,7 +387,7 @@ class Pump:
     def _report_losses(self) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""
         totals = self._ring.totals()
-        lost = {reason: count for reason, count in self.losses.counts().items() if count}
+        lost: dict[str, int] = {reason: count for reason, count in self.losses.counts().items() if count}
         lost.update({reason: totals[name] for name, reason in _PRODUCERS_LOSSES if totals[name]})
         count = sum(lost.values())
         if count > self._reported:

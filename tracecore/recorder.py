@@ -95,7 +95,7 @@ class Recorder:
 
     def __init__(self, config: Config | None = None, *, backend: Backend | None = None) -> None:
         self.config = config or Config()
-        self._make_backend = (lambda: backend) if backend is not None else self._open_configured
+        self._make_backend: Callable[[], Backend] = self._open_configured if backend is None else lambda: backend
         self._backend = self._make_backend()
         self._state: Literal["new", "recording", "disabled", "closed"] = "new"
         self._lock = threading.RLock()
@@ -342,7 +342,7 @@ class Recorder:
         if not self._orphaned:
             return
         with self._lock:
-            if self._orphaned and self._state == "recording":
+            if self._orphaned and self._state == "recording":  # type: ignore[redundant-expr]  # another thread may have
                 self._orphaned = False
                 _hook_worker_once()
                 try:
@@ -369,7 +369,7 @@ class Recorder:
 
     def _lost(self) -> dict[str, int]:
         totals = self._ring.totals()
-        lost: dict[str, int] = dict(self._pump.losses.counts())
+        lost = {str(reason): count for reason, count in self._pump.losses.counts().items()}
         lost["ring_full"] += totals["full"]
         lost["closing"] += totals["closed"] + (self._unsettled() if self._ended() else 0)
         return {reason: count for reason, count in lost.items() if count}

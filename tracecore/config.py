@@ -16,7 +16,6 @@ expected, and shows no credentials.
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -32,7 +31,6 @@ from tracecore.errors import ConfigError
 
 __all__ = ["Config", "without_credentials"]
 
-_IMPORT_PATH: Final = "an import path 'package.module:function'"
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -41,6 +39,7 @@ _Switch = Annotated[bool, Meta(description="true or false")]
 _Count = Annotated[int, Meta(ge=1, le=2**24, description="a whole number from 1 to 16777216")]
 _Bytes = Annotated[int, Meta(ge=1024, le=2**34, description="a whole number of bytes from 1024 to 17179869184")]
 _Milliseconds = Annotated[int, Meta(ge=0, le=3_600_000, description="a whole number of milliseconds, 0 to 3600000")]
+_Interval = Annotated[int, Meta(ge=1, le=60_000, description="a whole number of milliseconds, 1 to 60000")]
 _Microseconds = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number of microseconds, 1 to 1000000")]
 
 
@@ -55,8 +54,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
         str,
         Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:", description="a URL such as 'sqlite:///traces.db' or 'memory:'"),
     ] = "sqlite:///tracecore.db"
-    """URL of where records are kept; its scheme chooses the backend. Default: the file tracecore.db in the working
-    directory."""
+    """URL of where records are kept; its scheme chooses the backend. Default: tracecore.db in the working directory."""
 
     project: _Text = "default"
     """The project every record belongs to: 1 to 200 characters. Default: default."""
@@ -111,9 +109,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     full_wait_ms: _Milliseconds = 50
     """The longest wait for room in milliseconds, with ``on_full = "wait"``. Default: 50."""
 
-    flush_interval_ms: Annotated[
-        int, Meta(ge=1, le=60_000, description="a whole number of milliseconds, 1 to 60000")
-    ] = 200
+    flush_interval_ms: _Interval = 200
     """The longest time a record waits for its batch to fill, in milliseconds. Default: 200."""
 
     batch_items: _Count = 512
@@ -140,7 +136,8 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     max_depth: Annotated[int, Meta(ge=1, le=512, description="a whole number from 1 to 512")] = 32
     """Levels of nesting kept of one payload. Default: 32."""
 
-    capture_time_us: _Microseconds = 1_000
+    capture_time_us: _Interval = Annotated[int, Meta(ge=1, le=60_000, description="a whole number of milliseconds, 1 to 60000")]
+_Microseconds = 1_000
     """The longest time spent on encoding one payload, in microseconds. Default: 1000."""
 
     def __post_init__(self) -> None:
@@ -153,7 +150,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     def sources(self) -> Mapping[str, str]:
         """Return where each value came from, by key: for people, and for errors about a value found wrong later."""
         known: Mapping[str, str] | None = self.__dict__.get("sources_of_load")
-        return known if known is not None else MappingProxyType(dict.fromkeys(self.__struct_fields__, "code"))
+        return known or MappingProxyType(dict.fromkeys(self.__struct_fields__, "code"))
 
     @classmethod
     def load(
@@ -186,12 +183,8 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
             for key, value in settings.items():
                 if key not in known:
                     near = config_sources.nearest(key, known)
-                    raise _error(
-                        key,
-                        value,
-                        source,
-                        "a known key, " + (f"perhaps '{near}'" if near else f"one of {', '.join(known)}"),
-                    )
+                    meant = f"perhaps '{near}'" if near else f"one of {', '.join(known)}"
+                    raise _error(key, value, source, f"a known key, {meant}")
                 if key not in without:
                     values[key] = _checked(key, value, source=source)
                     sources[key] = source
@@ -244,20 +237,10 @@ def _mask(value: object, source: str) -> object:
     if value is None or callable(value):
         return value
     if not isinstance(value, str):
-        raise ConfigError("mask", value, source, f"a function, or {_IMPORT_PATH}")
-    module_name, _, attribute = value.partition(":")
-    if not module_name or not attribute or module_name.startswith("."):
-        raise ConfigError("mask", value, source, _IMPORT_PATH)
-    try:
-        found: object = importlib.import_module(module_name)
-        for name in attribute.split("."):
-            found = getattr(found, name)
-    except Exception as error:  # importing runs the module, which may raise anything
-        why = f"{_IMPORT_PATH} that can be imported ({type(error).__name__}: {error})"
-        raise ConfigError("mask", value, source, why) from error
-    if not callable(found):
-        raise ConfigError("mask", value, source, f"{_IMPORT_PATH} of something that can be called")
-    return found
+        raise ConfigError("mask", value, source, "a function, or an import path 'package.module:function'")
+    from tracecore.config_sources import imported_function  # noqa: PLC0415 - as in load()
+
+    return imported_function(value, key="mask", source=source)
 
 
 def without_credentials(url: str) -> str:

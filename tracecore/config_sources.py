@@ -1,18 +1,19 @@
-"""Where settings come from: files and the environment, read as they are and checked elsewhere.
+"""Where settings come from: files, the environment and import paths, read as they are and checked elsewhere.
 
 A source is a mapping of keys to raw values and the words that name it in an error (``environment variable
 TRACECORE_SAMPLE_RATE``, ``/srv/app/tracecore.toml``). Which of them wins, and what a value may be, is decided in
 :mod:`tracecore.config`.
 
-Invariants: nothing is read but the working directory, its parents and what the environment names; no error shows
+Invariants: nothing is read but the working directory, its parents and what is named; no error shows
 credentials.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
@@ -30,6 +31,7 @@ __all__ = [
 
 PREFIX: Final = "TRACECORE_"
 FILE_VARIABLE: Final = "TRACECORE_CONFIG"
+_IMPORT_PATH: Final = "an import path 'package.module:function'"
 _FILES: Final = ("pyproject.toml", "tracecore.toml")
 _NEAR: Final = 0.7
 """How alike a name must be to count as a misspelling: ``service_host`` is not one of ``service_name`` (0.67)."""
@@ -83,6 +85,27 @@ def file_settings(environ: Mapping[str, str], directory: Path | None) -> list[Se
                 if settings or name != "pyproject.toml":
                     found[name] = settings, source
     return [found[name] for name in _FILES if name in found]
+
+
+def imported_function(path: str, *, key: str, source: str) -> Callable[..., object]:
+    """Return the function that an import path names.
+
+    Raises:
+        ConfigError: the path has another form, cannot be imported, or names something that cannot be called.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute or module_name.startswith("."):
+        raise ConfigError(key, path, source, _IMPORT_PATH)
+    try:
+        found: object = importlib.import_module(module_name)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except Exception as error:  # importing runs the module, which may raise anything
+        why = f"{_IMPORT_PATH} that can be imported ({type(error).__name__}: {error})"
+        raise ConfigError(key, path, source, why) from error
+    if not callable(found):
+        raise ConfigError(key, path, source, f"{_IMPORT_PATH} of something that can be called")
+    return found
 
 
 def _folders(directory: Path | None) -> list[Path]:

@@ -136,8 +136,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     max_depth: Annotated[int, Meta(ge=1, le=512, description="a whole number from 1 to 512")] = 32
     """Levels of nesting kept of one payload. Default: 32."""
 
-    capture_time_us: _Interval = Annotated[int, Meta(ge=1, le=60_000, description="a whole number of milliseconds, 1 to 60000")]
-_Microseconds = 1_000
+    capture_time_us: _Microseconds = 1_000
     """The longest time spent on encoding one payload, in microseconds. Default: 1000."""
 
     def __post_init__(self) -> None:

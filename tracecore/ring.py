@@ -234,7 +234,7 @@ class _Totals:
     NAMES = ("accepted", "full", "closed", "sampled", "taken", "settled")
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(self.NAMES, 0)
+        self.counts: dict[str, int] = dict.fromkeys(self.NAMES, 0)
 
     def add(self, lane: Lane[T]) -> None:
         for name in self.NAMES:

@@ -60,6 +60,8 @@ def reading_of(cls: type) -> Reading:
             _remembered.clear()
         reading = _remembered[cls] = Reading(cls)
         return reading
+    except Exception:  # noqa: BLE001 - a metaclass may have no hash, or one that raises
+        return Reading(cls)
 
 
 def key_name(key: Any, most: int) -> bytes:

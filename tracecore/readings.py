@@ -29,7 +29,7 @@ class Reading:
     def __init__(self, cls: type) -> None:
         self.kind: Kind = "leaf"
         self.name = type_name(cls)
-        self.plain = cls in {dict, list, tuple}
+        self.plain = cls is dict or cls is list or cls is tuple
         self.fields = False
         self.read: Callable[[Any, int], Any]
         try:

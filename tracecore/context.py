@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tracecore.attributes import extend_attributes
 from tracecore.codec import DEFAULT_LIMITS, Limits
 from tracecore.fields import TraceFields
-from tracecore.records import TraceAttributes
+from tracecore.records import Provenance, TraceAttributes
 
 if TYPE_CHECKING:
     from tracecore.open_span import Muted, OpenSpan
@@ -48,6 +48,8 @@ class Route(Struct, eq=False, frozen=True):
     attributes: TraceAttributes = TraceAttributes()
     capture_input: bool = True
     capture_output: bool = True
+    provenance: Provenance | None = None
+    """Who sends, where the configuration names a service."""
 
 
 class TraceState(Struct, eq=False):

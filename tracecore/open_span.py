@@ -179,12 +179,15 @@ class OpenSpan(Struct, eq=False, gc=False):
         own = self.attributes
         attributes = trace.attributes if own is _NO_ATTRIBUTES else overlaid(trace.attributes, own)
         kind = _KINDS.get(self.type, Span)
-        if extra is None:
+        provenance = trace.route.provenance
+        if extra is None and provenance is None:
             return kind(
                 trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns,
                 self.parent_id, self.type, duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
             )  # fmt: skip
-        fields: dict[str, Any] = {**extra, "input": payloads[0], "output": payloads[1], "trace": attributes}
+        fields: dict[str, Any] = {**(extra or {}), "input": payloads[0], "output": payloads[1], "trace": attributes}
+        if provenance is not None:
+            fields["provenance"] = provenance
         if kind is not Generation and not _GENERATION_FIELDS.isdisjoint(fields):
             kind = Generation
         return kind(

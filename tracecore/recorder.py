@@ -36,7 +36,7 @@ from tracecore.hosting import PumpThread
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
 from tracecore.pump import Emitted, Pump, PumpSettings, wake_function
-from tracecore.records import Record, TraceAttributes
+from tracecore.records import Provenance, Record, TraceAttributes
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
 
@@ -313,6 +313,7 @@ class Recorder:
             attributes=TraceAttributes(environment=config.environment, release=config.release, version=config.version),
             capture_input=config.capture_input,
             capture_output=config.capture_output,
+            provenance=Provenance(service_name=config.service_name) if config.service_name else None,
         )
 
     def _wait_for_room(self, has_room: Callable[[], bool]) -> bool:

@@ -84,7 +84,7 @@ def async_wrapper(site: Callsite) -> Callable[..., Any]:  # noqa: C901 - in line
         except KeyError:
             return result
         span.ended = monotonic_ns()
-        target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES)
+        target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)
         return result
 
     return observed
@@ -146,7 +146,7 @@ def sync_wrapper(site: Callsite) -> Callable[..., Any]:  # noqa: C901 - in line 
         except KeyError:
             return result
         span.ended = monotonic_ns()
-        target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES)
+        target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)
         return result
 
     return observed

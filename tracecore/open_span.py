@@ -8,7 +8,7 @@ span into its record with :meth:`OpenSpan.seal`, off the program's path.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from types import TracebackType
 from typing import Any, Final, Self, Unpack, cast
 
@@ -43,7 +43,17 @@ from tracecore.records import (
 )
 from tracecore.sampling import is_sampled
 
-__all__ = ["ENVELOPE_BYTES", "ClockAnchor", "Muted", "OpenSpan", "anchor", "open_child", "open_root", "overlaid"]
+__all__ = [
+    "ENVELOPE_BYTES",
+    "ClockAnchor",
+    "Muted",
+    "OpenSpan",
+    "anchor",
+    "open_child",
+    "open_root",
+    "overlaid",
+    "payload_bytes",
+]
 
 ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
@@ -121,7 +131,8 @@ class OpenSpan(Struct, eq=False, gc=False):
     @property
     def size(self) -> int:
         """Return the bytes that an ended span holds, roughly: for the buffer's byte bound."""
-        return len(self.input) + len(self.output) + ENVELOPE_BYTES
+        size = len(self.input) + len(self.output) + ENVELOPE_BYTES
+        return size if self.extra is None else size + payload_bytes(self.extra.values())
 
     def update(self, **fields: Unpack[SpanChanges]) -> Self:
         """Set fields of the span; what is not given stays. After the span has ended nothing changes."""
@@ -298,6 +309,19 @@ class Muted(Struct, eq=False, gc=False):
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Do as ``with`` does."""
         self.__exit__(kind, error, traceback)
+
+
+def payload_bytes(values: Iterable[object]) -> int:
+    """Return the bytes of text and JSON among the fields of a record, roughly: what its size depends on."""
+    size = 0
+    for value in values:
+        if isinstance(value, str | bytes | Raw):
+            size += len(value)
+        elif isinstance(value, Struct):
+            size += payload_bytes(getattr(value, name) for name in value.__struct_fields__)
+        elif isinstance(value, dict | tuple):
+            size += 64 * len(cast("Sized", value))
+    return size
 
 
 def open_child(trace: TraceState, parent_id: str | None, name: str, type_: ObservationType = "span") -> OpenSpan:

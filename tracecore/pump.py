@@ -32,7 +32,7 @@ from tracecore.codec import mask_record
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.ids import tick
 from tracecore.loss import Losses
-from tracecore.open_span import OpenSpan, anchor
+from tracecore.open_span import ENVELOPE_BYTES, OpenSpan, anchor, payload_bytes
 from tracecore.records import Record
 
 if TYPE_CHECKING:
@@ -57,7 +57,12 @@ class Emitted(Struct, eq=False, gc=False):
     """A finished record on its way through the buffer (a score, or a session's own record)."""
 
     record: Record
-    size: int = 512
+    size: int = 0
+    """Bytes in memory, roughly; reckoned from the record unless given."""
+
+    def __post_init__(self) -> None:
+        """Reckon the size."""
+        self.size = self.size or ENVELOPE_BYTES + payload_bytes((self.record,))
 
     def seal(self) -> Record:
         """Return the record."""

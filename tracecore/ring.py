@@ -231,7 +231,8 @@ class _Totals:
 
     __slots__ = ("counts",)
 
-    NAMES = ("accepted", "full", "closed", "sampled", "taken", "settled")
+    NAMES = ("settled", "taken", "accepted", "full", "closed", "sampled")
+    """What cannot exceed another count is read before it: a reader beside the pump never sees a negative difference."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = dict.fromkeys(self.NAMES, 0)

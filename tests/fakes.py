@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 import pytest
 
 from tracecore.backend import Capabilities
@@ -134,13 +133,6 @@ class JsonLines(FakeBackend):
             assert os.write(descriptor, lines) == len(lines)
         finally:
             os.close(descriptor)
-
-    @staticmethod
-    def names(path: Path) -> list[tuple[int, str]]:
-        """Return the process and the name of every ended record of a file, sorted."""
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        read = [msgspec.json.decode(line) for line in lines]
-        return sorted((line["pid"], line["is"]["name"]) for line in read if line["is"].get("status") != "running")
 
 
 def span_record(name: str = "work", **fields: object) -> Span:

@@ -57,7 +57,7 @@ class FlushResult(Struct, frozen=True):
     """Say what became of everything emitted before a flush."""
 
     delivered: bool
-    """Nothing of it is pending, and nothing that was pending when the flush began has been lost since."""
+    """Nothing of it is pending, and none of it was lost while the flush waited or when the recorder ended."""
     pending: int
     """Records emitted and neither delivered nor lost."""
     lost: dict[str, int]

@@ -251,7 +251,8 @@ def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
     costs = {
         key: float(amount)
         for key, amount in _entries(given)
-        if isinstance(amount, int | float) and not isinstance(amount, bool) and -MAX_USD <= amount <= MAX_USD
+        if (type(amount) is float or (isinstance(amount, int | float) and not isinstance(amount, bool)))
+        and -MAX_USD <= amount <= MAX_USD
     }
     if not costs:
         return None, None

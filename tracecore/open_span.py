@@ -64,6 +64,7 @@ _KINDS: Final[dict[ObservationType, type[Span]]] = {
 }
 _GENERATION_FIELDS: Final = frozenset(Generation.__struct_fields__) - frozenset(Span.__struct_fields__)
 _NO_ATTRIBUTES: Final = TraceAttributes()
+_SIZED: Final = frozenset({str, bytes, Raw})
 _set_position = POSITION.set
 
 
@@ -315,12 +316,13 @@ def payload_bytes(values: Iterable[object]) -> int:
     """Return the bytes of text and JSON among the fields of a record, roughly: what its size depends on."""
     size = 0
     for value in values:
-        if isinstance(value, str | bytes | Raw):
-            size += len(value)
-        elif isinstance(value, Struct):
-            size += payload_bytes(getattr(value, name) for name in value.__struct_fields__)
-        elif isinstance(value, dict | tuple):
+        kind = type(value)
+        if kind in _SIZED:
+            size += len(cast("Sized", value))
+        elif kind is dict or kind is tuple:
             size += 64 * len(cast("Sized", value))
+        elif kind is not int and kind is not float and isinstance(value, Struct):
+            size += payload_bytes(getattr(value, name) for name in value.__struct_fields__)
     return size
 
 

@@ -53,7 +53,7 @@ def run_blocks(blocks: list[str], folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'backends'}", "PYTHONWARNINGS": "error"}
     for number, code in enumerate(blocks, 1):
         (folder / f"block_{number}.py").write_text(code)
-        command = [sys.executable, "-X", "dev", f"block_{number}.py"]
+        command = [sys.executable, f"block_{number}.py"]
         run = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=50
         )

@@ -98,7 +98,7 @@ def room_after_list(  # noqa: C901, PLR0911, PLR0912 - written out: see above
 
 def are_plain_numbers(values: list[Any] | tuple[Any, ...]) -> bool:
     """Return whether all are exactly float and finite, or all exactly int within 64 bits; at the speed of C."""
-    cls = type(values[0])
+    cls = class_of(values[0])
     if cls is float:
         return set(map(type, values)) == {float} and isfinite(sum(values))
     if cls is int and set(map(type, values)) == {int}:

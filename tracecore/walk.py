@@ -33,7 +33,9 @@ _SHORT_TEXT: Final = 256  # characters up to which a string may be in such a pie
 _SHORT_INT: Final = 1_000_000_000
 _NUMBER_BYTES: Final = 26  # of the longest float or 64-bit integer, and a comma
 _PROBE_LEAST: Final = 512  # characters of room
+_PROBE_DEPTH: Final = 6
 _PRICE_OF_ROOM: Final = 64  # characters of plain room that cost as much as one value
+_MARKED_VALUES: Final = 16  # a marker of a scalar, with its fingerprint, takes as long as so many values
 _NO_CYCLE: Final = 1 << 30
 
 
@@ -99,6 +101,8 @@ class _Walk(Budget):
         if len(written) > left and most > _SHORT:  # a character can take six bytes
             written = reading.read(value, max(_SHORT, most // 8))
         self.write(written)
+        if len(written) > _SHORT and written.startswith(b'{"$'):
+            self.values += _MARKED_VALUES
 
     def inside(self, value: object, reading: Reading, *, stop: int, depth: int) -> None:
         """Write a container, object or alias, or what stands for it."""
@@ -139,7 +143,8 @@ class _Walk(Budget):
 
     def open(self, value: object, reading: Reading, *, stop: int, depth: int) -> None:
         if reading.kind == "alias":
-            self.value(reading.read(value, (stop - self.spent) // _NUMBER_BYTES), stop, depth)
+            most = (stop - self.spent) * 3 // 4 // _NUMBER_BYTES  # the rest is for what describes them
+            self.value(reading.read(value, most), stop, depth)
             return
         self.count(1, 2)
         elements, total = reading.read(value, max(1, (stop - self.spent) // self.price))
@@ -168,7 +173,7 @@ class _Walk(Budget):
         Looking and failing is wasted, so every failure lets the next look less far, and every success farther again.
         """
         measure: Callable[[Any, int, int], int] = room_after_dict if class_of(value) is dict else room_after_list
-        left = measure(value, self.probe, self.limits.max_depth - depth)
+        left = measure(value, self.probe, min(self.limits.max_depth - depth, _PROBE_DEPTH))
         if left < 0:
             self.probe = max(_PROBE_LEAST, self.probe // 2)
             return None

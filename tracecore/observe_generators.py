@@ -23,7 +23,7 @@ from tracecore.introspection import bases, instance_dict, namespace
 from tracecore.open_span import Muted, OpenSpan
 
 if TYPE_CHECKING:
-    from tracecore.observe import Callsite
+    from tracecore.callsite import Callsite
 
 __all__ = ["PLAIN", "async_generator_wrapper", "follow", "generator_wrapper", "is_unfinished"]
 

@@ -102,13 +102,12 @@ def observation_conditions(project: str, query: ObservationQuery) -> Conditions:
     return found
 
 
-def session_conditions(project: str, query: SessionQuery) -> Conditions:
-    """Return the conditions on ``sessions`` (as ``s``), all but ``cursor``."""
+def session_conditions(query: SessionQuery) -> Conditions:
+    """Return the conditions on the last start of a session, all but the project, ``user_id`` and ``cursor``."""
     found = Conditions()
-    found.add("s.project = ?", project)
-    found.between("s.last_start_ns", query.since_ns, query.until_ns)
+    found.between("last_start_ns", query.since_ns, query.until_ns)
     if query.since_ns is not None or query.until_ns is not None:
-        found.add("s.last_start_ns > ?", NEVER)
+        found.add("last_start_ns > ?", NEVER)
     return found
 
 

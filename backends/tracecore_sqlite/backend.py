@@ -9,9 +9,12 @@ from tracecore.errors import BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
+from tracecore_sqlite.observations import SqliteObservations
 from tracecore_sqlite.schema import check_readable, migrate, migrations
 from tracecore_sqlite.search import Indexer, add_functions
-from tracecore_sqlite.stores import SqliteObservations, SqliteSessions, SqliteTraces
+from tracecore_sqlite.sessions import SqliteSessions
+from tracecore_sqlite.settling import Settler
+from tracecore_sqlite.traces import SqliteTraces
 from tracecore_sqlite.writer import Writer
 
 __all__ = ["SqliteBackend", "open_backend"]
@@ -40,7 +43,7 @@ class SqliteBackend:
         self._reading: Connection | None = None
         self._asking: Connection | None = None
         self._writer: Writer | None = None
-        self._indexer: Indexer | None = None
+        self._chores: tuple[Settler | Indexer, ...] = ()
         self.location: Final = address.path
         self.traces: Final = SqliteTraces(self._reader)
         self.observations: Final = SqliteObservations(self._reader)
@@ -51,7 +54,8 @@ class SqliteBackend:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""
         if self._access == "write" and self._writing is None:
             self._writing = await _open_for_writing(self._address)
-            self._writer, self._indexer = Writer(self._writing.raw), Indexer(self._writing.raw)
+            raw = self._writing.raw
+            self._writer, self._chores = Writer(raw), (Settler(raw), Indexer(raw))
         elif self._access == "read" and self._reading is None:
             self._reading = await _open_for_reading(self._address)
 
@@ -64,15 +68,15 @@ class SqliteBackend:
         await self._writing.run(self._writer.write, batch)
 
     async def maintain(self) -> bool:
-        """Index a slice of what was written; return whether more remains."""
-        if self._writing is None or self._indexer is None:
+        """Settle or index a slice of what was written; return whether more remains."""
+        if self._writing is None:
             return False
-        return await self._writing.run(self._indexer.maintain)
+        return await self._writing.run(_maintain, self._chores)
 
     async def close(self) -> None:
         """Let go of the file and the threads."""
         connections = (self._asking, self._reading, self._writing)
-        self._asking = self._reading = self._writing = self._writer = self._indexer = None
+        self._asking = self._reading = self._writing = self._writer = None
         # The writing one goes last: it moves what is in the write-ahead log into the file when nobody else is there.
         for connection in connections:
             if connection is not None:
@@ -93,6 +97,11 @@ class SqliteBackend:
             self._asking = await connect(self._address, writable=False)
             await self._asking.run(guard, self._asking.raw)
         return self._asking
+
+
+def _maintain(chores: tuple[Settler | Indexer, ...]) -> bool:
+    """Do a slice of the first chore that has one."""
+    return any(chore.maintain() for chore in chores)
 
 
 async def _open_for_writing(address: Address) -> Connection:

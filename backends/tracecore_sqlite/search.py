@@ -54,9 +54,9 @@ class Indexer:
         self._insert = Insert(raw, "INSERT INTO tc_search (rowid, words) VALUES {rows}", 2)
 
     def maintain(self) -> bool:
-        """Index one slice, at most some 200 observations or 256 KiB; return whether more remains."""
+        """Index one slice of 200 observations or 256 KiB, if there is a full one; return whether more remains."""
         raw = self._raw
-        if not raw.execute(self._sql["waiting"]).fetchone()[0]:
+        if not self._is_due():
             return False
         raw.execute("BEGIN IMMEDIATE")
         try:
@@ -67,7 +67,10 @@ class Indexer:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
             raise
-        return bool(raw.execute(self._sql["waiting"]).fetchone()[0])
+        return self._is_due()
+
+    def _is_due(self) -> bool:
+        return bool(self._raw.execute(self._sql["waiting"], (_SLICE_ROWS,)).fetchone()[0])
 
     def _index_next(self) -> None:
         """Index the observations that follow the last indexed one."""

@@ -2,9 +2,9 @@
 -- is stepped to gives the GIL up once; BLOBs in it (text that is not UTF-8) are taken for the text they nearly are.
 
 -- name: waiting
--- Whether anything is left to index.
-SELECT EXISTS (SELECT 1 FROM tc_observations WHERE id > (SELECT value FROM tc_state WHERE name = 'indexed'))
-    OR EXISTS (SELECT 1 FROM tc_stale);
+-- Whether a slice of so many is left to index.
+SELECT (SELECT ifnull(max(id), 0) FROM tc_observations) - (SELECT value FROM tc_state WHERE name = 'indexed') >= ?1
+    OR (SELECT count(*) FROM (SELECT 1 FROM tc_stale LIMIT ?1)) >= ?1;
 
 -- name: end_of_slice
 -- The last of the next rows, at most so many and of so many characters, but at least one.

@@ -40,18 +40,30 @@ LEFT JOIN tc_bodies b ON b.id = r.id;
 
 CREATE VIEW sessions AS
 SELECT
-    s.project, s.session_id,
+    t.project, t.session_id,
     strftime('%Y-%m-%dT%H:%M:%S', min(t.start_ns) / 1000000000, 'unixepoch') || printf('.%06dZ', min(t.start_ns) / 1000 % 1000000) AS start,
     min(t.start_ns) AS start_ns,
     strftime('%Y-%m-%dT%H:%M:%S', max(t.start_ns) / 1000000000, 'unixepoch') || printf('.%06dZ', max(t.start_ns) / 1000 % 1000000) AS last_start,
-    (max(t.end_ns) - min(t.start_ns)) / 1e6 AS duration_ms, count(t.id) AS trace_count,
-    json_group_array(DISTINCT t.user_id) FILTER (WHERE t.user_id IS NOT NULL) AS user_ids,
-    coalesce(sum(t.observation_count), 0) AS observation_count, coalesce(sum(t.error_count), 0) AS error_count,
-    coalesce(sum(t.input_tokens), 0) AS input_tokens, coalesce(sum(t.output_tokens), 0) AS output_tokens,
-    coalesce(sum(t.total_tokens), 0) AS total_tokens, sum(t.total_cost) AS total_cost,
-    coalesce(min(t.cost_known), 1) AS cost_known, s.environment, s.public, s.bookmarked
-FROM tc_sessions s LEFT JOIN tc_traces t ON t.project = s.project AND t.session_id = s.session_id
-GROUP BY s.id;
+    (max(t.end_ns) - min(t.start_ns)) / 1e6 AS duration_ms, count(*) AS trace_count,
+    json_group_array(DISTINCT CAST(t.user_id AS TEXT)) FILTER (WHERE t.user_id IS NOT NULL) AS user_ids,
+    sum(t.observation_count) AS observation_count, sum(t.error_count) AS error_count,
+    sum(t.input_tokens) AS input_tokens, sum(t.output_tokens) AS output_tokens, sum(t.total_tokens) AS total_tokens,
+    sum(t.total_cost) AS total_cost, min(t.cost_known) AS cost_known, s.environment, s.public, s.bookmarked
+FROM tc_traces t LEFT JOIN tc_sessions s ON s.project = t.project AND s.session_id = t.session_id
+WHERE t.session_id IS NOT NULL
+GROUP BY t.project, t.session_id
+UNION ALL
+SELECT
+    s.project, s.session_id, NULL, NULL, NULL, NULL, 0, '[]', 0, 0, 0, 0, 0, NULL, 1, s.environment, s.public,
+    s.bookmarked
+FROM tc_sessions s
+WHERE s.own
+    AND NOT EXISTS (
+        SELECT 1 FROM tc_traces t WHERE t.settled = 1 AND t.project = s.project AND t.session_id = s.session_id
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM tc_traces t WHERE t.settled IS NULL AND t.project = s.project AND t.session_id = s.session_id
+    );
 
 CREATE VIEW scores AS
 SELECT

@@ -1,0 +1,67 @@
+"""Reading observations."""
+
+# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from tracecore.backend import ObservationQuery, Page
+from tracecore.records import Observation
+from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
+from tracecore_sql.cursors import decode_cursor
+from tracecore_sql.filters import Conditions, check_limit, observation_conditions
+from tracecore_sql.from_rows import observation_of
+from tracecore_sqlite.candidates import search_observations
+from tracecore_sqlite.reading import Reader, Rows, fetch, page_of, rows_of
+
+__all__ = ["SqliteObservations"]
+
+_LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
+_BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
+_WITH_BODY: Final = "tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id"
+_ORDER: Final = "start_ns DESC, span_id DESC, trace_id DESC"
+_CURSOR: Final = "sqlite observations"
+
+
+class SqliteObservations:
+    """Read observations; see :class:`tracecore.backend.ObservationStore`."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def find(self, project: str, query: ObservationQuery) -> Page[Observation]:
+        """Return one page of observations, newest start first."""
+        check_limit(query.limit)
+        where = observation_conditions(project, query)
+        if query.cursor is not None:
+            where.after(decode_cursor(_CURSOR, query.cursor, ids=2), "start_ns", "span_id", "trace_id")
+        connection = await self._reader()
+        rows = await connection.run(_find, connection.raw, query, where)
+        found = [observation_of(row) for row in rows]
+        return page_of(found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)))
+
+    async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
+        """Return one observation with its payloads, or None."""
+        found = await self._of_trace([project, trace_id, span_id], "o.project = ? AND o.trace_id = ? AND o.span_id = ?")
+        return found[0] if found else None
+
+    async def tree(self, project: str, trace_id: str) -> list[Observation]:
+        """Return every observation of a trace, by start then span id."""
+        found = await self._of_trace([project, trace_id], "o.project = ? AND o.trace_id = ?")
+        return sorted(found, key=lambda span: (span.start_ns, span.span_id))
+
+    async def _of_trace(self, values: list[Any], where: str) -> list[Observation]:
+        rows = await fetch(self._reader, f"SELECT {_LIST}, {_BODY} FROM {_WITH_BODY} WHERE {where}", values)
+        return [observation_of(row) for row in rows]
+
+
+def _find(raw: sqlite3.Connection, query: ObservationQuery, where: Conditions) -> Rows:
+    columns = f"{_LIST}, {_BODY}" if query.bodies else _LIST
+    if query.search is not None:
+        found = search_observations(raw, query.search, columns=columns, where=where, order=_ORDER)
+        return [] if found is None else rows_of(raw, f"{found[0]} LIMIT ?", [*found[1], query.limit + 1])
+    source = _WITH_BODY if query.bodies else "tc_observations o"
+    sql = f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {_ORDER} LIMIT ?"
+    return rows_of(raw, sql, [*where.values, query.limit + 1])

@@ -1,0 +1,136 @@
+"""Driving the request mix through a recorder, and reading back what arrived.
+
+The producer is bounded: it answers so many requests at once, and before the next ones it looks at the recorder's buffer
+and waits while more than :data:`MOST_WAITING` records are in it. So nothing is ever lost, and the rate is that of the
+slower of producer and store. CPU that it spends on looking and waiting is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from benchmarks.request_mix import COST, GENERATION, MODEL, SPANS, USAGE, Handle, Texts
+from tracecore import Recorder
+from tracecore.backend import Backend, ObservationQuery
+from tracecore.records import Generation, Observation
+
+__all__ = ["AT_ONCE", "MOST_WAITING", "PACING", "Spent", "check_stored", "drive"]
+
+AT_ONCE: Final = 50
+MOST_WAITING: Final = 8_192
+PACING: Final = (
+    f"{AT_ONCE} requests at once; between them the producer waits while more than {MOST_WAITING:,} records are in the"
+    " buffer, so that nothing is lost"
+)
+_PAGE: Final = 1_000
+_FLUSH_WITHIN_S: Final = 60.0
+
+
+class Spent(Struct):
+    """Say what answering a number of requests took: seconds of wall clock, CPU of the caller and of all threads."""
+
+    requests: int
+    wall: float = 0.0
+    caller: float = 0.0
+    all_threads: float = 0.0
+
+    @property
+    def spans(self) -> int:
+        """Return how many spans were made."""
+        return self.requests * SPANS
+
+    def per_span_us(self, seconds: float) -> float:
+        """Return µs per span."""
+        return seconds / self.spans * 1e6
+
+
+async def drive(handle: Handle, requests: range, recorder: Recorder | None = None) -> Spent:
+    """Answer requests, flush, and say what it took, to the moment when everything is delivered.
+
+    Raises:
+        RuntimeError: something was lost, or was not delivered in time.
+    """
+    spent = Spent(len(requests))
+    waited = 0.0
+    cpu, began = time.process_time(), time.perf_counter()
+    for first in range(0, len(requests), AT_ONCE):
+        entered = time.thread_time()
+        await asyncio.gather(*map(handle, requests[first : first + AT_ONCE]))
+        left = time.thread_time()
+        spent.caller += left - entered
+        while recorder is not None and recorder.health().buffer_depth > MOST_WAITING:
+            await asyncio.sleep(0.002)
+        waited += time.thread_time() - left
+    if recorder is not None:
+        await _flushed(recorder)
+    spent.wall = time.perf_counter() - began
+    spent.all_threads = time.process_time() - cpu - waited
+    return spent
+
+
+async def _flushed(recorder: Recorder) -> None:
+    result = await recorder.aflush(_FLUSH_WITHIN_S)
+    if not result.delivered or result.lost:
+        raise RuntimeError(f"{result.pending} records are pending, lost: {result.lost}; {recorder.health().last_error}")
+
+
+async def check_stored(backend: Backend, texts: Texts, requests: range, *, project: str = "default") -> int:
+    """Read every span back, compare it with what was emitted, and return how many there are.
+
+    Raises:
+        RuntimeError: a span is missing, there twice, or not what was emitted; the message says which.
+    """
+    stored = await _traces(backend, project)
+    numbers: list[int] = []
+    for spans in stored.values():
+        number = _checked(spans, texts)
+        numbers.append(number)
+    if sorted(numbers) != list(requests):
+        lost = sorted(set(requests) - set(numbers))
+        raise RuntimeError(f"{len(numbers)} of {len(requests)} requests are stored; missing: {lost[:5]}")
+    return sum(map(len, stored.values()))
+
+
+async def _traces(backend: Backend, project: str) -> dict[str, list[Observation]]:
+    assert backend.observations is not None
+    stored: dict[str, list[Observation]] = {}
+    cursor: str | None = None
+    while True:
+        page = await backend.observations.find(project, ObservationQuery(limit=_PAGE, cursor=cursor, bodies=True))
+        for span in page.items:
+            stored.setdefault(span.trace_id, []).append(span)
+        cursor = page.next_cursor
+        if cursor is None:
+            return stored
+
+
+def _checked(spans: list[Observation], texts: Texts) -> int:
+    """Return which request a trace is of, having compared everything it says."""
+    by_name = {span.name: span for span in spans}
+    root = by_name.get("request")
+    if root is None or len(spans) != SPANS:
+        raise RuntimeError(f"trace {spans[0].trace_id} has the spans {sorted(span.name for span in spans)}")
+    number: int = _decoded(root.input)["number"]
+    for name, (given, returned) in texts.expected(number).items():
+        span = by_name.get(name)
+        if span is None:
+            raise RuntimeError(f"request {number} has no span {name}")
+        parent = None if span is root else root.span_id
+        said = (span.parent_id, span.status, span.trace.user_id, _decoded(span.input), _decoded(span.output))
+        if said != (parent, "ok", texts.user(number), given, returned) or not span.duration_ns:
+            raise RuntimeError(f"request {number}: {name} is stored as {span}")
+    model_call = by_name[GENERATION]
+    if not isinstance(model_call, Generation) or (model_call.model, model_call.usage_details) != (MODEL, USAGE):
+        raise RuntimeError(f"request {number}: its generation is stored as {model_call}")
+    if model_call.cost_details != COST:
+        raise RuntimeError(f"request {number}: its cost is stored as {model_call.cost_details}")
+    return number
+
+
+def _decoded(payload: bytes) -> Any:
+    return msgspec.json.decode(payload)

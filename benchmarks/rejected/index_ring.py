@@ -1,0 +1,163 @@
+"""Rejected: a ring of slots and two integers as the lane of one thread. ``python -m benchmarks.rejected.index_ring``
+
+A list of slots, a ``head`` that the pump moves and a ``tail`` that the producer moves: each index has one writer, and
+taking is one slice. It is the textbook design, and faster at taking. But ``push`` reads ``tail``, writes the slot and writes
+``tail`` again, and one thread can be inside ``push`` twice: a signal handler, a ``__del__`` that the garbage collector
+runs, a profiler's hook, all of which may end a span. What the inner push stores, the outer one overwrites, silently, and
+no counter knows. Where Python looks for signals and collects garbage changes from version to version, so that it works
+today proves nothing. A lane stands on ``deque.append``, which is one step, and derives every count from it or from
+integers that an interruption cannot break.
+
+Seen on CPython 3.11, 2 shared cores, a tracer's hook pushing at every line of ``push``:
+
+=====================  ============  ============  ==================================
+per item               index ring    lane          of 2,000 pushes with interruptions
+=====================  ============  ============  ==================================
+push                   NN ns         NN ns         index ring: NN items lost
+take, batches of 512   NN ns         NN ns         lane: none lost
+=====================  ============  ============  ==================================
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any, Final
+
+from benchmarks.measure import interleaved
+from benchmarks.suites.ring import Parcel
+from tracecore.ring import Ring
+
+__all__ = ["IndexRing", "lost_when_interrupted", "main"]
+
+_CAPACITY: Final = 65_536
+_ITEMS: Final = 20_000
+_BATCH: Final = 512
+_ROUNDS: Final = 20
+_PUSHES: Final = 2_000
+
+
+class IndexRing:
+    """Hold items of one producer in a list of slots; bounded in items and bytes, as a lane is."""
+
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        self._slots: list[Parcel | None] = [None] * capacity
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self.head = 0
+        self.tail = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.full = 0
+
+    def push(self, item: Parcel) -> bool:
+        """Store an item in the next slot, or count it as refused."""
+        tail = self.tail
+        size = self.bytes_in + item.size
+        if tail - self.head >= self._capacity or size - self.bytes_out > self._max_bytes:
+            self.full += 1
+            return False
+        self._slots[tail % self._capacity] = item
+        self.bytes_in = size
+        self.tail = tail + 1
+        return True
+
+    def take(self, most: int) -> list[Parcel]:
+        """Remove and return up to ``most`` items."""
+        first = self.head % self._capacity
+        count = min(most, self.tail - self.head, self._capacity - first)
+        taken = [item for item in self._slots[first : first + count] if item is not None]
+        self._slots[first : first + count] = [None] * count
+        self.bytes_out += sum(item.size for item in taken)
+        self.head += count
+        return taken
+
+
+def lost_when_interrupted(
+    push: Callable[[Parcel], bool], take: Callable[[], list[Parcel]], pushes: int = _PUSHES
+) -> int:
+    """Push while a tracer's hook pushes too, at every line of ``push``; return how many accepted items never came out."""
+    accepted: set[int] = set()
+    numbers = iter(range(10**9))
+    inside = False
+    code = getattr(push, "__func__", push).__code__
+
+    def push_next() -> None:
+        number = next(numbers)
+        if push(Parcel(0, number)):
+            accepted.add(number)
+
+    def hook(frame: FrameType, _: str, __: object) -> Any:
+        nonlocal inside
+        if frame.f_code is code and not inside:
+            inside = True
+            push_next()
+            inside = False
+        return hook
+
+    found: set[int] = set()
+    previous = sys.gettrace()
+    try:
+        for number in range(pushes):
+            sys.settrace(hook)
+            push_next()
+            sys.settrace(previous)
+            if number % 100 == 0:
+                found.update(parcel.number for parcel in take())
+    finally:
+        sys.settrace(previous)
+    found.update(parcel.number for parcel in take())
+    return len(accepted - found)
+
+
+def _push_ns(push: Callable[[Parcel], bool], empty: Callable[[], object]) -> float:
+    parcel = Parcel()
+    started = time.thread_time_ns()
+    for _ in range(_ITEMS):
+        push(parcel)
+    spent = time.thread_time_ns() - started
+    empty()
+    return spent / _ITEMS
+
+
+def _take_ns(push: Callable[[Parcel], bool], take: Callable[[int], list[Parcel]]) -> float:
+    parcel = Parcel()
+    for _ in range(_ITEMS):
+        push(parcel)
+    started = time.thread_time_ns()
+    while take(_BATCH):
+        pass
+    return (time.thread_time_ns() - started) / _ITEMS
+
+
+def _from_lane(ring: Ring[Parcel], most: int) -> list[Parcel]:
+    return [parcel for lane in ring.lanes() for parcel in lane.take(most, 1 << 40)]
+
+
+def main() -> None:
+    """Print speed and losses of both."""
+    rejected, ring = IndexRing(_CAPACITY, 1 << 40), Ring[Parcel](_CAPACITY, 1 << 40)
+    from_lane = partial(_from_lane, ring)
+    taken = interleaved(
+        {
+            "push, index ring": lambda: _push_ns(rejected.push, lambda: rejected.take(_ITEMS) + rejected.take(_ITEMS)),
+            "push, lane": lambda: _push_ns(ring.push, lambda: from_lane(_ITEMS)),
+            "take, index ring": lambda: _take_ns(rejected.push, rejected.take),
+            "take, lane": lambda: _take_ns(ring.push, from_lane),
+        },
+        rounds=_ROUNDS, seed=1, step=lambda _, __: None,
+    )  # fmt: skip
+    for name, figures in taken.items():
+        print(f"{name:<20} {statistics.median(figures):7.1f} ns per item (best {min(figures):.1f})")
+    rejected, ring = IndexRing(_CAPACITY, 1 << 40), Ring[Parcel](_CAPACITY, 1 << 40)
+    lost = lost_when_interrupted(rejected.push, partial(rejected.take, _CAPACITY))
+    print(f"{_PUSHES} pushes interrupted at every line: index ring lost {lost}", end=", ")
+    print(f"lane lost {lost_when_interrupted(ring.push, partial(_from_lane, ring, _CAPACITY))}")
+
+
+if __name__ == "__main__":
+    main()

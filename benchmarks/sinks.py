@@ -1,0 +1,80 @@
+"""Backends for measuring: one that keeps nothing, and one that decides when another begins to work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Final
+
+from tracecore.backend import Backend, Batch, Capabilities
+
+__all__ = ["HeldBackend", "NullBackend"]
+
+
+class NullBackend:
+    """Count what arrives and forget it: what is left is the cost of everything before the store."""
+
+    capabilities: Final = Capabilities()
+    location: Final = "nowhere"
+    traces: Final = None
+    observations: Final = None
+    sessions: Final = None
+    sql: Final = None
+
+    def __init__(self) -> None:
+        self.records = 0
+
+    async def open(self) -> None:
+        """Do nothing."""
+
+    async def write(self, batch: Batch) -> None:
+        """Count the records."""
+        self.records += len(batch)
+
+    async def maintain(self) -> bool:
+        """Do nothing."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class HeldBackend:
+    """Pass everything on to another backend, but hold back its opening until told, and its deferred work for ever.
+
+    What is emitted before :meth:`release` waits in the buffer; then the pump alone works it off. Deferred work (the
+    search index) is measured by itself, afterwards.
+    """
+
+    def __init__(self, backend: Backend, *, held: bool = False) -> None:
+        self._backend = backend
+        self._gate = threading.Event()
+        if not held:
+            self._gate.set()
+        self.capabilities = backend.capabilities
+        self.location = backend.location
+        self.traces = backend.traces
+        self.observations = backend.observations
+        self.sessions = backend.sessions
+        self.sql = backend.sql
+
+    def release(self) -> None:
+        """Let the backend open."""
+        self._gate.set()
+
+    async def open(self) -> None:
+        """Open the backend, once released."""
+        await asyncio.to_thread(self._gate.wait)
+        await self._backend.open()
+
+    async def write(self, batch: Batch) -> None:
+        """Write the batch."""
+        await self._backend.write(batch)
+
+    async def maintain(self) -> bool:
+        """Do nothing now."""
+        return False
+
+    async def close(self) -> None:
+        """Close the backend."""
+        await self._backend.close()

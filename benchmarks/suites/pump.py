@@ -1,0 +1,85 @@
+"""The request mix through a whole recorder, without a store: what buffer and pump cost behind the caller.
+
+The pump runs in its own thread, as in a program that calls ``tracecore.configure()``. The null sink forgets what it gets;
+the memory backend keeps it and computes roll-ups in plain Python (it is the reference, not built for speed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks.figures import Row, Settings, Table
+from benchmarks.flow import PACING, Spent, drive
+from benchmarks.measure import less, row_of
+from benchmarks.progress import Step
+from benchmarks.request_mix import Texts, bare_service, traced_service
+from benchmarks.sinks import NullBackend
+from tracecore import Config, Recorder
+from tracecore.backend import Backend
+from tracecore.memory import MemoryBackend, MemoryData
+
+__all__ = ["run"]
+
+METHOD: Final = (
+    "Requests of 5 spans (846 B of payload per span) through a recorder whose pump has its own thread; less the same"
+    f" requests without tracing, round by round. Pacing: {PACING}. Time ends when flush says delivered."
+)
+_ROUNDS: Final = 6
+_REQUESTS: Final = 2_000
+
+
+def run(settings: Settings, step: Step) -> Table:
+    """Measure the mix without tracing, into nothing and into memory, in turn."""
+    texts = Texts(settings.seed)
+    requests = range(settings.size_of(_REQUESTS))
+    rounds = settings.rounds_of(_ROUNDS)
+    spent: dict[str, list[Spent]] = {"bare": [], "null": [], "memory": []}
+    for number in range(rounds + 1):
+        step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
+        taken = {
+            "bare": asyncio.run(drive(bare_service(texts), requests)),
+            "null": _recorded(texts, requests, NullBackend),
+            "memory": _recorded(texts, requests, _memory),
+        }
+        for name in spent if number else ():
+            spent[name].append(taken[name])
+    return Table(suite="pump", title="Buffer and pump", method=METHOD, rows=_rows(spent))
+
+
+def _memory() -> MemoryBackend:
+    return MemoryBackend(MemoryData(), location="memory:", access="write")
+
+
+def _recorded(texts: Texts, requests: range, make_backend: Callable[[], Backend]) -> Spent:
+    """Return what the requests take with a recorder of their own; starting and stopping it does not count."""
+    gc.collect()
+    backend = make_backend()
+    recorder = Recorder(Config(backend="memory:", pending_after_ms=0), backend=backend).start()
+    try:
+        spent = asyncio.run(drive(traced_service(texts, recorder), requests, recorder))
+    finally:
+        recorder.shutdown()
+    if isinstance(backend, NullBackend):
+        assert backend.records == spent.spans
+    return spent
+
+
+def _rows(spent: dict[str, list[Spent]]) -> list[Row]:
+    bare = spent["bare"]
+    bare_caller = [one.per_span_us(one.caller) for one in bare]
+    rows = [row_of("pump.bare", "the requests without tracing, per span", "µs", bare_caller, note="CPU of the caller")]
+    for name, label in (("null", "null sink"), ("memory", "memory backend")):
+        taken = spent[name]
+        caller = less([one.per_span_us(one.caller) for one in taken], bare_caller)
+        everything = less(
+            [one.per_span_us(one.all_threads) for one in taken], [one.per_span_us(one.all_threads) for one in bare]
+        )
+        rows += [
+            row_of(f"pump.{name}.caller", f"{label}: CPU of the caller per span", "µs", caller),
+            row_of(f"pump.{name}.cpu", f"{label}: CPU of all threads per span", "µs", everything),
+            row_of(f"pump.{name}.rate", f"{label}: sustained", "spans/s", [one.spans / one.wall for one in taken]),
+        ]
+    return rows

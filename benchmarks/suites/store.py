@@ -1,0 +1,323 @@
+"""The request mix into an SQLite file: rate, CPU, bytes, and everything read back and compared.
+
+Every round has a recorder with its own pump thread and a new file in a temporary folder (``TMPDIR`` chooses where).
+Deferred work, the search index, is held back while the clock runs and then done alone, as a figure of its own.
+
+Beside a busy host the same is measured twice. *Live*: producer, pump and a computing thread share the GIL, so the
+producer's own part slows down too. *Backlog*: everything waits in the buffer before the clock starts, so that the pump
+alone works beside the host: this is what *we* take from it, and what it takes from us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from benchmarks.busy_host import BusyHost, speed_alone
+from benchmarks.figures import Row, Settings, Table
+from benchmarks.flow import PACING, Spent, check_stored, drive
+from benchmarks.machine import peak_memory, resident_memory
+from benchmarks.measure import less, ratio, row_of
+from benchmarks.progress import Step
+from benchmarks.request_mix import SPANS, Texts, bare_service, traced_service
+from benchmarks.sinks import HeldBackend
+from tracecore import Config, Recorder, observe
+from tracecore.backend import Backend, ObservationQuery
+from tracecore.plugins import open_backend
+
+__all__ = ["run"]
+
+METHOD: Final = (
+    "Requests of 5 spans (846 B of payload per span, user and session) through a recorder whose pump has its own thread,"
+    f" into a new SQLite file per round. Pacing: {PACING}. Time ends when flush says delivered; CPU is less that of the"
+    " same requests without tracing, round by round. After each round every span is read back and compared. The search"
+    " index is built afterwards, alone."
+)
+_ROUNDS: Final = 5
+_REQUESTS: Final = 4_000
+_BUSY_ROUNDS: Final = 3
+_BUSY_REQUESTS: Final = 1_600
+_KILOBYTE_SPANS: Final = 4_000
+_IDLE: Final = "this ÷ idle"
+_ALONE: Final = "this ÷ alone"
+_MB: Final = 1 << 20
+_HALF_KILOBYTE: Final = 512 - 7
+"""Characters of a text that is 512 bytes in the mean of ``{"text":"…"}`` and ``"…"``."""
+
+
+class File(Struct):
+    """Say what a file of so many spans holds: bytes before and after the search index, and CPU seconds of building it."""
+
+    spans: int
+    size: int
+    size_with_index: int
+    index_cpu: float
+
+
+class Taken(Struct):
+    """Collect the figures of every round."""
+
+    bare: list[Spent]
+    idle: list[Spent]
+    files: list[File]
+    read_back: int = 0
+    peak: int = 0
+    before: int = 0
+
+
+class Beside(Struct):
+    """Hold one round beside the host: spans per second, and the host's speed as a part of its speed alone."""
+
+    rate: float
+    host: float
+
+
+def run(settings: Settings, step: Step) -> Table:
+    """Measure storing alone, then beside a busy host."""
+    texts = Texts(settings.seed)
+    rounds = settings.rounds_of(_ROUNDS)
+    busy_rounds = settings.rounds_of(_BUSY_ROUNDS) if settings.busy_host else 0
+    whole = rounds + 1 + 2 * busy_rounds
+    taken = Taken([], [], [])
+    taken.before = resident_memory()
+    for number in range(rounds + 1):
+        step(f"round {number} of {rounds}" if number else "warm-up", number / whole)
+        _idle_round(taken, texts, range(settings.size_of(_REQUESTS)), keep=number > 0)
+    rows = _idle_rows(taken) + [_kilobyte_row(settings.size_of(_KILOBYTE_SPANS))]
+    if busy_rounds:
+        requests = range(settings.size_of(_BUSY_REQUESTS))
+        rates: dict[str, list[float]] = {"idle": [one.spans / one.wall for one in taken.idle], "backlog": []}
+        live: list[Beside] = []
+        backlog: list[Beside] = []
+        for number in range(busy_rounds):
+            step(f"beside a busy host, {number + 1} of {busy_rounds}", (rounds + 1 + 2 * number) / whole)
+            live.append(_live(texts, requests))
+            rates["backlog"].append(_backlog(texts, requests, busy=False).rate)
+            backlog.append(_backlog(texts, requests, busy=True))
+        rows += _busy_rows(rates, live, backlog)
+    return Table(suite="store", title="Into SQLite", method=METHOD, rows=rows)
+
+
+class Stored:
+    """A recorder into a new file, for the length of a block; the file is gone afterwards."""
+
+    def __init__(self, *, held: bool = False) -> None:
+        self._exits = ExitStack()
+        folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
+        self._path = Path(folder) / "traces.db"
+        self.url = f"sqlite:///{self._path}"
+        self.backend = HeldBackend(open_backend(self.url), held=held)
+        self.recorder = Recorder(Config(backend=self.url, pending_after_ms=0), backend=self.backend)
+
+    def __enter__(self) -> Stored:
+        self.recorder.start()
+        self._exits.callback(self.recorder.shutdown)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    @property
+    def size(self) -> int:
+        """Return the bytes on disk, logs included."""
+        return sum(path.stat().st_size for path in self._path.parent.iterdir())
+
+    async def read_back(self, texts: Texts, requests: range) -> int:
+        """Compare everything with what was emitted and return the number of spans."""
+        reader = open_backend(self.url, access="read")
+        await reader.open()
+        try:
+            return await check_stored(reader, texts, requests)
+        finally:
+            await reader.close()
+
+
+def _idle_round(taken: Taken, texts: Texts, requests: range, *, keep: bool) -> None:
+    bare = asyncio.run(drive(bare_service(texts), requests))
+    gc.collect()
+    with Stored() as stored:
+        spent = asyncio.run(_warm_and_drive(stored.recorder, texts, requests))
+        if not keep:
+            taken.peak = peak_memory()
+        stored.recorder.shutdown()
+        size = stored.size
+        read_back = asyncio.run(stored.read_back(texts, requests))
+        if keep:
+            taken.bare.append(bare)
+            taken.idle.append(spent)
+            taken.read_back += read_back
+        if len(taken.files) < keep:  # the index takes longer than the round: once is enough
+            cpu = asyncio.run(_index(open_backend(stored.url), requests))
+            taken.files.append(File(read_back, size, stored.size, cpu))
+
+
+async def _warm_and_drive(recorder: Recorder, texts: Texts, requests: range) -> Spent:
+    """Answer one request first, which opens the file, and then the others with the clock running."""
+    handle = traced_service(texts, recorder)
+    await drive(handle, requests[:1], recorder)
+    return await drive(handle, requests[1:], recorder)
+
+
+async def _index(backend: Backend, requests: range) -> float:
+    """Do all deferred work, check that the last request is found by its number, and return seconds of CPU."""
+    await backend.open()
+    try:
+        cpu = time.process_time()
+        while await backend.maintain():
+            pass
+        cpu = time.process_time() - cpu
+        assert backend.observations is not None
+        found = await backend.observations.find("default", ObservationQuery(search=f"{requests[-1]:08}"))
+        if not found.items:
+            raise RuntimeError(f"the search does not find request {requests[-1]}")
+        return cpu
+    finally:
+        await backend.close()
+
+
+def _live(texts: Texts, requests: range) -> Beside:
+    """Answer requests beside the host."""
+    alone = speed_alone()
+    with Stored() as stored, BusyHost() as host:
+        mark = host.mark()
+        spent = asyncio.run(_warm_and_drive(stored.recorder, texts, requests))
+        speed = host.speed_since(mark)
+        stored.recorder.shutdown()
+        asyncio.run(stored.read_back(texts, requests))
+    return Beside(spent.spans / spent.wall, ratio(speed, alone))
+
+
+def _backlog(texts: Texts, requests: range, *, busy: bool) -> Beside:
+    """Fill the buffer, then let the pump work it off."""
+    alone = speed_alone() if busy else 0.0
+    with Stored(held=True) as stored, ExitStack() as exits:
+        spent = asyncio.run(_emit(traced_service(texts, stored.recorder), requests))
+        host = exits.enter_context(BusyHost()) if busy else None
+        mark = host.mark() if host is not None else (0, 0.0)
+        began = time.perf_counter()
+        stored.backend.release()
+        result = stored.recorder.flush(60)
+        wall = time.perf_counter() - began
+        speed = host.speed_since(mark) if host is not None else 0.0
+        exits.close()
+        if not result.delivered or result.lost:
+            raise RuntimeError(f"{result.pending} records are pending, lost: {result.lost}")
+        stored.recorder.shutdown()
+        asyncio.run(stored.read_back(texts, requests))
+    return Beside(spent.spans / wall, ratio(speed, alone))
+
+
+async def _emit(handle: object, requests: range) -> Spent:
+    """Answer requests without waiting for anything: the buffer takes them all."""
+    assert callable(handle)
+    for number in requests:
+        await handle(number)
+    return Spent(len(requests))
+
+
+def _kilobyte_row(spans: int) -> Row:
+    """Store spans of 1 KB alone (arguments and result of 512 B each) and say what they take on disk, index included."""
+    with Stored() as stored:
+        asyncio.run(_emit_kilobytes(stored.recorder, spans))
+        result = stored.recorder.shutdown(60)
+        assert result.delivered, result
+        assert not result.lost, result
+        asyncio.run(_maintained(open_backend(stored.url)))
+        return Row(
+            key="store.disk_1k", label="on disk per span of 1 KB, every index included", unit="bytes",
+            value=stored.size / spans, note=f"{spans:,} spans, {SPANS} to a trace",
+        )  # fmt: skip
+
+
+async def _emit_kilobytes(recorder: Recorder, spans: int) -> None:
+    async def echo(text: str) -> str:
+        return text
+
+    nested = observe(echo)
+
+    @observe(recorder=recorder)
+    async def first(text: str) -> str:
+        for _ in range(SPANS - 1):
+            await nested(text)
+        return text
+
+    source = Texts(1, prompts=64)
+    for number in range(spans // SPANS):
+        await first(source.completion(number)[:_HALF_KILOBYTE])
+
+
+async def _maintained(backend: Backend) -> None:
+    await backend.open()
+    while await backend.maintain():
+        pass
+    await backend.close()
+
+
+def _idle_rows(taken: Taken) -> list[Row]:
+    bare_caller = [one.per_span_us(one.caller) for one in taken.bare]
+    bare_all = [one.per_span_us(one.all_threads) for one in taken.bare]
+    caller = less([one.per_span_us(one.caller) for one in taken.idle], bare_caller)
+    everything = less([one.per_span_us(one.all_threads) for one in taken.idle], bare_all)
+    [file] = taken.files
+    indexed = file.size_with_index > file.size
+    return [
+        row_of("store.bare", "the requests without tracing, per span", "µs", bare_caller, note="CPU of the caller"),
+        row_of("store.caller", "CPU of the caller per span", "µs", caller),
+        row_of("store.cpu", "CPU of all threads per stored span", "µs", everything),
+        row_of("store.rate", "sustained, one process", "spans/s", [one.spans / one.wall for one in taken.idle]),
+        Row(key="store.lost", label="lost", unit="spans", value=0, note="a loss ends the suite with an error"),
+        Row(
+            key="store.read_back", label="read back and compared, all rounds", unit="spans", value=taken.read_back,
+            note="name, parent, status, user, input, output, model, usage, cost",
+        ),
+        Row(
+            key="store.disk", label="on disk per span", unit="bytes", value=file.size / file.spans,
+            note="846 B of it payload; its trace and session included, search index not",
+        ),
+        Row(
+            key="store.disk_index", label="search index per span", unit="bytes",
+            value=(file.size_with_index - file.size) / file.spans if indexed else None,
+            note="" if indexed else "the backend has built none",
+        ),
+        Row(
+            key="store.index_cpu", label="search index: CPU per span, deferred", unit="µs",
+            value=file.index_cpu / file.spans * 1e6 if indexed else None,
+            note="built when the pump is idle" if indexed else "the backend has built none",
+        ),
+        Row(
+            key="store.peak", label="peak memory of the process", unit="MB", value=taken.peak / _MB,
+            note=f"{taken.before / _MB:.0f} MB before the first span",
+        ),
+    ]  # fmt: skip
+
+
+def _busy_rows(rates: dict[str, list[float]], live: list[Beside], backlog: list[Beside]) -> list[Row]:
+    idle, alone = statistics.median(rates["idle"]), statistics.median(rates["backlog"])
+    live_rates, backlog_rates = [one.rate for one in live], [one.rate for one in backlog]
+    live_host, backlog_host = [one.host for one in live], [one.host for one in backlog]
+    return [
+        row_of(
+            "store.live.rate", "live beside a busy host", "spans/s", live_rates,
+            ratios={_IDLE: ratio(statistics.median(live_rates), idle)}, note="the producer waits for the GIL too",
+        ),
+        _host_row("store.live.host", "the host's speed meanwhile", live_host),
+        row_of("store.backlog.idle", "backlog alone", "spans/s", rates["backlog"]),
+        row_of(
+            "store.backlog.rate", "backlog beside a busy host", "spans/s", backlog_rates,
+            ratios={_IDLE: ratio(statistics.median(backlog_rates), alone)},
+        ),
+        _host_row("store.backlog.host", "the host's speed meanwhile", backlog_host),
+    ]  # fmt: skip
+
+
+def _host_row(key: str, label: str, parts: list[float]) -> Row:
+    percent = [100 * part for part in parts]
+    return row_of(key, label, "%", percent, ratios={_ALONE: statistics.median(parts)})

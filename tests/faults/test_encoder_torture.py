@@ -60,7 +60,9 @@ def test_any_value_is_written(seed: int) -> None:
     for _ in range(ROUNDS // 10):
         value = nested_value(draw)
         check(value)
-        small = Limits(max_bytes=draw.choice([500, 5_000]), max_nodes=draw.choice([5, 500]), max_depth=draw.randint(1, 8))
+        small = Limits(
+            max_bytes=draw.choice([500, 5_000]), max_nodes=draw.choice([5, 500]), max_depth=draw.randint(1, 8)
+        )
         check(value, small)
 
 

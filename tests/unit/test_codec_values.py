@@ -147,9 +147,7 @@ def test_any_text_comes_back(text: str) -> None:
     found = written(text)
     if isinstance(found, dict):
         escaped: str = found["$escaped"]
-        unescaped = re.sub(
-            r"\\(\\|u[0-9a-f]{4})", lambda m: "\\" if m[1] == "\\" else chr(int(m[1][1:], 16)), escaped
-        )
+        unescaped = re.sub(r"\\(\\|u[0-9a-f]{4})", lambda m: "\\" if m[1] == "\\" else chr(int(m[1][1:], 16)), escaped)
         assert unescaped == text
     else:
         assert found == text

@@ -1,0 +1,222 @@
+"""Objects are read by their public fields, without running code of the program."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import msgspec
+import pytest
+
+from tracecore.codec import encoded, unencodables
+from tracecore.readings import reading_of
+
+
+class Plain:
+    """An object with public and private fields, and a class attribute that is none of its own."""
+
+    shared = "of the class"
+
+    def __init__(self, **fields: object) -> None:
+        self.__dict__.update(fields)
+        self._private = "canary"
+
+
+class Slotted:
+    """An object with slots, one of which was never set."""
+
+    __slots__ = ("_private", "a", "b")
+
+    def __init__(self) -> None:
+        self.b = 2
+        self._private = "canary"
+
+
+class Derived(Slotted):
+    """An object with slots from two classes, and a dict beside them."""
+
+    __slots__ = ("__dict__", "c")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c = 3
+        self.d = 4
+
+
+@dataclasses.dataclass(slots=True)
+class Data:
+    """A dataclass with slots."""
+
+    a: int
+    b: list[str]
+
+
+class Record(msgspec.Struct):
+    """A Struct."""
+
+    a: int
+    b: str
+
+
+def written(value: object) -> Any:
+    """Return what a reader of the JSON sees."""
+    return json.loads(encoded(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "fields"),
+    [
+        (Plain(x=1, y=[2]), {"x": 1, "y": [2]}),
+        (Plain(), {}),
+        (Slotted(), {"b": 2}),
+        (Derived(), {"b": 2, "c": 3, "d": 4}),
+        (Data(1, ["x"]), {"a": 1, "b": ["x"]}),
+        (Record(1, "x"), {"a": 1, "b": "x"}),
+        (Plain(inner=Plain(deep=Data(1, []))), {"inner": None}),
+    ],
+)
+def test_fields(value: object, fields: dict[str, object]) -> None:
+    """An object shows its class and its public fields; what begins with an underscore stays inside."""
+    found = written(value)
+    assert found.pop("$type") == f"{__name__}.{type(value).__qualname__}"
+    assert found.keys() == fields.keys()
+    assert "canary" not in json.dumps(found)
+    if "inner" in found:
+        assert found["inner"]["deep"] == {"$type": f"{__name__}.Data", "a": 1, "b": []}
+    else:
+        assert found == fields
+
+
+def test_attrs() -> None:
+    """Classes made by attrs are read like any other, with and without slots."""
+    attrs = pytest.importorskip("attrs")
+    slotted = attrs.make_class("Slotted", ["a"], slots=True)
+    plain = attrs.make_class("Plain", ["a"], slots=False)
+    assert written([slotted(1), plain([2])]) == [
+        {"$type": f"{slotted.__module__}.Slotted", "a": 1},
+        {"$type": f"{plain.__module__}.Plain", "a": [2]},
+    ]
+
+
+def test_lazy_attributes_stay_lazy() -> None:
+    """Properties, cached properties and missing attributes are not asked for."""
+
+    class Lazy:
+        def __init__(self) -> None:
+            self.x = 1
+
+        @functools.cached_property
+        def loaded(self) -> int:
+            raise AssertionError("loaded")
+
+        def __getattr__(self, name: str) -> int:
+            raise AssertionError(name)
+
+    lazy = Lazy()
+    assert written(lazy) == {"$type": f"{__name__}.{Lazy.__qualname__}", "x": 1}
+    assert vars(lazy) == {"x": 1}
+
+
+def test_exceptions_as_values() -> None:
+    """An exception that is passed around shows its arguments and public fields; its text is not asked for."""
+
+    class Refused(Exception):
+        def __str__(self) -> str:
+            raise AssertionError("asked for its text")
+
+    error = Refused("why", 3)
+    error.code = 7  # type: ignore[attr-defined] # exceptions take fields
+    assert written(error) == {"$type": f"{__name__}.{Refused.__qualname__}", "args": ["why", 3], "code": 7}
+
+
+def test_mocks_and_files() -> None:
+    """What has no fields of its own is named."""
+    assert written(mock.Mock())["$type"] == "unittest.mock.Mock"
+    assert written(io.StringIO("x"))["$type"] == "_io.StringIO"
+
+
+def test_a_subclass_of_a_container_keeps_its_contents() -> None:
+    """A subclass of dict or list is its contents, read with the methods of dict or list."""
+
+    class Loud(dict[str, int]):
+        def items(self) -> Any:
+            raise AssertionError("asked for its items")
+
+    class Quiet(list[int]):
+        def __iter__(self) -> Any:
+            raise AssertionError("asked for its elements")
+
+    assert written([Loud(a=1), Quiet([1, 2])]) == [{"a": 1}, [1, 2]]
+
+
+def test_a_class_whose_name_is_odd() -> None:
+    """A class may have no module and a name of any length; it is named all the same."""
+    odd = type("Odd" + "x" * 500, (), {})
+    del odd.__module__
+    assert written(odd())["$type"].startswith("?.Oddxx") or written(odd())["$type"].startswith("Oddxx")
+    assert len(written(odd())["$type"]) <= 200
+
+
+def test_odd_slots_cost_only_the_object() -> None:
+    """A class whose ``__slots__`` is no list of names is still read."""
+    strange: Any = type("Strange", (), {"__slots__": iter(["a"])})
+    value = strange()
+    value.a = 1
+    assert written([value, 2])[1] == 2
+    assert written(value)["a"] == 1
+
+
+def test_a_reader_that_fails_is_marked_and_counted() -> None:
+    """A value that cannot be read becomes a marker, is counted, and costs only itself, even inside a half-written one."""
+    before = unencodables.total()
+
+    def broken(value: object, most: int) -> Any:
+        raise OSError("broken")
+
+    inner = [Plain(a=1)]
+    with mock.patch.object(reading_of(Plain), "read", broken), mock.patch.object(reading_of(Plain), "kind", "alias"):
+        found = written({"a": inner, "b": [inner, Plain()], "c": 1})
+    marker = {"$unencodable": {"type": f"{__name__}.Plain", "reason": "OSError"}}
+    assert found == {"a": [marker], "b": [[marker], marker], "c": 1}
+    assert unencodables.total() == before + 2
+
+
+def test_classes_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that makes classes all the time does not fill the memory."""
+    monkeypatch.setattr("tracecore.readings._MAX_REMEMBERED", 10)
+    remembered = sys.modules["tracecore.readings"]._remembered
+    for number in range(50):
+        encoded(type(f"Made{number}", (), {})())
+        assert len(remembered) <= 10
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: {"k": x}, lambda x: Plain(x=x), lambda x: (x,)])
+def test_cycles(wrap: Callable[[object], object]) -> None:
+    """A container inside itself is a cycle, which says how far out it is."""
+    box: list[object] = []
+    box.append(wrap(wrap(box)))
+    assert json.dumps({"$cycle": 3}) in json.dumps(written(box))
+
+
+def test_what_is_shared_is_no_cycle() -> None:
+    """The same object in two places is written in both."""
+    shared = Plain(x=[object()])
+    found = written([shared, {"again": shared}])
+    assert found[0] == found[1]["again"] == {"$type": f"{__name__}.Plain", "x": [{"$type": "object"}]}
+
+
+def test_a_cycle_is_told_from_where_it_is() -> None:
+    """What is written again elsewhere points at its own surroundings, not at those of the first time."""
+    outer: dict[str, Any] = {"pad": object()}
+    inner = {"up": outer, "pad": object()}
+    outer["inner"] = inner
+    found = written([outer, [[inner]]])
+    assert found[0]["inner"]["up"] == {"$cycle": 2}
+    second = found[1][0][0]
+    assert second["up"]["inner"] == {"$cycle": 2}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+import contextlib
+import os
+from typing import Final, TypeAlias
 
 from tracecore.backend import Access, Batch, Capabilities
-from tracecore.errors import BackendRejected, BackendUnavailable, Closed
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
@@ -18,6 +20,9 @@ from tracecore_sqlite.traces import SqliteTraces
 from tracecore_sqlite.writer import Writer
 
 __all__ = ["SqliteBackend", "open_backend"]
+
+_File: TypeAlias = tuple[int, int]
+"""Device and inode."""
 
 
 def open_backend(url: str, *, access: Access = "write") -> SqliteBackend:
@@ -44,6 +49,8 @@ class SqliteBackend:
         self._asking: Connection | None = None
         self._writer: Writer | None = None
         self._chores: tuple[Settler | Indexer, ...] = ()
+        self._file: _File | None = None
+        self._astray = False
         self.location: Final = address.path
         self.traces: Final = SqliteTraces(self._reader)
         self.observations: Final = SqliteObservations(self._reader)
@@ -56,6 +63,7 @@ class SqliteBackend:
             self._writing = await _open_for_writing(self._address)
             raw = self._writing.raw
             self._writer, self._chores = Writer(raw), (Settler(raw), Indexer(raw))
+            self._file, self._astray = await self._writing.run(_identity, self.location), False
         elif self._access == "read" and self._reading is None:
             self._reading = await _open_for_reading(self._address)
 
@@ -63,9 +71,13 @@ class SqliteBackend:
         """Keep every record of the batch, or none of it; returns after the commit."""
         if self._access == "read":
             raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        if self._astray:
+            await self._begin_anew()
         if self._writing is None or self._writer is None:
             raise BackendUnavailable(f"{self.location} is not open", "open it first")
-        await self._writing.run(self._writer.write, batch)
+        if not await self._writing.run(_write, self._writer, batch, file=self._file, path=self.location):
+            await self._begin_anew()
+            await self.write(batch)
 
     async def maintain(self) -> bool:
         """Settle or index a slice of what was written; return whether more remains."""
@@ -76,11 +88,23 @@ class SqliteBackend:
     async def close(self) -> None:
         """Let go of the file and the threads."""
         connections = (self._asking, self._reading, self._writing)
+        self._astray = False
         self._asking = self._reading = self._writing = self._writer = None
         # The writing one goes last: it moves what is in the write-ahead log into the file when nobody else is there.
         for connection in connections:
             if connection is not None:
                 await connection.close()
+
+    async def _begin_anew(self) -> None:
+        """Leave a file that was deleted or moved away, and make another in its place, now or at the next batch."""
+        if self._writing is not None:
+            with contextlib.suppress(BackendError):
+                # Whoever moved the file gets all of it: closing would leave what is in the log behind.
+                await self._writing.run(self._writing.raw.execute, "PRAGMA wal_checkpoint(truncate)")
+        with contextlib.suppress(BackendError):
+            await self.close()
+        self._astray = True
+        await self.open()
 
     async def _reader(self) -> Connection:
         """Return the reading connection, opened on first use beside the writing one."""
@@ -97,6 +121,23 @@ class SqliteBackend:
             self._asking = await connect(self._address, writable=False)
             await self._asking.run(guard, self._asking.raw)
         return self._asking
+
+
+def _write(writer: Writer, batch: Batch, *, file: _File | None, path: str) -> bool:
+    """Write a batch, unless nobody would find it: return whether the file is still the one at its path."""
+    if _identity(path) != file:
+        return False
+    writer.write(batch)
+    return True
+
+
+def _identity(path: str) -> _File | None:
+    """Return what tells a file from another one at the same path."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - on the way of every batch
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _maintain(chores: tuple[Settler | Indexer, ...]) -> bool:

@@ -1,7 +1,8 @@
 """The only place where a connection is opened, and where aiosqlite's private parts are touched.
 
 aiosqlite's worker thread is not a daemon since 0.22, and a program that forgets to close would never exit: here it is
-made one before it starts. WAL and transactions make it safe to be stopped at any point.
+given another one before it starts. WAL and transactions make it safe to be stopped at any point. That thread also puts
+up with a loop that is gone when an answer is ready, where the driver's would end with a traceback.
 
 Every hop to the thread and back costs two thread switches, so a caller passes one function that does everything it
 needs: :meth:`Connection.run`.
@@ -9,13 +10,18 @@ needs: :meth:`Connection.run`.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
+from threading import Thread
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import aiosqlite
+from aiosqlite.core import _connection_worker_thread  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType] # the pinned version has it
 
 from tracecore.errors import Closed
 from tracecore_sqlite.address import Address
@@ -54,7 +60,7 @@ class Connection:
             raise Closed(f"{self._path} is closed; open it again")
         with translated(self._path):
             # The public methods hop once per statement.
-            execute = cast("_Execute", self._driver._execute)  # pyright: ignore # noqa: SLF001, PGH003 - untyped, private
+            execute = cast("_Execute", self._driver._execute)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] # noqa: SLF001 - as below
             result: T = await execute(partial(function, *args, **kwargs))
             return result
 
@@ -70,15 +76,15 @@ class Connection:
             await self._driver.close()
 
 
-async def connect(address: Address, *, writable: bool, immutable: bool = False) -> Connection:
+async def connect(address: Address, *, writable: bool) -> Connection:
     """Open the file of an address; a connection that is not ``writable`` never changes or checkpoints it.
 
     Raises:
         BackendUnavailable: the file cannot be opened now.
         BackendRejected: it is not a database.
     """
-    mode = "rwc" if writable else "ro"
-    uri = f"file:{quote(address.path)}?mode={mode}{'&immutable=1' if immutable else ''}"
+    mode = "rwc" if writable else "ro&immutable=1" if _stands_still(address.path) else "ro"
+    uri = f"file:{quote(address.path)}?mode={mode}"
     driver = aiosqlite.connect(
         uri,
         uri=True,
@@ -88,15 +94,47 @@ async def connect(address: Address, *, writable: bool, immutable: bool = False) 
         check_same_thread=False,
     )
     # Private, which is why the version of aiosqlite is pinned: without it programs hang at exit.
-    driver._thread.daemon = True  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - there is no public way
-    with translated(address.path):
-        connection = Connection(address.path, await driver)
+    queue = cast("Any", driver._tx)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] # noqa: SLF001 - as above
+    thread = Thread(target=_work_for, args=(weakref.ref(driver), queue), daemon=True)
+    driver._thread = thread  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as above
+    try:
+        with translated(address.path):
+            connection = Connection(address.path, await driver)
+    except BaseException:
+        while thread.is_alive():  # noqa: ASYNC110 - it has been told to end, and its last answer needs this loop
+            await asyncio.sleep(0.001)
+        raise
     try:
         await connection.run(_prepare, connection.raw, address=address, writable=writable)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+def _work_for(driver: weakref.ref[aiosqlite.Connection], queue: Any) -> None:
+    """Do the work of a connection until it is closed, also when a loop that waited for an answer has been closed."""
+    while True:
+        try:
+            _connection_worker_thread(queue)
+        except RuntimeError:
+            if _is_open(driver()):
+                continue
+        return
+
+
+def _is_open(driver: aiosqlite.Connection | None) -> bool:
+    return driver is not None and driver._connection is not None  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as above
+
+
+def _stands_still(path: str) -> bool:
+    """Return whether a file lies, whole, where nothing can be written, as on a read-only mount.
+
+    SQLite reads a file in write-ahead mode only with the help of two files beside it, unless it is told that nobody
+    changes it. That is so here as long as no other user, who may write there, begins to.
+    """
+    folder = os.path.dirname(path)  # noqa: PTH120 - pathlib costs milliseconds to import, and paths are texts here
+    return not os.access(folder, os.W_OK) and not os.path.exists(f"{path}-wal")  # noqa: PTH110 - as above
 
 
 def _prepare(raw: sqlite3.Connection, *, address: Address, writable: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ _FOR_NOW: Final = {
     sqlite3.SQLITE_NOMEM: ("ran out of memory", "try again"),
 }
 
+_NOT_OPENED: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
+
 
 @contextmanager
 def translated(path: str) -> Generator[None]:
@@ -42,6 +45,8 @@ def failure(path: str, error: Exception) -> BackendError:
     """Return what an error of the driver means; unknown ones may pass."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
+    if primary in _NOT_OPENED and (at_fault := _place_at_fault(path, error)) is not None:
+        return at_fault
     if primary in _FOR_GOOD:
         what, remedy = _FOR_GOOD[primary]
         return BackendRejected(f"{path} {what}", f"{remedy} ({error})")
@@ -51,3 +56,13 @@ def failure(path: str, error: Exception) -> BackendError:
     if isinstance(error, OverflowError | UnicodeError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return BackendRejected(f"{path} cannot hold a value", f"record another value ({error})")
     return BackendUnavailable(f"{path} failed", f"try again ({error})")
+
+
+def _place_at_fault(path: str, error: Exception) -> BackendError | None:
+    """Return what is wrong with the place of a file that could not be opened, where a look at it tells."""
+    folder = os.path.dirname(path)  # noqa: PTH120 - pathlib costs milliseconds to import, and paths are texts here
+    if os.path.isdir(path):  # noqa: PTH112 - as above
+        return BackendRejected(f"{path} is a directory", f"name a file ({error})")
+    if not os.path.isdir(folder):  # noqa: PTH112 - as above
+        return BackendUnavailable(f"{path} cannot be opened", f"make its directory: mkdir -p {folder} ({error})")
+    return None

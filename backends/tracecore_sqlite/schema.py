@@ -85,9 +85,10 @@ def split(script: str) -> Iterator[str]:
 
 def _missing(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> list[Migration]:
     """Return the migrations that the file has not seen, after making sure that it is ours to touch."""
-    tables = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    if "tc_migrations" not in tables:
-        if tables:
+    found = [name for (name,) in raw.execute("SELECT name FROM sqlite_master")]
+    if "tc_migrations" not in found:
+        (owner,) = raw.execute("PRAGMA application_id").fetchone()
+        if found or owner not in (0, APPLICATION_ID):
             raise BackendRejected(f"{path} is the database of another program", "name a file of its own")
         return list(known)
     applied = dict(raw.execute("SELECT version, checksum FROM tc_migrations"))

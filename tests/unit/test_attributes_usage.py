@@ -46,7 +46,8 @@ CAMEL = {"promptTokens": 100, "completionTokens": 50, "totalTokens": 150}
         (ANTHROPIC, {"input": 40, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 60, "output": 50}),
         (
             LANGCHAIN,
-            {"input": 40, "input_audio": 10, "input_cache_read": 50, "output": 30, "output_reasoning": 20, "total": 150},
+            {"input": 40, "input_audio": 10, "input_cache_read": 50, "output": 30, "output_reasoning": 20}
+            | {"total": 150},
         ),
         (CAMEL, {"input": 100, "output": 50, "total": 150}),
         ({"input": 1, "output": 2, "images": 3}, {"input": 1, "output": 2, "images": 3}),
@@ -93,7 +94,7 @@ def test_plain_buckets_stay(usage: dict[str, int]) -> None:
     buckets, provided = usage_of(usage)
     kept = {key: units for key, units in usage.items() if units < 2**63}
     assert provided == (kept or None)
-    assert (buckets or {}).values() <= {*kept.values()} | {0}
+    assert buckets == (kept or None)
 
 
 def test_too_many_buckets_are_cut() -> None:

@@ -7,15 +7,20 @@ import functools
 import io
 import json
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tracecore.codec import encoded, unencodables
+from tracecore.codec import Limits, encoded, unencodables
 from tracecore.readings import reading_of
+
+LONG_NAME = "Odd" + "x" * 500
 
 
 class Plain:
@@ -155,12 +160,18 @@ def test_a_subclass_of_a_container_keeps_its_contents() -> None:
     assert written([Loud(a=1), Quiet([1, 2])]) == [{"a": 1}, [1, 2]]
 
 
-def test_a_class_whose_name_is_odd() -> None:
-    """A class may have no module and a name of any length; it is named all the same."""
-    odd = type("Odd" + "x" * 500, (), {})
-    del odd.__module__
-    assert written(odd())["$type"].startswith("?.Oddxx") or written(odd())["$type"].startswith("Oddxx")
-    assert len(written(odd())["$type"]) <= 200
+def without_a_module() -> type:
+    """Return a class made where globals have no ``__name__``: it has no module."""
+    make: Callable[[], type] = types.FunctionType((lambda: type(LONG_NAME, (), {})).__code__, {"LONG_NAME": LONG_NAME})
+    return make()
+
+
+@pytest.mark.parametrize("odd", [without_a_module(), type(LONG_NAME, (), {"__module__": 7})])
+def test_a_class_whose_name_is_odd(odd: type) -> None:
+    """A class may have no module, or one that is no text, and a name of any length; it is named all the same."""
+    named = written(odd())["$type"]
+    assert named == f"?.{LONG_NAME}"[: len(named)]
+    assert 100 < len(named) <= 200
 
 
 def test_odd_slots_cost_only_the_object() -> None:
@@ -173,7 +184,7 @@ def test_odd_slots_cost_only_the_object() -> None:
 
 
 def test_a_reader_that_fails_is_marked_and_counted() -> None:
-    """A value that cannot be read becomes a marker, is counted, and costs only itself, even inside a half-written one."""
+    """A value that cannot be read becomes a marker, is counted, and costs only itself, deep inside too."""
     before = unencodables.total()
 
     def broken(value: object, most: int) -> Any:
@@ -204,6 +215,29 @@ def test_cycles(wrap: Callable[[object], object]) -> None:
     assert json.dumps({"$cycle": 3}) in json.dumps(written(box))
 
 
+def seen(value: Any, levels: int) -> Any:
+    """Return what can be seen of a graph of dicts, lists and objects, following references some levels down."""
+    if not levels:
+        return "further"
+    if isinstance(value, dict):
+        return {key: seen(item, levels - 1) for key, item in value.items()}
+    return [seen(item, levels - 1) for item in value] if isinstance(value, list) else {"$type": "object"}
+
+
+def unfolded(value: Any, levels: int, around: tuple[Any, ...] = ()) -> Any:
+    """Return the same of a payload, following ``$cycle`` through the containers ``around`` it, the nearest last."""
+    if isinstance(value, dict) and "$cycle" in value:
+        outwards = len(around) - value["$cycle"]
+        return unfolded(around[outwards], levels, around[:outwards])
+    if not levels:
+        return "further"
+    if value == {"$type": "object"}:
+        return value
+    if isinstance(value, dict):
+        return {key: unfolded(item, levels - 1, (*around, value)) for key, item in value.items()}
+    return [unfolded(item, levels - 1, (*around, value)) for item in value]
+
+
 def test_what_is_shared_is_no_cycle() -> None:
     """The same object in two places is written in both."""
     shared = Plain(x=[object()])
@@ -216,7 +250,17 @@ def test_a_cycle_is_told_from_where_it_is() -> None:
     outer: dict[str, Any] = {"pad": object()}
     inner = {"up": outer, "pad": object()}
     outer["inner"] = inner
-    found = written([outer, [[inner]]])
+    graph = [outer, [[inner]]]
+    found = written(graph)
     assert found[0]["inner"]["up"] == {"$cycle": 2}
-    second = found[1][0][0]
-    assert second["up"]["inner"] == {"$cycle": 2}
+    assert unfolded(found, 9) == seen(graph, 9)
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=4, max_size=4))
+def test_a_graph_can_be_read_back(edges: list[list[int]]) -> None:
+    """Whatever contains whatever, following the cycles leads to what following the program's objects leads to."""
+    nodes: list[list[Any]] = [[object()] for _ in edges]
+    for node, targets in zip(nodes, edges, strict=True):
+        node += [nodes[target] for target in targets]
+    found = json.loads(encoded(nodes, Limits(max_bytes=10**8, max_nodes=10**6, max_time_ns=10**18)))
+    assert unfolded(found, 7) == seen(nodes, 7)

@@ -19,7 +19,7 @@ from tracecore.config import Config
 from tracecore.context import SWITCH
 from tracecore.errors import ConfigError
 from tracecore.open_span import Muted, OpenSpan
-from tracecore.recorder import Recorder
+from tracecore.recorder import FlushResult, Recorder
 from tracecore.records import Record
 
 DELIVERED = tracecore.FlushResult(delivered=True, pending=0, lost={})
@@ -181,30 +181,36 @@ def test_configuring_again_ends_the_previous_one(undecided: Callable[[], None], 
 
 
 def test_nothing_is_missed_while_the_previous_one_ends(
-    undecided: Callable[[], None], offering: Callable[..., None]
+    undecided: Callable[[], None], offering: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is emitted while a reconfiguration waits for the previous backend is kept for the next one."""
-    began, release = threading.Event(), threading.Event()
+    began, ending, release = threading.Event(), threading.Event(), threading.Event()
 
     async def slow(_: list[Record]) -> None:
         began.set()
         release.wait(30)
 
-    second = FakeBackend()
+    first, second = FakeBackend(on_write=slow), FakeBackend()
     undecided()
-    offering(FakeBackend(on_write=slow), second)
-    tracecore.configure()
+    offering(first, second)
+    previous = tracecore.configure()
+    shut_down = previous.shutdown
+
+    def shutdown() -> FlushResult:
+        ending.set()
+        return shut_down()
+
+    monkeypatch.setattr(previous, "shutdown", shutdown)
     tracecore.span("before").end()
+    assert began.wait(30)
     thread = threading.Thread(target=tracecore.configure)
     thread.start()
-    assert began.wait(30)
-    while default._default.recorder.health().state != "recording":  # type: ignore[union-attr]  # it is configured
-        pass
+    assert ending.wait(30)
     tracecore.span("meanwhile").end()
     release.set()
     thread.join()
     assert tracecore.shutdown() == DELIVERED
-    assert names(second.records) == ["meanwhile"]
+    assert (names(first.records), names(second.records)) == (["before"], ["meanwhile"])
 
 
 def test_disabled_is_switched_off(undecided: Callable[[], None]) -> None:

@@ -117,4 +117,4 @@ class _Switch(Struct):
 
 SWITCH: Final = _Switch()
 POSITION: Final[ContextVar[Position | None]] = ContextVar("tracecore.position", default=None)
-INHERITED: Final[ContextVar[Inherited]] = ContextVar("tracecore.inherited", default=Inherited())  # noqa: B039 - frozen
+INHERITED: Final[ContextVar[Inherited]] = ContextVar("tracecore.inherited", default=Inherited())  # noqa: B039 - it is frozen

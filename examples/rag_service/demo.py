@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -172,7 +173,7 @@ def _say_what_next(database: Path, url: str, trace_id: str, *, seconds: float) -
 
 def _example(outcomes: Sequence[Outcome]) -> str:
     """Return the trace of the longest good answer: it has most to show."""
-    return max(outcomes, key=lambda outcome: (outcome.status == 200, len(outcome.answer))).trace_id  # noqa: PLR2004
+    return max(outcomes, key=lambda outcome: (outcome.status == HTTPStatus.OK, len(outcome.answer))).trace_id
 
 
 def _ruled(title: str) -> str:

@@ -106,6 +106,6 @@ def _singular(term: str) -> str:
     """Drop a plural ending (the S-stemmer of Harman, 1991, without its rarer cases)."""
     if len(term) > 4 and term.endswith("ies"):  # noqa: PLR2004 - "dies" is not the plural of "dy"
         return term[:-3] + "y"
-    if len(term) > 3 and term.endswith("s") and not term.endswith(("ss", "us", "is")):  # noqa: PLR2004 - "gas"
+    if len(term) > 3 and term.endswith("s") and not term.endswith(("ss", "us", "is")):  # noqa: PLR2004 - "gas" is no plural
         return term[:-1]
     return term

@@ -83,7 +83,7 @@ def test_a_chain_of_twenty_thousand_is_drawn() -> None:
 
 
 @given(traces(), st.booleans(), st.integers(min_value=10, max_value=300))
-def test_a_waterfall_hides_nothing(spans: list[Observation], full: bool, columns: int) -> None:  # noqa: FBT001 - drawn
+def test_a_waterfall_hides_nothing(spans: list[Observation], full: bool, columns: int) -> None:  # noqa: FBT001 - drawn by hypothesis
     """Whatever is stored, each observation has a line and every character on it can be seen."""
     lines = waterfall(spans, columns=columns, full=full)
     assert sum("|" in line for line in lines) >= len(spans)

@@ -82,7 +82,7 @@ def test_invalid_traceparents_are_ignored(text: str) -> None:
 
 
 @given(*hexadecimal, st.booleans())
-def test_traceparents_round_trip(trace_id: str, span_id: str, sampled: bool) -> None:  # noqa: FBT001 - drawn
+def test_traceparents_round_trip(trace_id: str, span_id: str, sampled: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
     """What is written is read again, is version 00, and says whether the trace is sampled."""
     text = format_traceparent(trace_id, span_id, sampled=sampled)
     assert parse_traceparent(text) == (trace_id, span_id)

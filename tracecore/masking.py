@@ -1,25 +1,29 @@
 """Mask a record: pass every string that the program gave through one function, as the last thing before it leaves.
 
-Everything is masked, keys too, except what :data:`NOT_MASKED` names: ids that we made, names of a fixed set, and the
-project. It fails closed, one string at a time: where the function raises or returns anything but a str, the string
-becomes ``<masking failed>`` and is counted. Payloads are masked in their JSON, string by string, so that numbers keep
-every digit.
+Everything is masked, keys too, except what :data:`NOT_MASKED` names: names of a fixed set, and the project. An id that
+looks like one (hexadecimal digits and dashes) ties records together and stays; one that the program made of other text
+is masked, and where that changes it, becomes a fingerprint, so that it still tells records apart.
+
+It fails closed, one string at a time: where the function raises or returns anything but a str, the string becomes
+``<masking failed>`` and is counted. So does a payload that is no JSON, as a whole. Payloads are masked in their JSON,
+string by string, so that numbers keep every digit; names that become the same are numbered.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
-from tracecore.markers import quote
+from tracecore.markers import quote, without_surrogates
 from tracecore.records import ABSENT
 from tracecore.tally import Tally
 
-__all__ = ["FAILED", "NOT_MASKED", "Mask", "mask_record", "masking_failures"]
+__all__ = ["FAILED", "IDS", "NOT_MASKED", "Mask", "mask_record", "masking_failures"]
 
 Mask: TypeAlias = Callable[[str], str]
 
@@ -28,17 +32,22 @@ FAILED: Final = "<masking failed>"
 
 NOT_MASKED: Final = frozenset({
     ("Span", "type"), ("Span", "status"), ("Span", "level"), ("Score", "data_type"), ("Score", "source"),
-    ("*", "project"), ("*", "trace_id"), ("*", "span_id"), ("*", "parent_id"), ("*", "root_id"), ("*", "score_id"),
-    ("*", "observation_id"), ("*", "execution_trace_id"), ("*", "config_id"), ("*", "queue_id"), ("*", "model_id"),
-    ("*", "prompt_id"), ("*", "experiment_id"), ("*", "dataset_id"), ("*", "item_id"), ("*", "item_root_span_id"),
-    ("Experiment", "id"),
+    ("*", "project"),
 })  # fmt: skip
 """(class, field) of what is passed as it is; ``*`` is any class, and a class stands for those derived from it."""
+
+IDS: Final = frozenset({
+    "trace_id", "span_id", "parent_id", "root_id", "score_id", "observation_id", "execution_trace_id", "config_id",
+    "queue_id", "model_id", "prompt_id", "experiment_id", "dataset_id", "item_id", "item_root_span_id", "id",
+})  # fmt: skip
+"""Fields, of any class, whose values only tell things apart."""
 
 masking_failures: Final = Tally()
 """How many strings became ``<masking failed>``, in this process, since it started."""
 
-_JSON_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_TOKEN: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}]')
+"""What masking looks at in JSON: a string, with the colon that makes it a name, or where an object begins or ends."""
+_ID: Final = re.compile("[0-9a-fA-F-]*")
 _S = TypeVar("_S", bound=Struct)
 _plain_fields: dict[type, tuple[str, ...]] = {}
 
@@ -48,7 +57,7 @@ def mask_record(record: _S, mask: Mask) -> _S:
     changes: dict[str, object] = {}
     for name in _maskable(type(record)):
         value = getattr(record, name)
-        masked = _masked(value, mask)
+        masked = _identity(value, mask) if name in IDS and type(value) is str else _masked(value, mask)
         if masked is not value:
             changes[name] = masked
     return msgspec.structs.replace(record, **changes) if changes else record
@@ -83,12 +92,24 @@ def _masked(value: object, mask: Mask) -> object:
 def _text(text: str, mask: Mask) -> str:
     try:
         masked = mask(text)
-    except Exception:  # noqa: BLE001 - whatever the mask raises
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException:  # noqa: BLE001 - whatever the mask raises: extension modules panic with exceptions of their own
         masked = None
     if type(masked) is str:
-        return masked
+        return masked if masked.isascii() else without_surrogates(masked)
+    return _failed()
+
+
+def _failed() -> str:
     masking_failures.add()
     return FAILED
+
+
+def _identity(text: str, mask: Mask) -> str:
+    if _ID.fullmatch(text) or _text(text, mask) == text:
+        return text
+    return f"masked-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 def _units(buckets: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
@@ -101,7 +122,31 @@ def _units(buckets: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
 
 
 def _payload(payload: Raw, mask: Mask) -> Raw:
-    def masked(found: re.Match[bytes]) -> bytes:
-        return quote(_text(msgspec.json.decode(found[0], type=str), mask))
+    around: list[set[bytes]] = []  # the names in use of each object around
 
-    return Raw(_JSON_STRING.sub(masked, bytes(payload)))
+    def masked(found: re.Match[bytes]) -> bytes:
+        text, colon = found.groups()
+        if text is None:
+            if found[0] == b"{":
+                around.append(set())
+            else:
+                around.pop()
+            return found[0]
+        written = quote(_text(msgspec.json.decode(text, type=str), mask))
+        return written if colon is None else _unused(written, around[-1]) + colon
+
+    try:
+        msgspec.json.decode(payload, type=Raw)  # where a string begins and ends can be told in JSON only
+        return Raw(_TOKEN.sub(masked, bytes(payload)))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Raw(quote(_failed()))
+
+
+def _unused(name: bytes, names: set[bytes]) -> bytes:
+    """Return the name, numbered if another name of the same object has become the same, and take it."""
+    free, count = name, 1
+    while free in names:
+        count += 1
+        free = b'%s (%d)"' % (name[:-1], count)
+    names.add(free)
+    return free

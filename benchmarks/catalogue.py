@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, cast
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from benchmarks.figures import Settings, Table
 from benchmarks.progress import Step
 
-__all__ = ["SUITES", "Suite", "load"]
+__all__ = ["GROUPS", "SUITES", "Suite", "chosen", "load"]
 
 Run: TypeAlias = Callable[[Settings, Step], Table]
 
@@ -23,20 +23,50 @@ class Suite(Struct, frozen=True):
     module: str
     summary: str
 
+    @property
+    def group(self) -> str:
+        """Return what the name begins with: suites of one group can be run with one word."""
+        return self.name.partition("/")[0]
+
 
 SUITES: Final = {
     suite.name: suite
     for suite in (
-        Suite("call", "call", "what one call costs the caller, from the bare function up; OpenTelemetry beside it"),
-        Suite("ring", "ring", "the buffer: ns per item in and out, and exactness under threads"),
-        Suite("codec", "codec", "encoding typical and huge payloads, beside msgspec and json.dumps"),
-        Suite("pump", "pump", "requests through a whole recorder into nothing and into memory"),
-        Suite("store", "store", "requests into SQLite: rate, CPU, bytes; beside a busy host; everything read back"),
-        Suite("import", "importing", "import tracecore over bare Python, and what comes with it"),
+        Suite(
+            "call", "suites.call", "what one call costs the caller, from the bare function up; OpenTelemetry beside it"
+        ),
+        Suite("ring", "suites.ring", "the buffer: ns per item in and out, and exactness under threads"),
+        Suite("codec", "suites.codec", "encoding typical and huge payloads, beside msgspec and json.dumps"),
+        Suite("pump", "suites.pump", "requests through a whole recorder into nothing and into memory"),
+        Suite("store", "suites.store", "requests into SQLite: rate, CPU, bytes; beside a busy host; all read back"),
+        Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
+        Suite("burst", "suites.burst", "200,000 spans as fast as they can be made: what is lost, counted, and held"),
+        Suite("read", "suites.read", "lists, one trace, a session and full text over a million stored spans"),
+        Suite("import", "suites.importing", "import tracecore over bare Python, and what comes with it"),
+        Suite("rejected/shared_ring", "rejected.shared_ring", "one ring for all threads, without a lock"),
+        Suite("rejected/index_ring", "rejected.index_ring", "slots and two integers as the lane of one thread"),
+        Suite("rejected/stamped_ring", "rejected.stamped_ring", "a shared ring whose slots hold tickets"),
+        Suite("rejected/deferred_encoding", "rejected.deferred_encoding", "live objects, encoded by the pump"),
+        Suite("rejected/executemany", "rejected.executemany", "rows one by one, beside a busy thread"),
     )
 }
+
+GROUPS: Final = frozenset(suite.group for suite in SUITES.values())
+"""What can be asked for: the name of a suite, or what the names of several begin with."""
+
+
+def chosen(asked: Sequence[str]) -> list[str]:
+    """Return the suites that are meant, in the catalogue's order; all of them where nothing was asked for.
+
+    Raises:
+        KeyError: there is no such suite or group; the key is its name.
+    """
+    for name in asked:
+        if name not in SUITES and name not in GROUPS:
+            raise KeyError(name)
+    return [suite.name for suite in SUITES.values() if not asked or {suite.name, suite.group} & set(asked)]
 
 
 def load(name: str) -> Run:
     """Return what runs a suite."""
-    return cast("Run", importlib.import_module(f"benchmarks.suites.{SUITES[name].module}").run)
+    return cast("Run", importlib.import_module(f"benchmarks.{SUITES[name].module}").run)

@@ -9,19 +9,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.catalogue import load
-from benchmarks.figures import Settings, Table
+from benchmarks.figures import ROOT, Settings, Table
+from benchmarks.machine import peak_memory
 
 __all__ = ["SuiteFailed", "run_in_child"]
 
-_OTHERS_SETTINGS = ("TRACECORE_", "OTEL_")
+_OTHERS_SETTINGS: Final = ("TRACECORE_", "OTEL_")
+_MB: Final = 1 << 20
 
 
 class Said(Struct, omit_defaults=True):
@@ -32,7 +36,7 @@ class Said(Struct, omit_defaults=True):
     table: Table | None = None
 
 
-class SuiteFailed(Exception):  # noqa: N818 - named for what happened, as every error here
+class SuiteFailed(Exception):
     """A suite ended without a table; the message says what it said last."""
 
 
@@ -42,24 +46,28 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
     Raises:
         SuiteFailed: it ended without a table.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS_SETTINGS)}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OTHERS_SETTINGS)}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["PYTHONHASHSEED"] = "0"
     command = [sys.executable, "-m", "benchmarks.child", name]
     table: Table | None = None
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+    with (
+        tempfile.TemporaryFile() as complaints,  # a pipe that nobody reads meanwhile would stop a talkative child
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, cwd=ROOT
+        ) as child,
+    ):
         assert child.stdin is not None
         assert child.stdout is not None
-        assert child.stderr is not None
         child.stdin.write(msgspec.json.encode(settings))
         child.stdin.close()
         for line in child.stdout:
             said = msgspec.json.decode(line, type=Said)
             show(said.what, said.share)
             table = said.table or table
-        complaint = child.stderr.read().decode(errors="replace").strip()
+        child.wait()
+        complaints.seek(0)
+        complaint = complaints.read().decode(errors="replace").strip()
     if table is None or child.returncode:
         raise SuiteFailed(f"{name} failed with exit code {child.returncode}:\n{complaint}")
     return table
@@ -75,7 +83,8 @@ def main(name: str) -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
     began = time.perf_counter()
     table = load(name)(settings, lambda what, share: say(Said(what=what, share=share)))
-    say(Said(what="done", share=1.0, table=replace(table, seconds=round(time.perf_counter() - began, 1))))
+    seconds, peak = round(time.perf_counter() - began, 1), round(peak_memory() / _MB, 1)
+    say(Said(what="done", share=1.0, table=replace(table, seconds=seconds, peak_mb=peak)))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import machine
-from benchmarks.catalogue import SUITES
+from benchmarks.catalogue import SUITES, chosen
 from benchmarks.child import SuiteFailed, run_in_child
-from benchmarks.figures import FORMAT, Results, Settings, Table, read_results, write_results
+from benchmarks.figures import FORMAT, ROOT, Results, Settings, Table, read_results, write_results
 from benchmarks.progress import ProgressLine
-from benchmarks.report import ROOT, documents, rewritten
+from benchmarks.report import differing
 from benchmarks.tables import text_report
 
-__all__ = ["main"]
+__all__ = ["LATEST", "main"]
 
 LATEST: Final = ROOT / "benchmarks" / "results" / "latest.json"
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "list":
         return _list()
-    return _run(options) if options.command == "run" else _report(options)
+    return _run(options) if options.command == "run" else _report(options.results, check=options.check)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,10 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="show the suites")
     run = commands.add_parser("run", help="measure and print tables")
-    run.add_argument("suites", nargs="*", metavar="SUITE", help="which suites; all unless named")
+    run.add_argument(
+        "suites", nargs="*", metavar="SUITE", help="which suites, or `rejected` for those; all unless named"
+    )
     run.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     run.add_argument("--rounds", type=int, metavar="N", help="rounds to take instead of each suite's own number")
-    run.add_argument("--quick", action="store_true", help="a quarter of everything, no busy host: about 15 s")
+    run.add_argument("--quick", action="store_true", help="a quarter of everything or less, no busy host: about 15 s")
+    run.add_argument("--report", action="store_true", help="keep the results, and write them into the documents")
     run.add_argument(
         "--busy-host", action=argparse.BooleanOptionalAction, default=None,
         help="also store beside a thread that computes (default: yes, unless --quick)",
@@ -52,32 +55,35 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list() -> int:
     for suite in SUITES.values():
-        print(f"{suite.name:<8} {suite.summary}")
+        print(f"{suite.name:<27} {suite.summary}")
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    unknown = [name for name in options.suites if name not in SUITES]
-    if unknown:
-        return _failed(f"no suite is called {unknown[0]!r}: there are {', '.join(SUITES)}")
+    try:
+        names = chosen(options.suites)
+    except KeyError as unknown:
+        return _failed(f"no suite is called {unknown}: there are {', '.join(SUITES)}")
     if options.rounds is not None and options.rounds < 1:
         return _failed(f"--rounds {options.rounds}: at least one round is needed")
+    if options.report and (options.suites or options.quick or options.rounds):
+        return _failed("--report keeps whole runs only: leave out suites, --quick and --rounds")
     busy = not options.quick if options.busy_host is None else options.busy_host
-    settings = Settings(rounds=options.rounds, quick=options.quick, busy_host=busy)
-    facts = machine.facts()
-    tables, failures = _measured(options.suites or list(SUITES), settings)
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    results = Results(format=FORMAT, when=when, facts=facts, settings=settings, tables=tables)
+    results, failures = _measured(names, Settings(rounds=options.rounds, quick=options.quick, busy_host=busy))
     print(text_report(results))
     if failures:
         return _failed("\n".join(failures))
     if options.json is not None:
         write_results(results, options.json)
+    if options.report:
+        write_results(results, LATEST)
+        return _report(LATEST, check=False)
     return 0
 
 
-def _measured(names: Sequence[str], settings: Settings) -> tuple[list[Table], list[str]]:
-    """Return the tables of the suites that ended well, and what the others said."""
+def _measured(names: Sequence[str], settings: Settings) -> tuple[Results, list[str]]:
+    """Return the figures of the suites that ended well, and what the others said."""
+    facts, when = machine.facts(), datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     line = ProgressLine(len(names))
     tables: list[Table] = []
     failures: list[str] = []
@@ -90,33 +96,22 @@ def _measured(names: Sequence[str], settings: Settings) -> tuple[list[Table], li
         finally:
             line.clear()
         line.suite_done()
-    return tables, failures
+    return Results(format=FORMAT, when=when, facts=facts, settings=settings, tables=tables), failures
 
 
-def _report(options: argparse.Namespace) -> int:
+def _report(path: Path, *, check: bool) -> int:
+    """Bring the documents in line with a results file; without one they say that nothing was measured."""
     try:
-        results = read_results(options.results)
+        results = read_results(path) if path.exists() or path != LATEST else None
+        changes = differing(results)
     except (OSError, ValueError) as error:
-        return _failed(
-            f"cannot read the results ({error}); make them with: python -m benchmarks run --json {options.results}"
-        )
-    differing: list[str] = []
-    for path, content in documents(results).items():
-        name = str(path.relative_to(ROOT))
-        text = path.read_text()
-        try:
-            new = rewritten(text, content)
-        except ValueError as error:
-            return _failed(f"{name}: {error}")
-        if new != text:
-            differing.append(name)
-            if not options.check:
-                path.write_text(new)
-    if options.check and differing:
-        return _failed(
-            f"{', '.join(differing)} is not what {options.results.name} says: run python -m benchmarks report"
-        )
-    print("changed: " + (", ".join(differing) or "nothing"))
+        return _failed(f"cannot report: {error}")
+    names = ", ".join(str(document.relative_to(ROOT)) for document in changes)
+    if check and changes:
+        return _failed(f"{names}: not what {path.name} says; run: python -m benchmarks report")
+    for document, text in changes.items():
+        document.write_text(text)
+    print(f"changed: {names or 'nothing'}")
     return 0
 
 

@@ -12,10 +12,24 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-__all__ = ["FORMAT", "Results", "Row", "Settings", "Table", "read_results", "write_results"]
+__all__ = [
+    "FORMAT",
+    "OTHER",
+    "OTHER_CAPTURED",
+    "ROOT",
+    "Results",
+    "Row",
+    "Settings",
+    "Table",
+    "read_results",
+    "write_results",
+]
 
+ROOT: Final = Path(__file__).resolve().parent.parent
 FORMAT: Final = 1
 """Of the results file; a reader refuses any other."""
+OTHER: Final = "OpenTelemetry ÷ this"
+OTHER_CAPTURED: Final = "OpenTelemetry, captured ÷ this"
 
 
 class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +72,8 @@ class Table(Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: str
     rows: list[Row]
     seconds: float = 0.0
+    peak_mb: float = 0.0
+    """The most memory that the suite's process has had; 0 where the system does not say."""
 
     @property
     def ratio_titles(self) -> list[str]:

@@ -63,7 +63,7 @@ async def drive(handle: Handle, requests: range, recorder: Recorder | None = Non
         await asyncio.gather(*map(handle, requests[first : first + AT_ONCE]))
         left = time.thread_time()
         spent.caller += left - entered
-        while recorder is not None and recorder.health().buffer_depth > MOST_WAITING:
+        while recorder is not None and recorder.health().buffer_depth > MOST_WAITING:  # noqa: ASYNC110 - polled as a program would
             await asyncio.sleep(0.002)
         waited += time.thread_time() - left
     if recorder is not None:

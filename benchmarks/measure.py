@@ -1,8 +1,8 @@
 """How figures are taken: interleaved rounds, and what is said about them.
 
-Candidates that are to be compared take turns: every round runs each of them once, in an order that is shuffled anew from
-a fixed seed, so that a machine that slows down for a while slows all of them down. One round before the first is thrown
-away. What is subtracted (the bare call) is subtracted round by round.
+Candidates that are to be compared take turns: every round runs each of them once, in an order that is shuffled anew
+from a fixed seed, so that a machine that slows down for a while slows all of them down. One round before the first is
+thrown away. What is subtracted (the bare call) is subtracted round by round.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from benchmarks.figures import Row
 from benchmarks.progress import Step
 
-__all__ = ["Rounds", "interleaved", "less", "ratio", "row_of", "spread_of"]
+__all__ = ["Rounds", "interleaved", "less", "percentile", "ratio", "row_of", "spread_of"]
 
 Rounds: TypeAlias = dict[str, list[float]]
 """One figure per round, by the name of the candidate."""
@@ -48,6 +48,12 @@ def spread_of(figures: Sequence[float]) -> float:
         return max(figures) - min(figures)
     first, _, third = statistics.quantiles(figures, n=4)
     return third - first
+
+
+def percentile(figures: Sequence[float], percent: int) -> float:
+    """Return the least figure that at least so many percent of all figures do not exceed."""
+    ordered = sorted(figures)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def ratio(figure: float, base: float) -> float:

@@ -1,9 +1,9 @@
 """One request of a retrieval-augmented service: five spans, the mix by which storing is measured.
 
-A root (question in, answer out), three steps (embedding, retrieval, prompt) with 190 to 310 bytes each, and a generation
-with 2 KB of prompt, 1 KB of completion, usage and cost; user and session on the trace. That is 846 bytes of payload JSON
-per span on average. Texts are drawn from a seeded generator before the clock starts, and :meth:`Texts.expected` says
-what must be found in the store afterwards.
+A root (question in, answer out), three steps (embedding, retrieval, prompt) with 190 to 310 bytes each, and a
+generation with 2 KB of prompt, 1 KB of completion, usage and cost; user and session on the trace. That is 846 bytes of
+payload JSON per span on average. Texts are drawn from a seeded generator before the clock starts, and
+:meth:`Texts.expected` says what must be found in the store afterwards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -107,7 +107,7 @@ class Texts:
 class _NoGeneration(Struct):
     """Take what a generation takes, and do nothing."""
 
-    def __enter__(self) -> _NoGeneration:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,7 +120,7 @@ class _NoGeneration(Struct):
 def traced_service(texts: Texts, recorder: Recorder) -> Handle:
     """Return the service as a user of tracecore writes it."""
     return _service(
-        texts, observe, lambda function: observe(recorder=recorder)(function), generation,
+        texts, observe, observe(recorder=recorder), generation,
         lambda user: propagate_attributes(user_id=user, session_id=f"session-{user}"),
     )  # fmt: skip
 
@@ -164,7 +164,7 @@ def _service(
         return reply
 
     @observed_root
-    async def request(number: int, question: str, user: str) -> dict[str, Any]:
+    async def request(number: int, question: str, user: str) -> dict[str, Any]:  # noqa: ARG001 - captured
         vector = await embed(question)
         hits = await retrieve(question, vector)
         await prompt(question, hits)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
 from benchmarks.figures import Results, Row, Table
 
-__all__ = ["cells_of", "figure", "heading_of", "markdown", "text_report"]
+__all__ = ["NONE", "cells_of", "figure", "heading_of", "markdown", "text_report"]
 
-_NONE: Final = "–"
+NONE: Final = "-"
 _THREE_DIGITS: Final = 100
 _FOUR_DIGITS: Final = 1_000
 
@@ -17,7 +18,7 @@ _FOUR_DIGITS: Final = 1_000
 def figure(value: float | None) -> str:
     """Return a figure with three digits that mean something: 0.42, 8.15, 73.9, 218, 41,300."""
     if value is None:
-        return _NONE
+        return NONE
     size = abs(value)
     if value == int(value) or size >= _THREE_DIGITS:
         rounded = round(value, 3 - len(str(int(size)))) if size >= _FOUR_DIGITS and value != int(value) else value
@@ -42,8 +43,15 @@ def text_report(results: Results) -> str:
     parts = ["\n".join(f"{name:>20}  {value}" for name, value in results.facts.items())]
     for table in results.tables:
         rows = [heading_of(table), *(cells_of(row, table.ratio_titles) for row in table.rows)]
-        parts.append("\n".join(_aligned(rows)) + f"\n  {table.method}\n  ({table.suite}: {table.seconds:.1f} s)")
+        parts.append("\n".join(_aligned(rows)) + f"\n{_wrapped(table)}")
     return "\n\n".join(parts)
+
+
+def _wrapped(table: Table) -> str:
+    """Return what was done, and what the suite itself took."""
+    memory = f", {table.peak_mb:.0f} MB of memory at most" if table.peak_mb else ""
+    text = f"{table.method} ({table.suite}: {table.seconds:.1f} s{memory})"
+    return textwrap.fill(text, width=118, initial_indent="  ", subsequent_indent="  ")
 
 
 def markdown(heading: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: range) -> str:

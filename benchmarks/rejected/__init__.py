@@ -1,1 +1,5 @@
-"""Designs that lost, kept runnable with their numbers, so that nobody has to lose with them again."""
+"""Designs that lost, each with its reason and the means to see it: ``python -m benchmarks run rejected``.
+
+Each file holds one design. Its ``REASON`` is the paragraph that benchmarks/README.md shows above the figures that
+``run`` takes, the design that won beside it.
+"""

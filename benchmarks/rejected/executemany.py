@@ -1,19 +1,4 @@
-"""Rejected: ``executemany`` for a batch of rows. ``python -m benchmarks.rejected.executemany``
-
-``executemany`` steps row by row, and the driver gives the GIL up at every step and takes it again. Alone that costs
-little. Beside a thread of the host program that computes, every step has to wait until that thread is made to let go, up
-to 5 ms (``sys.getswitchinterval``). One ``INSERT … VALUES (…), (…), …`` for the whole batch, all values bound at once,
-gives the GIL up once, and then inserts beside the host while that computes on.
-
-Seen on CPython 3.11 and SQLite 3.40, 2 shared cores, batches of 512 rows of 3.5 KB, four indexes:
-
-==============================  ============  =======================  ====================
-rows per second                 alone         beside a busy thread     the thread keeps
-==============================  ============  =======================  ====================
-executemany                     NN,NNN        NNN                      NN %
-one statement per batch         NN,NNN        NN,NNN                   NN %
-==============================  ============  =======================  ====================
-"""
+"""Rejected: ``executemany`` for a batch of rows."""
 
 from __future__ import annotations
 
@@ -27,15 +12,27 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from benchmarks.busy_host import BusyHost, speed_alone
+from benchmarks.figures import Row, Settings, Table
+from benchmarks.measure import ratio, row_of
+from benchmarks.progress import Step
 
-__all__ = ["WAYS", "main", "rows_of", "store"]
+__all__ = ["REASON", "WAYS", "rows_of", "run", "store"]
+
+REASON: Final = (
+    "`executemany` steps row by row, and the driver gives the GIL up at every step and takes it again. Alone that costs"
+    " little. Beside a thread of the host program that computes, every step has to wait until that thread is made to"
+    " let go, up to 5 ms (`sys.getswitchinterval`). One `INSERT … VALUES (…), (…), …` for the whole batch, all values"
+    " bound at once, gives the GIL up once, and then inserts beside the host while that computes on. Batches of 512"
+    " rows of 3.5 KB, four indexes, a transaction each."
+)
 
 Values: TypeAlias = tuple[Any, ...]
 Insert: TypeAlias = Callable[[sqlite3.Connection, list[Values]], object]
 
 _BATCH: Final = 512
 _BATCHES: Final = 2
-_ROUNDS: Final = 8
+_ROUNDS: Final = 6
+_IDLE: Final = "this ÷ alone"
 _COLUMNS: Final = ("trace_id", "span_id", "name", "user", "start", "duration", "status", "body")
 _SCHEMA: Final = f"""
 CREATE TABLE spans (id INTEGER PRIMARY KEY, {", ".join(_COLUMNS)}, UNIQUE (trace_id, span_id));
@@ -45,7 +42,7 @@ CREATE INDEX by_name ON spans (name, start);
 """
 _BODY: Final = "x" * 3_400
 _ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
-_INTO: Final = f"INSERT INTO spans ({', '.join(_COLUMNS)}) VALUES "
+_INTO: Final = f"INSERT INTO spans ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608 - the names are those above
 
 
 def rows_of(batch: int) -> list[Values]:
@@ -62,7 +59,10 @@ def _one_statement(connection: sqlite3.Connection, rows: list[Values]) -> None:
     connection.execute(_INTO + ", ".join([_ROW] * len(rows)), [value for row in rows for value in row])
 
 
-WAYS: Final[dict[str, Insert]] = {"executemany": _executemany, "one statement per batch": _one_statement}
+WAYS: Final[dict[str, tuple[str, Insert]]] = {
+    "executemany": ("executemany", _executemany),
+    "one": ("chosen: one statement per batch", _one_statement),
+}
 
 
 def store(insert: Insert, batches: int, path: Path) -> float:
@@ -84,22 +84,32 @@ def store(insert: Insert, batches: int, path: Path) -> float:
         return rate
 
 
-def main() -> None:
-    """Print rows per second of both, alone and beside a host that computes."""
-    alone = speed_alone()
-    with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
-        for name, insert in WAYS.items():
-            rates = [store(insert, _BATCHES, Path(folder) / f"{name}-{number}.db") for number in range(_ROUNDS)]
-            beside: list[float] = []
-            kept: list[float] = []
-            for number in range(_ROUNDS):
+def run(settings: Settings, step: Step) -> Table:
+    """Store in both ways, alone and beside a host that computes, in turn."""
+    host_alone = speed_alone()
+    rounds = settings.rounds_of(_ROUNDS)
+    batches = max(1, settings.size_of(_BATCHES))
+    alone: dict[str, list[float]] = {name: [] for name in WAYS}
+    beside: dict[str, list[float]] = {name: [] for name in WAYS}
+    kept: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number in range(rounds):
+        step(f"round {number + 1} of {rounds}", number / rounds)
+        for name, (_, insert) in WAYS.items():
+            with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
+                alone[name].append(store(insert, batches, Path(folder) / "alone.db"))
                 with BusyHost() as host:
                     mark = host.mark()
-                    beside.append(store(insert, _BATCHES, Path(folder) / f"{name}-busy-{number}.db"))
-                    kept.append(host.speed_since(mark) / alone)
-            print(f"{name}: {statistics.median(rates):,.0f} rows/s alone; beside a busy thread", end=" ")
-            print(f"{min(beside):,.0f} to {max(beside):,.0f}, which keeps {statistics.median(kept):.0%} of its speed")
+                    beside[name].append(store(insert, batches, Path(folder) / "beside.db"))
+                    kept[name].append(100 * ratio(host.speed_since(mark), host_alone))
+    rows = [row for name in WAYS for row in _rows_of_way(name, alone[name], beside[name], kept[name])]
+    return Table(suite="rejected/executemany", title="Into SQLite", method=REASON, rows=rows)
 
 
-if __name__ == "__main__":
-    main()
+def _rows_of_way(name: str, alone: list[float], beside: list[float], kept: list[float]) -> list[Row]:
+    label, key = WAYS[name][0], f"rejected.executemany.{name}"
+    ratios = {_IDLE: ratio(statistics.median(beside), statistics.median(alone))}
+    return [
+        row_of(f"{key}.alone", f"{label}, alone", "rows/s", alone),
+        row_of(f"{key}.beside", f"{label}, beside a busy thread", "rows/s", beside, ratios=ratios),
+        row_of(f"{key}.host", "the busy thread keeps of its speed", "%", kept),
+    ]

@@ -1,26 +1,7 @@
-"""Rejected: a ring of slots and two integers as the lane of one thread. ``python -m benchmarks.rejected.index_ring``
-
-A list of slots, a ``head`` that the pump moves and a ``tail`` that the producer moves: each index has one writer, and
-taking is one slice. It is the textbook design, and faster at taking. But ``push`` reads ``tail``, writes the slot and writes
-``tail`` again, and one thread can be inside ``push`` twice: a signal handler, a ``__del__`` that the garbage collector
-runs, a profiler's hook, all of which may end a span. What the inner push stores, the outer one overwrites, silently, and
-no counter knows. Where Python looks for signals and collects garbage changes from version to version, so that it works
-today proves nothing. A lane stands on ``deque.append``, which is one step, and derives every count from it or from
-integers that an interruption cannot break.
-
-Seen on CPython 3.11, 2 shared cores, a tracer's hook pushing at every line of ``push``:
-
-=====================  ============  ============  ==================================
-per item               index ring    lane          of 2,000 pushes with interruptions
-=====================  ============  ============  ==================================
-push                   NN ns         NN ns         index ring: NN items lost
-take, batches of 512   NN ns         NN ns         lane: none lost
-=====================  ============  ============  ==================================
-"""
+"""Rejected: a ring of slots and two integers as the lane of one thread."""
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -28,16 +9,30 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final
 
-from benchmarks.measure import interleaved
+from benchmarks.figures import Row, Settings, Table
+from benchmarks.measure import interleaved, row_of
+from benchmarks.progress import Step
 from benchmarks.suites.ring import Parcel
 from tracecore.ring import Ring
 
-__all__ = ["IndexRing", "lost_when_interrupted", "main"]
+__all__ = ["REASON", "IndexRing", "lost_when_interrupted", "push_ns", "run"]
+
+REASON: Final = (
+    "A list of slots, a `head` that the pump moves and a `tail` that the producer moves: each index has one writer, and"
+    " taking is one slice. It is the textbook design, and faster at taking. But `push` reads `tail`, writes the slot"
+    " and writes `tail` again, and one thread can be inside `push` twice: a signal handler, a `__del__` that the"
+    " garbage collector runs, a profiler's hook, all of which may end a span. What the inner push stores, the outer one"
+    " overwrites, silently, and no counter knows. Where Python looks for signals and collects garbage changes from"
+    " version to version, so that it works today proves nothing. A lane stands on `deque.append`, which is one step,"
+    " and derives every count from it or from integers that an interruption cannot break. Losses are counted with a"
+    " tracer's hook that pushes at every line of `push`."
+)
 
 _CAPACITY: Final = 65_536
 _ITEMS: Final = 20_000
 _BATCH: Final = 512
 _ROUNDS: Final = 20
+_EVERY: Final = 100
 _PUSHES: Final = 2_000
 
 
@@ -80,7 +75,7 @@ class IndexRing:
 def lost_when_interrupted(
     push: Callable[[Parcel], bool], take: Callable[[], list[Parcel]], pushes: int = _PUSHES
 ) -> int:
-    """Push while a tracer's hook pushes too, at every line of ``push``; return how many accepted items never came out."""
+    """Push while a tracer's hook pushes too, at every line; return how many accepted items never came out."""
     accepted: set[int] = set()
     numbers = iter(range(10**9))
     inside = False
@@ -106,7 +101,7 @@ def lost_when_interrupted(
             sys.settrace(hook)
             push_next()
             sys.settrace(previous)
-            if number % 100 == 0:
+            if number % _EVERY == 0:
                 found.update(parcel.number for parcel in take())
     finally:
         sys.settrace(previous)
@@ -114,7 +109,8 @@ def lost_when_interrupted(
     return len(accepted - found)
 
 
-def _push_ns(push: Callable[[Parcel], bool], empty: Callable[[], object]) -> float:
+def push_ns(push: Callable[[Parcel], object], empty: Callable[[], object]) -> float:
+    """Return ns per item of pushing, and empty the container outside the timer."""
     parcel = Parcel()
     started = time.thread_time_ns()
     for _ in range(_ITEMS):
@@ -138,26 +134,37 @@ def _from_lane(ring: Ring[Parcel], most: int) -> list[Parcel]:
     return [parcel for lane in ring.lanes() for parcel in lane.take(most, 1 << 40)]
 
 
-def main() -> None:
-    """Print speed and losses of both."""
+_LABELS: Final = {
+    "push": "push, index ring",
+    "push_lane": "push, chosen: a lane",
+    "take": f"take in batches of {_BATCH}, index ring",
+    "take_lane": f"take in batches of {_BATCH}, chosen: a lane",
+}
+
+
+def _candidates() -> dict[str, Callable[[], float]]:
     rejected, ring = IndexRing(_CAPACITY, 1 << 40), Ring[Parcel](_CAPACITY, 1 << 40)
     from_lane = partial(_from_lane, ring)
-    taken = interleaved(
-        {
-            "push, index ring": lambda: _push_ns(rejected.push, lambda: rejected.take(_ITEMS) + rejected.take(_ITEMS)),
-            "push, lane": lambda: _push_ns(ring.push, lambda: from_lane(_ITEMS)),
-            "take, index ring": lambda: _take_ns(rejected.push, rejected.take),
-            "take, lane": lambda: _take_ns(ring.push, from_lane),
-        },
-        rounds=_ROUNDS, seed=1, step=lambda _, __: None,
-    )  # fmt: skip
-    for name, figures in taken.items():
-        print(f"{name:<20} {statistics.median(figures):7.1f} ns per item (best {min(figures):.1f})")
+    return {
+        "push": lambda: push_ns(rejected.push, lambda: rejected.take(_ITEMS) + rejected.take(_ITEMS)),
+        "push_lane": lambda: push_ns(ring.push, lambda: from_lane(_ITEMS)),
+        "take": lambda: _take_ns(rejected.push, rejected.take),
+        "take_lane": lambda: _take_ns(ring.push, from_lane),
+    }
+
+
+def run(settings: Settings, step: Step) -> Table:
+    """Measure the speed of both, and what each loses when it is interrupted."""
+    taken = interleaved(_candidates(), rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step)
+    rows = [row_of(f"rejected.index_ring.{name}", _LABELS[name], "ns", figures) for name, figures in taken.items()]
     rejected, ring = IndexRing(_CAPACITY, 1 << 40), Ring[Parcel](_CAPACITY, 1 << 40)
-    lost = lost_when_interrupted(rejected.push, partial(rejected.take, _CAPACITY))
-    print(f"{_PUSHES} pushes interrupted at every line: index ring lost {lost}", end=", ")
-    print(f"lane lost {lost_when_interrupted(ring.push, partial(_from_lane, ring, _CAPACITY))}")
-
-
-if __name__ == "__main__":
-    main()
+    pushes = settings.size_of(_PUSHES)
+    note = f"{pushes:,} pushes, interrupted at every line"
+    losses = {
+        "lost": ("accepted and lost, index ring", rejected.push, partial(rejected.take, _CAPACITY)),
+        "lost_lane": ("accepted and lost, chosen: a lane", ring.push, partial(_from_lane, ring, _CAPACITY)),
+    }
+    for name, (label, push, take) in losses.items():
+        lost = lost_when_interrupted(push, take, pushes)
+        rows.append(Row(key=f"rejected.index_ring.{name}", label=label, unit="items", value=lost, note=note))
+    return Table(suite="rejected/index_ring", title="One thread", method=REASON, rows=rows)

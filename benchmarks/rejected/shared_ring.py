@@ -1,21 +1,4 @@
-"""Rejected: one ring for all threads, without a lock. ``python -m benchmarks.rejected.shared_ring``
-
-CPython switches threads only at certain points: at calls of Python functions and at the edges of loops. A ``push``
-without a call inside is therefore exact under any number of threads, by accident. Add one call between reading and
-writing the index (a size to compute, a hook to tell) and most items are gone, without an error and without a count. Code
-that is right until somebody adds a line is not right. Each thread has a lane of its own instead: no index has two
-writers.
-
-Seen on CPython 3.11, 2 shared cores, 4 threads with 100,000 items each:
-
-========================================  ===========
-push                                      items kept
-========================================  ===========
-shared ring, nothing inside               NNN,NNN
-shared ring, one call inside              NNN,NNN
-a lane per thread                         400,000
-========================================  ===========
-"""
+"""Rejected: one ring for all threads, without a lock."""
 
 from __future__ import annotations
 
@@ -24,14 +7,25 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from benchmarks.figures import Row, Settings, Table
+from benchmarks.progress import Step
 from benchmarks.suites.ring import Parcel
 from tracecore.ring import Ring
 
-__all__ = ["SharedRing", "SharedRingWithACall", "kept_by", "main"]
+__all__ = ["REASON", "SharedRing", "SharedRingWithACall", "kept_by", "run"]
 
+REASON: Final = (
+    "CPython switches threads only at certain points: at calls of Python functions and at the edges of loops. A `push`"
+    " into a shared list without a call inside is therefore exact under any number of threads, by accident. Add one"
+    " call between reading and writing the index (a size to compute, a hook to tell) and items are gone, without an"
+    " error and without a count. Code that is right until somebody adds a line is not right. Each thread has a lane of"
+    " its own instead: no index has two writers."
+)
 _PRODUCERS: Final = 4
 _EACH: Final = 100_000
 _CAPACITY: Final = 1 << 20
+_SWITCHES: Final = 1e-5
+"""Seconds between switches: five hundred times as often as usual, so that little time shows what much time would."""
 
 
 class SharedRing:
@@ -46,6 +40,10 @@ class SharedRing:
         tail = self.tail
         self.slots[tail] = item
         self.tail = tail + 1
+
+    def kept(self) -> int:
+        """Return how many items are there."""
+        return sum(slot is not None for slot in self.slots)
 
 
 class SharedRingWithACall(SharedRing):
@@ -73,7 +71,7 @@ def kept_by(push: Callable[[Parcel], object], kept: Callable[[], int], each: int
 
     threads = [threading.Thread(target=produce, args=(producer,)) for producer in range(_PRODUCERS)]
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(_SWITCHES)
     try:
         for thread in threads:
             thread.start()
@@ -84,16 +82,19 @@ def kept_by(push: Callable[[Parcel], object], kept: Callable[[], int], each: int
     return kept()
 
 
-def main() -> None:
-    """Print what each design keeps."""
-    whole = _PRODUCERS * _EACH
-    for label, ring in (("nothing inside", SharedRing(_CAPACITY)), ("one call inside", SharedRingWithACall(_CAPACITY))):
-        kept = kept_by(ring.push, lambda ring=ring: sum(slot is not None for slot in ring.slots))
-        print(f"shared ring, {label:<17} {kept:,} of {whole:,} items kept")
+def run(settings: Settings, step: Step) -> Table:
+    """Count what each design keeps of what four threads push."""
+    each = settings.size_of(_EACH)
+    plain, calling = SharedRing(_CAPACITY), SharedRingWithACall(_CAPACITY)
     lanes: Ring[Parcel] = Ring(_CAPACITY, 1 << 40)
-    kept = kept_by(lanes.push, lambda: sum(lane.depth for lane in lanes.lanes()))
-    print(f"{'a lane per thread':<30} {kept:,} of {whole:,} items kept")
-
-
-if __name__ == "__main__":
-    main()
+    designs: tuple[tuple[str, str, Callable[[Parcel], object], Callable[[], int]], ...] = (
+        ("plain", "shared ring, nothing inside `push`", plain.push, plain.kept),
+        ("call", "shared ring, one call inside `push`", calling.push, calling.kept),
+        ("lanes", "chosen: a lane per thread", lanes.push, lambda: sum(lane.depth for lane in lanes.lanes())),
+    )
+    rows: list[Row] = []
+    for number, (name, label, push, kept) in enumerate(designs):
+        step(label, number / len(designs))
+        value, note = kept_by(push, kept, each), f"of {_PRODUCERS * each:,}"
+        rows.append(Row(key=f"rejected.shared_ring.{name}", label=label, unit="items kept", value=value, note=note))
+    return Table(suite="rejected/shared_ring", title=f"{_PRODUCERS} threads", method=REASON, rows=rows)

@@ -26,8 +26,8 @@ from benchmarks.progress import Step
 __all__ = ["run"]
 
 METHOD: Final = (
-    "ms of wall clock of a fresh interpreter, less the bare interpreter of the same round; rounds interleaved; the minimum"
-    " is the figure to quote. Distributions and modules are what one import really loads."
+    "ms of wall clock of a fresh interpreter, less the bare interpreter of the same round; rounds interleaved; the"
+    " minimum is the figure to quote. Distributions and modules are what one import really loads."
 )
 _ROUNDS: Final = 15
 _PROGRAMS: Final = {
@@ -36,8 +36,10 @@ _PROGRAMS: Final = {
     "tracecore": ("import tracecore", "import tracecore"),
     "first_span": (
         "import, first span, flush into memory",
-        "import tracecore\ntracecore.configure(backend='memory:')\nwith tracecore.span('first'): pass\n"
-        "assert tracecore.flush().delivered",
+        (
+            "import tracecore\ntracecore.configure(backend='memory:')\nwith tracecore.span('first'): pass\n"
+            "assert tracecore.flush().delivered"
+        ),
     ),
 }
 _LOOK: Final = """

@@ -1,7 +1,7 @@
 """The request mix through a whole recorder, without a store: what buffer and pump cost behind the caller.
 
-The pump runs in its own thread, as in a program that calls ``tracecore.configure()``. The null sink forgets what it gets;
-the memory backend keeps it and computes roll-ups in plain Python (it is the reference, not built for speed).
+The pump runs in its own thread, as in a program that calls ``tracecore.configure()``. The null sink forgets what it
+gets; the memory backend keeps it and computes roll-ups in plain Python (it is the reference, not built for speed).
 """
 
 from __future__ import annotations

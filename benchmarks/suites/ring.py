@@ -24,8 +24,8 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "ns of CPU time of the calling thread per item, the loop included; lanes of 65,536 items, drained between rounds,"
-    " outside the timer. Exactness: producers push numbered items through lanes of so many items while a consumer takes;"
-    " at the end every number is accounted for, in order, once."
+    " outside the timer. Exactness: producers push numbered items through lanes of so many items while a consumer"
+    " takes; at the end every number is accounted for, in order, once."
 )
 _ROUNDS: Final = 40
 _ITEMS: Final = 20_000

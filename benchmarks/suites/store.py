@@ -13,33 +13,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import statistics
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from benchmarks.busy_host import BusyHost, speed_alone
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.flow import PACING, Spent, check_stored, drive
+from benchmarks.flow import PACING, Spent, drive
 from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.measure import less, ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import SPANS, Texts, bare_service, traced_service
-from benchmarks.sinks import HeldBackend
-from tracecore import Config, Recorder, observe
+from benchmarks.stored import Stored, maintained
+from tracecore import Recorder, observe
 from tracecore.backend import Backend, ObservationQuery
 from tracecore.plugins import open_backend
 
 __all__ = ["run"]
 
 METHOD: Final = (
-    "Requests of 5 spans (846 B of payload per span, user and session) through a recorder whose pump has its own thread,"
-    f" into a new SQLite file per round. Pacing: {PACING}. Time ends when flush says delivered; CPU is less that of the"
-    " same requests without tracing, round by round. After each round every span is read back and compared. The search"
-    " index is built afterwards, alone."
+    "Requests of 5 spans (846 B of payload per span, user and session) through a recorder whose pump has its own"
+    f" thread, into a new SQLite file per round. Pacing: {PACING}. Time ends when flush says delivered; CPU is less"
+    " that of the same requests without tracing, round by round. After each round every span is read back and"
+    " compared. The search index is built afterwards, alone."
 )
 _ROUNDS: Final = 5
 _REQUESTS: Final = 4_000
@@ -54,7 +52,7 @@ _HALF_KILOBYTE: Final = 512 - 7
 
 
 class File(Struct):
-    """Say what a file of so many spans holds: bytes before and after the search index, and CPU seconds of building it."""
+    """Say what a file of so many spans holds: bytes before and after the search index, and CPU s of building it."""
 
     spans: int
     size: int
@@ -91,7 +89,7 @@ def run(settings: Settings, step: Step) -> Table:
     for number in range(rounds + 1):
         step(f"round {number} of {rounds}" if number else "warm-up", number / whole)
         _idle_round(taken, texts, range(settings.size_of(_REQUESTS)), keep=number > 0)
-    rows = _idle_rows(taken) + [_kilobyte_row(settings.size_of(_KILOBYTE_SPANS))]
+    rows = [*_idle_rows(taken), _kilobyte_row(settings.size_of(_KILOBYTE_SPANS))]
     if busy_rounds:
         requests = range(settings.size_of(_BUSY_REQUESTS))
         rates: dict[str, list[float]] = {"idle": [one.spans / one.wall for one in taken.idle], "backlog": []}
@@ -104,40 +102,6 @@ def run(settings: Settings, step: Step) -> Table:
             backlog.append(_backlog(texts, requests, busy=True))
         rows += _busy_rows(rates, live, backlog)
     return Table(suite="store", title="Into SQLite", method=METHOD, rows=rows)
-
-
-class Stored:
-    """A recorder into a new file, for the length of a block; the file is gone afterwards."""
-
-    def __init__(self, *, held: bool = False) -> None:
-        self._exits = ExitStack()
-        folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
-        self._path = Path(folder) / "traces.db"
-        self.url = f"sqlite:///{self._path}"
-        self.backend = HeldBackend(open_backend(self.url), held=held)
-        self.recorder = Recorder(Config(backend=self.url, pending_after_ms=0), backend=self.backend)
-
-    def __enter__(self) -> Stored:
-        self.recorder.start()
-        self._exits.callback(self.recorder.shutdown)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._exits.close()
-
-    @property
-    def size(self) -> int:
-        """Return the bytes on disk, logs included."""
-        return sum(path.stat().st_size for path in self._path.parent.iterdir())
-
-    async def read_back(self, texts: Texts, requests: range) -> int:
-        """Compare everything with what was emitted and return the number of spans."""
-        reader = open_backend(self.url, access="read")
-        await reader.open()
-        try:
-            return await check_stored(reader, texts, requests)
-        finally:
-            await reader.close()
 
 
 def _idle_round(taken: Taken, texts: Texts, requests: range, *, keep: bool) -> None:
@@ -230,7 +194,7 @@ def _kilobyte_row(spans: int) -> Row:
         result = stored.recorder.shutdown(60)
         assert result.delivered, result
         assert not result.lost, result
-        asyncio.run(_maintained(open_backend(stored.url)))
+        asyncio.run(maintained(open_backend(stored.url)))
         return Row(
             key="store.disk_1k", label="on disk per span of 1 KB, every index included", unit="bytes",
             value=stored.size / spans, note=f"{spans:,} spans, {SPANS} to a trace",
@@ -252,13 +216,6 @@ async def _emit_kilobytes(recorder: Recorder, spans: int) -> None:
     source = Texts(1, prompts=64)
     for number in range(spans // SPANS):
         await first(source.completion(number)[:_HALF_KILOBYTE])
-
-
-async def _maintained(backend: Backend) -> None:
-    await backend.open()
-    while await backend.maintain():
-        pass
-    await backend.close()
 
 
 def _idle_rows(taken: Taken) -> list[Row]:

@@ -1,0 +1,128 @@
+"""How late the event loop is while requests come at a set pace and are traced into SQLite.
+
+A probe asks the loop to wake it in 1 ms, again and again, and notes how late it was. The same requests run without
+tracing in turn; the difference of the two is ours. The loop waits with ``select``, because ``epoll`` in asyncio rounds
+every wait up to a whole millisecond, which is what is to be measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import selectors
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from benchmarks.figures import Row, Settings, Table
+from benchmarks.measure import interleaved, less, percentile, row_of
+from benchmarks.progress import Step
+from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
+from benchmarks.stored import Stored
+
+__all__ = ["Pace", "lags", "run"]
+
+METHOD: Final = (
+    "ms by which a probe that sleeps 1 ms at a time wakes late, 99th percentile of a round; requests of 5 spans come at"
+    " a set pace for two seconds, each round with a new SQLite file, the pump in a thread of its own; rounds"
+    " interleaved with the same requests without tracing, which are subtracted round by round. Every span is read back"
+    " and compared."
+)
+_ROUNDS: Final = 5
+_SECONDS: Final = 2.0
+_PROBE_S: Final = 0.001
+_FLUSH_WITHIN_S: Final = 60.0
+
+
+class Pace(Struct, frozen=True):
+    """Say how requests come: so many spans per second, from so many tasks in turn."""
+
+    spans_per_second: int
+    tasks: int
+
+    def requests(self, seconds: float) -> range:
+        """Return the requests of a round."""
+        each = max(1, round(self.spans_per_second / SPANS * seconds / self.tasks))
+        return range(each * self.tasks)
+
+
+PACES: Final = {
+    "paced": Pace(2_000, 4),
+    "crowd": Pace(10_000, 100),
+}
+
+
+async def lags(handle: Handle, pace: Pace, requests: range) -> list[float]:
+    """Answer requests at a pace and return by how many ms each wake-up of the probe was late."""
+    late: list[float] = []
+    per_second = pace.spans_per_second / SPANS
+    began = time.perf_counter()
+
+    async def client(first: int) -> None:
+        for number in requests[first :: pace.tasks]:
+            await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
+            await handle(number)
+
+    async def probe() -> None:
+        while True:
+            due = time.perf_counter() + _PROBE_S
+            await asyncio.sleep(_PROBE_S)
+            late.append((time.perf_counter() - due) * 1e3)
+
+    probing = asyncio.create_task(probe())
+    await asyncio.gather(*(client(number) for number in range(pace.tasks)))
+    probing.cancel()
+    return late
+
+
+def _in_a_precise_loop(handle: Handle, pace: Pace, requests: range) -> list[float]:
+    gc.collect()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        return runner.run(lags(handle, pace, requests))
+
+
+def _bare(texts: Texts, pace: Pace, requests: range, worst: list[float]) -> float:
+    late = _in_a_precise_loop(bare_service(texts), pace, requests)
+    worst.append(max(late))
+    return percentile(late, 99)
+
+
+def _traced(texts: Texts, pace: Pace, requests: range, worst: list[float]) -> float:
+    with Stored() as stored:
+        late = _in_a_precise_loop(traced_service(texts, stored.recorder), pace, requests)
+        result = stored.recorder.shutdown(_FLUSH_WITHIN_S)
+        if not result.delivered or result.lost:
+            raise RuntimeError(f"{result.pending} records are pending, lost: {result.lost}")
+        asyncio.run(stored.read_back(texts, requests))
+    worst.append(max(late))
+    return percentile(late, 99)
+
+
+def run(settings: Settings, step: Step) -> Table:
+    """Measure both paces, with and without tracing."""
+    texts = Texts(settings.seed)
+    seconds = _SECONDS / 8 if settings.quick else _SECONDS
+    worst: dict[str, list[float]] = {}
+    candidates: dict[str, Callable[[], float]] = {}
+    for name, pace in PACES.items():
+        for kind, measure in (("bare", _bare), ("traced", _traced)):
+            seen = worst.setdefault(f"{name}.{kind}", [])
+            candidates[f"{name}.{kind}"] = partial(measure, texts, pace, pace.requests(seconds), seen)
+    taken = interleaved(candidates, rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step)
+    rows = [row for name in PACES for row in _rows(name, taken, max(worst[f"{name}.traced"]))]
+    return Table(suite="lag", title="Lag of the event loop", method=METHOD, rows=rows)
+
+
+def _rows(name: str, taken: dict[str, list[float]], worst: float) -> list[Row]:
+    pace, bare, traced = PACES[name], taken[f"{name}.bare"], taken[f"{name}.traced"]
+    label = f"{pace.spans_per_second:,} spans/s from {pace.tasks} tasks"
+    return [
+        row_of(f"lag.{name}.bare", f"{label}: without tracing, p99", "ms", bare),
+        row_of(
+            f"lag.{name}.traced", f"{label}: traced, p99", "ms", traced, note=f"worst of all rounds: {worst:.1f} ms"
+        ),
+        row_of(f"lag.{name}", f"{label}: caused by tracing", "ms", less(traced, bare)),
+    ]

@@ -21,6 +21,7 @@ __all__ = [
     "check_limit",
     "observation_conditions",
     "session_conditions",
+    "start_column",
     "trace_conditions",
 ]
 
@@ -92,7 +93,7 @@ def observation_conditions(project: str, query: ObservationQuery) -> Conditions:
     found = Conditions()
     found.equal(project=project, trace_id=query.trace_id, name=query.name, type=query.type, model=query.model)
     found.equal(user_id=query.user_id, session_id=query.session_id)
-    found.between("start_ns", query.since_ns, query.until_ns)
+    found.between(start_column(query), query.since_ns, query.until_ns)
     if query.has_error is not None:
         found.add(FAILED if query.has_error else f"{FAILED} IS NOT TRUE")
     if query.running is not None:
@@ -100,6 +101,14 @@ def observation_conditions(project: str, query: ObservationQuery) -> Conditions:
     if query.min_duration_ns is not None:
         found.add("coalesce(duration_ns, 0) >= ?", query.min_duration_ns)
     return found
+
+
+def start_column(query: ObservationQuery) -> str:
+    """Return the start as conditions and orders name it: within one trace, so that no index over all traces is taken.
+
+    A trace is one range of the unique index, and is sorted at once; its spans among those of all traces may be far.
+    """
+    return "start_ns" if query.trace_id is None else "+start_ns"
 
 
 def session_conditions(query: SessionQuery) -> Conditions:

@@ -11,7 +11,7 @@ from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import decode_cursor
-from tracecore_sql.filters import Conditions, check_limit, observation_conditions
+from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
 from tracecore_sqlite.candidates import search_observations
 from tracecore_sqlite.reading import Reader, Rows, fetch, page_of, rows_of
@@ -21,7 +21,7 @@ __all__ = ["SqliteObservations"]
 _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 _WITH_BODY: Final = "tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id"
-_ORDER: Final = "start_ns DESC, span_id DESC, trace_id DESC"
+_TIES: Final = "span_id DESC, trace_id DESC"
 _CURSOR: Final = "sqlite observations"
 
 
@@ -36,7 +36,7 @@ class SqliteObservations:
         check_limit(query.limit)
         where = observation_conditions(project, query)
         if query.cursor is not None:
-            where.after(decode_cursor(_CURSOR, query.cursor, ids=2), "start_ns", "span_id", "trace_id")
+            where.after(decode_cursor(_CURSOR, query.cursor, ids=2), start_column(query), "span_id", "trace_id")
         connection = await self._reader()
         rows = await connection.run(_find, connection.raw, query, where)
         found = [observation_of(row) for row in rows]
@@ -59,9 +59,10 @@ class SqliteObservations:
 
 def _find(raw: sqlite3.Connection, query: ObservationQuery, where: Conditions) -> Rows:
     columns = f"{_LIST}, {_BODY}" if query.bodies else _LIST
+    order = f"{start_column(query)} DESC, {_TIES}"
     if query.search is not None:
-        found = search_observations(raw, query.search, columns=columns, where=where, order=_ORDER)
+        found = search_observations(raw, query.search, columns=columns, where=where, order=order)
         return [] if found is None else rows_of(raw, f"{found[0]} LIMIT ?", [*found[1], query.limit + 1])
     source = _WITH_BODY if query.bodies else "tc_observations o"
-    sql = f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {_ORDER} LIMIT ?"
+    sql = f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
     return rows_of(raw, sql, [*where.values, query.limit + 1])

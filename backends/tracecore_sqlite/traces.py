@@ -60,9 +60,12 @@ def _find(raw: sqlite3.Connection, project: str, query: TraceQuery, where: Condi
     if query.user_id is None and query.session_id is None:
         sql = f"SELECT {_COLUMNS} FROM tc_traces WHERE {where.sql} ORDER BY {_ORDER} LIMIT ?"
         return rows_of(raw, sql, [*where.values, count])
+    # Named, because SQLite takes an interval of time for a better key than a user.
+    by = "tc_traces_by_user" if query.session_id is None else "tc_traces_by_session"
     halves = (
-        f"SELECT * FROM (SELECT {_COLUMNS} FROM tc_traces WHERE {half} AND {where.sql} ORDER BY {_ORDER} LIMIT ?)"
-        for half in (SETTLED, RECENT)
+        f"SELECT * FROM (SELECT {_COLUMNS} FROM tc_traces INDEXED BY {index} WHERE {half} AND {where.sql} "
+        f"ORDER BY {_ORDER} LIMIT ?)"
+        for half, index in ((SETTLED, by), (RECENT, "tc_traces_recent"))
     )
     sql = f"{' UNION ALL '.join(halves)} ORDER BY {_ORDER} LIMIT ?"
     return rows_of(raw, sql, [*where.values, count, *where.values, count, count])

@@ -1,0 +1,290 @@
+"""Every list follows the index that is meant for it, and reads payloads only when it is asked for them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.sqlite.files import opened, span, url_of
+from tracecore.backend import ObservationQuery, SessionQuery, TraceQuery
+from tracecore.cli.main import main
+from tracecore.records import TraceAttributes
+from tracecore_sqlite import SqliteBackend, backend, settling
+from tracecore_sqlite.search import add_functions
+
+FEW = 3
+SPANS, PER_TRACE, USERS, SESSIONS = 6_000, 3, 7, 400
+TRACE = f"{7:032x}"
+TRACES_UNIQUE = "sqlite_autoindex_tc_traces_1"
+OBSERVATIONS_UNIQUE = "sqlite_autoindex_tc_observations_1"
+TRACE_FILTERS: dict[str, Any] = {
+    "user_id": "u1", "session_id": "s1", "name": "s7", "release": "r1", "version": "v1", "environment": "e1",
+    "tags": ("a", "b"), "since_ns": 5, "until_ns": 10**12, "has_error": True, "running": False, "min_duration_ns": 5,
+    "min_cost": 0.5, "cursor": "",
+}  # fmt: skip
+OBSERVATION_FILTERS: dict[str, Any] = {
+    "trace_id": TRACE, "name": "s7", "type": "span", "model": "m", "user_id": "u1", "session_id": "s1", "since_ns": 5,
+    "until_ns": 10**12, "has_error": False, "running": True, "min_duration_ns": 5, "bodies": True, "cursor": "",
+}  # fmt: skip
+SESSION_FILTERS: dict[str, Any] = {"user_id": "u1", "since_ns": 5, "until_ns": 10**12, "cursor": ""}
+
+
+class Plan(Struct, frozen=True):
+    """Say how a statement is run: the lines of its plan, and the tables that it reads columns of."""
+
+    sql: str
+    lines: list[str]
+    tables: set[str]
+
+    @property
+    def indexes(self) -> set[str]:
+        """Return the indexes that are followed; a table by its rowid is no index."""
+        return {line.partition("INDEX ")[2].split()[0] for line in self.lines if " USING " in line and "INDEX " in line}
+
+    @property
+    def scanned(self) -> list[str]:
+        """Return what is walked through from end to end, other than the result of an inner statement."""
+        inner = {line.partition(" ")[2] for line in self.lines if line.startswith(("CO-ROUTINE", "MATERIALIZE"))}
+        scans = [line for line in self.lines if line.startswith("SCAN ") and "VIRTUAL TABLE" not in line]
+        return [line for line in scans if line[5:] not in inner | {"CONSTANT ROW"}]
+
+    @property
+    def sorts_everything(self) -> bool:
+        """Return whether rows are sorted as a whole, and not only among those with the same first column."""
+        return "USE TEMP B-TREE FOR ORDER BY" in self.lines
+
+
+class Explainer:
+    """Explain statements by a connection of its own."""
+
+    def __init__(self, path: Path, statements: list[str]) -> None:
+        # Without the cache: the authorizer is asked when a statement is prepared.
+        self._raw = sqlite3.connect(path, cached_statements=0)
+        self._statements = statements
+        self._tables: set[str] = set()
+        add_functions(self._raw)
+        self._raw.set_authorizer(self._note)
+        self.close = self._raw.close
+
+    def plans(self) -> list[Plan]:
+        """Return how every statement was run since the last time, and forget them."""
+        found = [
+            self._plan(sql) for sql in self._statements if sql.split()[0] in {"SELECT", "WITH"} and "FROM tc_" in sql
+        ]
+        self._statements.clear()
+        return found
+
+    def _plan(self, sql: str) -> Plan:
+        self._tables = set()
+        lines = [row[3] for row in self._raw.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        return Plan(sql, lines, self._tables)
+
+    def _note(self, action: int, table: str | None, column: str | None, *_: object) -> int:
+        if action == sqlite3.SQLITE_READ and table and column:
+            self._tables.add(table)
+        return sqlite3.SQLITE_OK
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with some thousand spans in traces of users and sessions, most of them settled."""
+    path = tmp_path_factory.mktemp("plans") / "a.db"
+
+    async def fill() -> None:
+        async with opened(path) as writing:
+            for start in range(0, SPANS, 500):
+                await writing.write([_span(number) for number in range(start, start + 500)])
+            while await writing.maintain():
+                pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settling, "_KEPT", 300)
+        asyncio.run(fill())
+    return path
+
+
+def _span(number: int) -> Any:
+    trace = number // PER_TRACE
+    about = TraceAttributes(user_id=f"u{trace % USERS}", session_id=f"s{trace % SESSIONS}", tags=("a", "b"))
+    return replace(span(number, trace=trace), trace=about)
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list of every statement that any connection runs from now on."""
+    found: list[str] = []
+    connect = backend.connect
+
+    async def spying(*arguments: Any, **options: Any) -> Any:
+        connection = await connect(*arguments, **options)
+        connection.raw.set_trace_callback(found.append)
+        return connection
+
+    monkeypatch.setattr(backend, "connect", spying)
+    return found
+
+
+@pytest.fixture
+def explainer(filled: Path, statements: list[str]) -> Iterator[Explainer]:
+    """Return an explainer of the statements that were run, once the fixtures have run theirs."""
+    with closing(Explainer(filled, statements)) as explaining:
+        yield explaining
+
+
+@pytest.fixture
+async def reading(filled: Path, statements: list[str]) -> AsyncIterator[SqliteBackend]:
+    """Open the file for reading; no statement of opening is noted."""
+    async with opened(filled, "read") as found:
+        statements.clear()
+        yield found
+
+
+def some_of(filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every combination of up to FEW filters, all of them, and some others."""
+    names = list(filters)
+    few = [chosen for size in range(FEW + 1) for chosen in combinations(names, size)]
+    drawn = random.Random(1)  # noqa: S311 - a seed makes the test repeatable
+    many = [tuple(name for name in names if drawn.random() < 0.5) for _ in range(60)]
+    return [{name: filters[name] for name in chosen} for chosen in [*few, *many, tuple(names)]]
+
+
+def every_one_of(filters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every combination of filters."""
+    names = list(filters)
+    return [
+        {name: filters[name] for name in chosen}
+        for size in range(len(names) + 1)
+        for chosen in combinations(names, size)
+    ]
+
+
+Draw = Callable[[dict[str, Any]], list[dict[str, Any]]]
+rounds = pytest.mark.parametrize("draw", [some_of, pytest.param(every_one_of, marks=pytest.mark.torture)])
+
+
+def follows(plan: Plan, allowed: Iterable[str]) -> None:
+    """Assert that a plan follows some of the allowed indexes, no other, and walks through nothing else."""
+    assert plan.scanned == [], plan
+    assert plan.indexes, plan
+    assert plan.indexes <= set(allowed), plan
+
+
+@rounds
+async def test_lists_of_traces(reading: SqliteBackend, explainer: Explainer, draw: Draw) -> None:
+    """Traces follow their start, or the user or session and the recent ones; no list of them reads payloads."""
+    cursor = (await reading.traces.find("default", TraceQuery(limit=1))).next_cursor
+    explainer.plans()
+    for chosen in draw(TRACE_FILTERS | {"cursor": cursor}):
+        await reading.traces.find("default", TraceQuery(**chosen))
+        (plan,) = explainer.plans()
+        if chosen.keys() & {"user_id", "session_id"}:
+            settled = "tc_traces_by_session" if "session_id" in chosen else "tc_traces_by_user"
+            follows(plan, {settled, "tc_traces_recent"})
+            assert len(plan.indexes) == 2
+        else:
+            follows(plan, {"tc_traces_by_start"})
+            # With many conditions SQLite expects so few rows that it would rather sort them.
+            assert not plan.sorts_everything or len(chosen) > FEW
+        assert plan.tables == {"tc_traces"}, plan
+
+
+@rounds
+async def test_lists_of_observations(reading: SqliteBackend, explainer: Explainer, draw: Draw) -> None:
+    """Observations follow their start, or the range of their trace, and payloads are read only when asked for."""
+    cursor = (await reading.observations.find("default", ObservationQuery(limit=1))).next_cursor
+    explainer.plans()
+    for chosen in draw(OBSERVATION_FILTERS | {"cursor": cursor}):
+        await reading.observations.find("default", ObservationQuery(**chosen))
+        (plan,) = explainer.plans()
+        if "trace_id" in chosen:
+            follows(plan, {OBSERVATIONS_UNIQUE})
+            assert any("trace_id=?" in line for line in plan.lines)
+        else:
+            follows(plan, {"tc_observations_by_start"})
+            # With many conditions SQLite expects so few rows that it would rather sort them.
+            assert not plan.sorts_everything or len(chosen) > FEW
+        assert plan.tables == {"tc_observations", *(["tc_bodies"] if "bodies" in chosen else [])}, plan
+
+
+async def test_lists_of_sessions(reading: SqliteBackend, explainer: Explainer) -> None:
+    """Sessions follow their last start, their traces an index each, and no list of them reads observations."""
+    cursor = (await reading.sessions.find("default", SessionQuery(limit=1))).next_cursor
+    explainer.plans()
+    for chosen in every_one_of(SESSION_FILTERS | {"cursor": cursor}):
+        page = await reading.sessions.find("default", SessionQuery(**chosen))
+        keys, *totals = explainer.plans()
+        assert bool(page.items) == bool(totals)
+        by = {"tc_sessions_by_last_start", "sqlite_autoindex_tc_sessions_1", "tc_traces_recent", "tc_traces_by_user"}
+        follows(keys, by)
+        assert "tc_sessions_by_last_start" in keys.indexes
+        for plan in totals:
+            follows(plan, {"tc_traces_by_session", "tc_traces_recent"})
+        assert set().union(*(plan.tables for plan in [keys, *totals])) <= {"tc_traces", "tc_sessions"}
+
+
+async def test_one_of_each(reading: SqliteBackend, explainer: Explainer) -> None:
+    """One trace, observation, tree or session is a range of a unique index, and payloads come by their id."""
+    assert await reading.traces.get("default", TRACE) is not None
+    (plan,) = explainer.plans()
+    follows(plan, {TRACES_UNIQUE, OBSERVATIONS_UNIQUE})
+    assert len(await reading.observations.tree("default", TRACE)) == PER_TRACE
+    (plan,) = explainer.plans()
+    follows(plan, {OBSERVATIONS_UNIQUE})
+    assert any("(project=? AND trace_id=?)" in line for line in plan.lines)
+    assert any(line.startswith("SEARCH b USING INTEGER PRIMARY KEY") for line in plan.lines)
+    assert await reading.observations.get("default", TRACE, f"{21:016x}") is not None
+    (plan,) = explainer.plans()
+    assert any("(project=? AND trace_id=? AND span_id=?)" in line for line in plan.lines)
+    assert await reading.sessions.get("default", "s1") is not None
+    for plan in explainer.plans():
+        follows(plan, {"sqlite_autoindex_tc_sessions_1", "tc_traces_by_session", "tc_traces_recent"})
+
+
+@pytest.mark.parametrize("phrase", ["n", "no such word", "5990 n"])
+async def test_searches(reading: SqliteBackend, explainer: Explainer, phrase: str) -> None:
+    """A search reads payloads by the id of a candidate, never all of them."""
+    await reading.traces.find("default", TraceQuery(search=phrase))
+    await reading.observations.find("default", ObservationQuery(search=phrase))
+    plans = explainer.plans()
+    assert len(plans) == 4
+    for plan in plans:
+        assert plan.scanned in ([], ["SCAN tc_stale"]), plan
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["traces", "traces --user u1", "sessions", "sessions s1 --user u1", "tail --once", f"show {TRACE}", "show 0000"],
+)
+def test_commands(filled: Path, explainer: Explainer, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """What people list on the command line follows indexes too, and lists read no payloads."""
+    code = main([*command.split(), "--backend", url_of(filled)])
+    assert code == (1 if command == "show 0000" else 0), capsys.readouterr()
+    plans = [plan for plan in explainer.plans() if "tc_migrations" not in plan.sql]
+    assert plans
+    for plan in plans:
+        assert plan.scanned == [], plan
+        if not command.startswith("show"):
+            assert "tc_bodies" not in plan.tables, plan
+
+
+def test_a_plan_tells_a_scan(filled: Path) -> None:
+    """Looking at plans does find a statement without an index, one that sorts and one that reads payloads."""
+    bad = [
+        "SELECT name FROM tc_traces ORDER BY end_ns",
+        "SELECT b.input FROM tc_traces, tc_bodies b ON b.id = tc_traces.id",
+    ]
+    with closing(Explainer(filled, bad)) as explaining:
+        sorting, joining = explaining.plans()
+    assert sorting.scanned == ["SCAN tc_traces"]
+    assert sorting.sorts_everything
+    assert "tc_bodies" in joining.tables

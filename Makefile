@@ -49,9 +49,9 @@ torture: ## the fault and random tests with all their rounds: minutes
 	@sh requirements/install.sh dev
 	@$(PY) -m pytest -m torture --timeout 1800
 
-bench: ## measure: the call ladder, ring, codec, pump to SQLite
+bench: ## measure everything (minutes, on a quiet machine), keep the results, write them into both READMEs
 	@sh requirements/install.sh dev
-	@$(PY) -m benchmarks run
+	@$(PY) -m benchmarks run --report
 
 # Refresh requirements/*.txt from the ranges and groups in pyproject.toml. One resolution for Python 3.11 and newer.
 # NEWER is the cool-down: nothing that was published after that day is taken (a week ago, unless given). The files name

@@ -23,8 +23,9 @@ __all__ = ["burst", "run"]
 
 METHOD: Final = (
     "One thread makes spans (200 B of payload, 100 to a trace) without a pause; the pump stores them in an SQLite file"
-    " beside it; then a flush. The buffer holds 65,536 records or 64 MiB (in a quick run a quarter of the records), and `on_full` is `drop`. Memory is the peak"
-    " of the process less what it had before the first span. One burst: its account must be exact every time."
+    " beside it; then a flush. The buffer holds 65,536 records or 64 MiB (in a quick run a quarter of the records), and"
+    " `on_full` is `drop`. Memory is the peak of the process less what it had before the first span. One burst: its"
+    " account must be exact every time."
 )
 _SPANS: Final = 200_000
 _PER_TRACE: Final = 100

@@ -1,0 +1,163 @@
+"""Each suite runs from end to end in a process of its own, and takes every figure that somebody reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import child
+from benchmarks.catalogue import SUITES
+from benchmarks.child import SuiteFailed, run_in_child
+from benchmarks.cli import main
+from benchmarks.figures import ROOT, Results, Settings, Table, read_results
+from benchmarks.goals import GOALS
+from benchmarks.report import documents
+from benchmarks.workload import (
+    ARGUMENTS,
+    ARGUMENTS_JSON,
+    RESULT,
+    RESULT_JSON,
+    SEARCH_ARGUMENTS,
+    SEARCH_ARGUMENTS_JSON,
+    SEARCH_RESULT,
+    SEARCH_RESULT_JSON,
+    answer,
+    search,
+)
+from tracecore.codec import binder, encoded
+
+QUICKEST = Settings(rounds=1, quick=True, busy_host=False)
+OPTIONAL = ("store.backlog.", "store.live.")
+"""Figures beside a busy host, which the quickest run leaves out."""
+COUNTS_THAT_MUST_BE_ZERO = (
+    "ring.missing.64", "ring.missing.65536", "burst.missing", "store.lost", "rejected.index_ring.lost_lane",
+    "rejected.deferred_encoding.edge.wrong",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def quickest_run(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Return one whole run, as short as it can be, as the command line makes it."""
+    path = tmp_path_factory.mktemp("benchmarks") / "results.json"
+    command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--rounds", "1", "--json", str(path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")])}
+    run = subprocess.run(
+        command, cwd=path.parent, env=environment, capture_output=True, text=True, check=False, timeout=55
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    return read_results(path)
+
+
+def test_every_suite_ends_with_a_table(quickest_run: Results) -> None:
+    """All suites of the catalogue ran, in its order, and said what they took."""
+    assert [table.suite for table in quickest_run.tables] == list(SUITES)
+    for table in quickest_run.tables:
+        assert table.rows
+        assert table.method
+        assert table.seconds > 0
+        assert table.peak_mb > 5
+
+
+def test_keys_are_distinct_and_carry_the_name_of_their_suite(quickest_run: Results) -> None:
+    """A figure is found by its key, and by nothing else."""
+    rows = [(table.suite, row.key) for table in quickest_run.tables for row in table.rows]
+    assert len({key for _, key in rows}) == len(rows)
+    assert [(suite, key) for suite, key in rows if not key.startswith(suite.replace("/", ".") + ".")] == []
+
+
+def test_every_goal_has_its_figure(quickest_run: Results) -> None:
+    """No goal waits for a figure that no suite takes."""
+    missing = [
+        goal.key
+        for goal in GOALS
+        if not goal.key.startswith(OPTIONAL)
+        and ((row := quickest_run.row(goal.key)) is None or (goal.column or None) not in {None, *row.ratios})
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("key", COUNTS_THAT_MUST_BE_ZERO)
+def test_nothing_is_unaccounted_for(key: str, quickest_run: Results) -> None:
+    """What must be exact is exact in the shortest run too."""
+    row = quickest_run.row(key)
+    assert row is not None
+    assert row.value == 0
+
+
+def test_costs_are_in_a_plausible_order(quickest_run: Results) -> None:
+    """Capturing costs more than being off, storing more than forgetting, and OpenTelemetry is there to compare with."""
+    value = {row.key: row.value or 0.0 for table in quickest_run.tables for row in table.rows}
+    assert value["call.off"] < value["call.uncaptured"] < value["call.generation"]
+    assert 0 < value["call.nested"] < value["call.otel_captured"]
+    assert value["pump.null.cpu"] < value["store.cpu"]
+    assert value["codec.result"] < value["codec.long_list"]
+    assert value["import.bare"] > 0
+    assert value["store.read_back"] == 5_000
+    assert value["burst.made"] == value["burst.stored"] + value["burst.lost"]
+
+
+def test_a_whole_run_fills_both_documents(quickest_run: Results) -> None:
+    """Nothing that the documents show is missing in a run of all suites."""
+    short, full = documents(quickest_run).values()
+    assert "not measured" not in short
+    for table in quickest_run.tables:
+        assert table.method in full
+
+
+def test_a_failing_suite_says_why_and_gives_no_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The command fails with what the suite said, and writes no results."""
+
+    def fail(name: str, *_: object) -> Table:
+        raise SuiteFailed(f"{name} failed with exit code 1:\nit lost a span")
+
+    monkeypatch.setattr("benchmarks.cli.run_in_child", fail)
+    assert main(["run", "ring", "--json", str(tmp_path / "results.json")]) == 2
+    assert "it lost a span" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_child_that_talks_too_much_still_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However much a child complains, its parent neither waits for ever nor loses the end of it."""
+    program = tmp_path / "talkative"
+    program.write_text(f"#!{sys.executable}\nimport sys\nsys.stderr.write('x' * 300_000 + 'the end')\nsys.exit(3)\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(child.sys, "executable", str(program))
+    with pytest.raises(SuiteFailed, match="exit code 3") as failed:
+        run_in_child("ring", QUICKEST, lambda *_: None)
+    assert str(failed.value).endswith("the end")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["nonsense"], "no suite is called 'nonsense'"), (["--rounds", "0"], "at least one round")]
+)
+def test_misuse_is_refused_before_anything_runs(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A suite that is not there, and no rounds, end at once with what is wrong."""
+    assert main(["run", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_list_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
+    """``list`` shows each suite with what it measures."""
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SUITES)
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_workloads_are_captured_as_they_say() -> None:
+    """The payloads of the call ladder are the JSON, and have the sizes, that its tables speak of."""
+    assert binder(answer)(ARGUMENTS, {}) == ARGUMENTS_JSON
+    assert binder(search)(SEARCH_ARGUMENTS, {}) == SEARCH_ARGUMENTS_JSON
+    assert encoded(RESULT) == RESULT_JSON
+    assert encoded(SEARCH_RESULT) == SEARCH_RESULT_JSON
+    assert (len(ARGUMENTS_JSON), len(RESULT_JSON)) == (116, 84)
+    assert json.loads(RESULT_JSON) == RESULT

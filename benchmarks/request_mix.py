@@ -164,7 +164,7 @@ def _service(
         return reply
 
     @observed_root
-    async def request(number: int, question: str, user: str) -> dict[str, Any]:  # noqa: ARG001 - captured
+    async def request(number: int, question: str, user: str) -> dict[str, Any]:  # noqa: ARG001 - it is captured
         vector = await embed(question)
         hits = await retrieve(question, vector)
         await prompt(question, hits)

@@ -73,7 +73,7 @@ def answer_in_parts_sync(question: str, user_id: str, top_k: int) -> Iterator[st
     yield from _PARTS
 
 
-async def answer_in_parts(question: str, user_id: str, top_k: int) -> AsyncIterator[str]:  # noqa: ARG001 - captured
+async def answer_in_parts(question: str, user_id: str, top_k: int) -> AsyncIterator[str]:  # noqa: ARG001 - it is captured
     """Do as :func:`answer_in_parts_sync` does, asynchronously."""
     for part in _PARTS:
         yield part

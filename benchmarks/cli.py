@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "list":
         return _list()
+    if options.command == "profile":
+        return _profile(options.what, options.lines)
     return _run(options) if options.command == "run" else _report(options.results, check=options.check)
 
 
@@ -47,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "--busy-host", action=argparse.BooleanOptionalAction, default=None,
         help="also store beside a thread that computes (default: yes, unless --quick)",
     )  # fmt: skip
+    profile = commands.add_parser("profile", help="show where the CPU goes, thread by thread and line by line")
+    profile.add_argument("what", choices=("call", "store"), help="captured calls, or the request mix into SQLite")
+    profile.add_argument("--lines", type=int, default=30, metavar="N", help="lines to show of each thread (30)")
     report = commands.add_parser("report", help="write a run into README.md and benchmarks/README.md")
     report.add_argument("--results", type=Path, default=LATEST, metavar="FILE", help="default: results/latest.json")
     report.add_argument("--check", action="store_true", help="change nothing; fail where a document differs")
@@ -112,6 +117,13 @@ def _report(path: Path, *, check: bool) -> int:
     for document, text in changes.items():
         document.write_text(text)
     print(f"changed: {names or 'nothing'}")
+    return 0
+
+
+def _profile(what: str, lines: int) -> int:
+    from benchmarks.profiles import PROFILES  # noqa: PLC0415 - the other commands need no recorder in this process
+
+    print(PROFILES[what](most=max(1, lines)))
     return 0
 
 

@@ -24,8 +24,8 @@ LATEST: Final = ROOT / "benchmarks" / "results" / "latest.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says and return the exit code."""
-    options = _parser().parse_args(arguments)
+    """Do what the command line says and return the exit code; without a word, measure everything."""
+    options = _parser().parse_args((sys.argv[1:] if arguments is None else arguments) or ["run"])
     if options.command == "list":
         return _list()
     if options.command == "profile":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -49,8 +50,12 @@ class Spent(Struct):
         return seconds / self.spans * 1e6
 
 
-async def drive(handle: Handle, requests: range, recorder: Recorder | None = None) -> Spent:
+async def drive(
+    handle: Handle, requests: range, recorder: Recorder | None = None, *, settle: Callable[[], object] | None = None
+) -> Spent:
     """Answer requests, flush, and say what it took, to the moment when everything is delivered.
+
+    ``settle`` is the flush of whoever has no recorder of ours; it may block.
 
     Raises:
         RuntimeError: something was lost, or was not delivered in time.
@@ -68,6 +73,8 @@ async def drive(handle: Handle, requests: range, recorder: Recorder | None = Non
         waited += time.thread_time() - left
     if recorder is not None:
         await _flushed(recorder)
+    if settle is not None:
+        await asyncio.to_thread(settle)
     spent.wall = time.perf_counter() - began
     spent.all_threads = time.process_time() - cpu - waited
     return spent

@@ -44,7 +44,7 @@ _MESSAGES: Final = [
     {"role": "user", "content": "Which of my last three orders can still be cancelled, and until when?"}
 ]
 
-Sink: TypeAlias = Literal["", "null sink", "memory", "sampled out"]
+Sink: TypeAlias = Literal["", "sampled out", "null sink", "memory", "rival"]
 
 
 class Rung(Struct, frozen=True):
@@ -60,6 +60,11 @@ class Rung(Struct, frozen=True):
     settle: Callable[[], object] = lambda: None
     """Called after each round, outside the timer."""
     note: str = ""
+
+    @property
+    def records(self) -> bool:
+        """Return whether its calls become spans: only those are compared with a rival's."""
+        return self.sink not in {"", "sampled out"}
 
 
 def _passing_through(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -27,6 +27,7 @@ __all__ = [
     "Handle",
     "Texts",
     "bare_service",
+    "service_of",
     "summary_of",
     "traced_service",
 ]
@@ -119,7 +120,7 @@ class _NoGeneration(Struct):
 
 def traced_service(texts: Texts, recorder: Recorder) -> Handle:
     """Return the service as a user of tracecore writes it."""
-    return _service(
+    return service_of(
         texts, observe, observe(recorder=recorder), generation,
         lambda user: propagate_attributes(user_id=user, session_id=f"session-{user}"),
     )  # fmt: skip
@@ -128,20 +129,22 @@ def traced_service(texts: Texts, recorder: Recorder) -> Handle:
 def bare_service(texts: Texts) -> Handle:
     """Return the same service without tracing: what it costs is not ours."""
     nothing = _NoGeneration()
-    return _service(texts, _undecorated, _undecorated, lambda *_, **__: nothing, lambda _: nullcontext())
+    return service_of(texts, _undecorated, _undecorated, lambda *_, **__: nothing, lambda _: nullcontext())
 
 
 def _undecorated(function: Any) -> Any:
     return function
 
 
-def _service(
+def service_of(
     texts: Texts,
     observed: Decorate,
     observed_root: Decorate,
     generating: Callable[..., Any],
     asked_by: Callable[[str], AbstractContextManager[object]],
 ) -> Handle:
+    """Return the service, observed by what is given: a decorator of steps, one of the root, a generation, a user."""
+
     @observed
     async def embed(text: str) -> list[float]:
         return texts.vector(_number_in(text))

@@ -28,7 +28,7 @@ def figure(value: float | None) -> str:
 
 def heading_of(table: Table) -> list[str]:
     """Return the titles of a table's columns."""
-    return [table.title, "unit", "median", "min", "spread", *table.ratio_titles, ""]
+    return [table.title, "unit", "figure", "min", "spread", *table.ratio_titles, ""]
 
 
 def cells_of(row: Row, ratio_titles: Sequence[str]) -> list[str]:

@@ -9,20 +9,30 @@ What a span of it holds in these benchmarks, and what it does not:
   nor time, an object that is not JSON raises into the program, nothing is masked, and there is no user, session, usage
   or cost.
 
-In neither case is anything stored or sent: the exporter counts spans and forgets them. The processor's own thread takes
+The request mix (:meth:`OpenTelemetry.service`) is captured by hand too: model, parameters, usage and cost of a
+generation are attributes of its span. User and session are not carried; the user's name is among the root's arguments.
+
+In no case is anything stored or sent: the exporter counts spans and forgets them. The processor's own thread takes
 batches beside the caller, as in a program; its CPU is not in the caller's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Span
+
+from benchmarks.request_mix import Handle, Texts, service_of
 
 __all__ = ["OpenTelemetry"]
+
+_QUEUE: Final = 1 << 17
+"""Spans that may wait: all that are made between two flushes, because what does not fit is dropped without a count."""
 
 
 class _NullExporter(SpanExporter):
@@ -38,13 +48,25 @@ class _NullExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
+class _Generation:
+    """Take what becomes known of a model call."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def update(self, **fields: Any) -> None:
+        """Set attributes, each as JSON."""
+        for key, value in fields.items():
+            self._span.set_attribute(key, json.dumps(value))
+
+
 class OpenTelemetry:
     """Record with a provider of its own; the global one is left alone."""
 
     def __init__(self) -> None:
         self._exporter = _NullExporter()
         self._provider = TracerProvider(shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=_QUEUE))
         self.tracer = self._provider.get_tracer("benchmarks")
 
     def observed(self, function: Callable[..., Awaitable[Any]], names: Sequence[str] | None = None) -> Any:
@@ -63,6 +85,33 @@ class OpenTelemetry:
                 return result
 
         return captured if names else spanned
+
+    def service(self, texts: Texts) -> Handle:
+        """Return the request mix as one would trace it with the SDK."""
+        return service_of(texts, self._step, self._step, self._generation, lambda _: nullcontext())
+
+    def _step(self, function: Callable[..., Awaitable[Any]]) -> Any:
+        """Return the function with a span of its name around each call, arguments and result captured."""
+        code = function.__code__
+        names, name, start = code.co_varnames[: code.co_argcount], code.co_name, self.tracer.start_as_current_span
+
+        async def captured(*args: Any) -> Any:
+            with start(name) as span:
+                span.set_attribute("input", json.dumps(dict(zip(names, args, strict=True))))
+                result = await function(*args)
+                span.set_attribute("output", json.dumps(result))
+                return result
+
+        return captured
+
+    @contextmanager
+    def _generation(self, name: str, *, model: str, model_parameters: Any, input: Any) -> Iterator[_Generation]:  # noqa: A002 - as ours
+        """Open the span of a model call."""
+        with self.tracer.start_as_current_span(name) as span:
+            span.set_attribute("model", model)
+            span.set_attribute("model_parameters", json.dumps(model_parameters))
+            span.set_attribute("input", json.dumps(input))
+            yield _Generation(span)
 
     def settle(self) -> tuple[int, int]:
         """Export what waits; return how many spans were exported so far, and how many of them with both attributes."""

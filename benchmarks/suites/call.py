@@ -97,11 +97,12 @@ def _rival_rungs() -> tuple[dict[str, Rung], Callable[[int, int], None]]:
     spanned, captured = rival.observed(answer), rival.observed(answer, _NAMES)
     return {
         "otel": Rung(
-            "OpenTelemetry SDK, nested", below(own_loop(over_calls, spanned)), settle=rival.settle,
+            "OpenTelemetry SDK, nested", below(own_loop(over_calls, spanned)), sink="rival", settle=rival.settle,
             note="captures nothing",
         ),
         "otel_captured": Rung(
-            "OpenTelemetry SDK, nested, captured by hand", below(own_loop(over_calls, captured)), settle=rival.settle,
+            "OpenTelemetry SDK, nested, captured by hand", below(own_loop(over_calls, captured)), sink="rival",
+            settle=rival.settle,
             note="json.dumps into two attributes",
         ),
     }, close  # fmt: skip
@@ -116,11 +117,9 @@ def _rows(rungs: dict[str, Rung], taken: Rounds, missing: str) -> list[Row]:
             rows.append(row_of(f"call.{name}", rung.label, "ns", taken[name], note="the whole call"))
             continue
         ratios = {_FLOOR: ratio(middle[name], middle["wrapper"])}
-        ratios |= {
-            title: ratio(middle[rival], middle[name])
-            for title, rival in ((OTHER, "otel"), (OTHER_CAPTURED, "otel_captured"))
-            if rival in middle
-        }
+        if rung.records and "otel" in middle:
+            ratios[OTHER] = ratio(middle["otel"], middle[name])
+            ratios[OTHER_CAPTURED] = ratio(middle["otel_captured"], middle[name])
         rows.append(row_of(f"call.{name}", rung.label, "ns", over[name], ratios=ratios, note=rung.note))
     if missing:
         rows.append(Row(key="call.otel", label="OpenTelemetry SDK, nested", unit="ns", value=None, note=missing))

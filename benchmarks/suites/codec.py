@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import random
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +29,7 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "µs of CPU time of the calling thread per payload; rounds interleaved. msgspec and json.dumps are bare: no bounds,"
-    " and the first odd value raises. A row with only one column is something they cannot do."
+    " and the first odd value raises. A row without a ratio is something they cannot do."
 )
 _ROUNDS: Final = 30
 _FOR_NS: Final = 1_500_000
@@ -122,12 +123,13 @@ def _candidates(payloads: dict[str, tuple[str, Any]]) -> dict[str, Callable[[], 
 
 def _rows(labels: dict[str, str], taken: Rounds) -> list[Row]:
     rows: list[Row] = []
+    middle = {name: statistics.median(figures) for name, figures in taken.items()}
     for name, label in labels.items():
         ratios: dict[str, float] = {}
         if f"{name}/msgspec" in taken:
-            ratios[_MSGSPEC] = ratio(min(taken[name]), min(taken[f"{name}/msgspec"]))
+            ratios[_MSGSPEC] = ratio(middle[name], middle[f"{name}/msgspec"])
         if f"{name}/json" in taken:
-            ratios[_JSON] = ratio(min(taken[f"{name}/json"]), min(taken[name]))
+            ratios[_JSON] = ratio(middle[f"{name}/json"], middle[name])
         rows.append(row_of(f"codec.{name}", label, "µs", taken[name], ratios=ratios))
     return rows
 

@@ -13,12 +13,12 @@ import selectors
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.measure import interleaved, less, percentile, row_of
+from benchmarks.measure import Rounds, interleaved, less, percentile, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
 from benchmarks.stored import Stored
@@ -29,12 +29,16 @@ METHOD: Final = (
     "ms by which a probe that sleeps 1 ms at a time wakes late, 99th percentile of a round; requests of 5 spans come at"
     " a set pace for two seconds, each round with a new SQLite file, the pump in a thread of its own; rounds"
     " interleaved with the same requests without tracing, which are subtracted round by round. Every span is read back"
-    " and compared."
+    " and compared. The OpenTelemetry SDK gets the same payloads as attributes and stores nothing."
 )
 _ROUNDS: Final = 5
 _SECONDS: Final = 2.0
 _PROBE_S: Final = 0.001
 _FLUSH_WITHIN_S: Final = 60.0
+
+
+Measure: TypeAlias = Callable[[Texts, "Pace", range, list[float]], float]
+"""Answer requests at a pace and return the p99; the worst lag is added to the list."""
 
 
 class Pace(Struct, frozen=True):
@@ -101,28 +105,57 @@ def _traced(texts: Texts, pace: Pace, requests: range, worst: list[float]) -> fl
     return percentile(late, 99)
 
 
+def _rival() -> dict[str, Measure]:
+    """Return how the OpenTelemetry SDK is measured; nothing where it is not installed."""
+    try:
+        from benchmarks.rivals.opentelemetry_sdk import OpenTelemetry  # noqa: PLC0415 - may be missing
+    except ImportError:
+        return {}
+
+    def otel(texts: Texts, pace: Pace, requests: range, worst: list[float]) -> float:
+        rival = OpenTelemetry()
+        try:
+            late = _in_a_precise_loop(rival.service(texts), pace, requests)
+            exported, _ = rival.settle()
+        finally:
+            rival.close()
+        if exported != len(requests) * SPANS:
+            raise RuntimeError(f"OpenTelemetry: expected {len(requests) * SPANS} spans, exported {exported}")
+        worst.append(max(late))
+        return percentile(late, 99)
+
+    return {"otel": otel}
+
+
 def run(settings: Settings, step: Step) -> Table:
     """Measure both paces, with and without tracing."""
     texts = Texts(settings.seed)
     seconds = _SECONDS / 8 if settings.quick else _SECONDS
+    kinds: dict[str, Measure] = {"bare": _bare, "traced": _traced, **_rival()}
     worst: dict[str, list[float]] = {}
     candidates: dict[str, Callable[[], float]] = {}
     for name, pace in PACES.items():
-        for kind, measure in (("bare", _bare), ("traced", _traced)):
+        for kind, measure in kinds.items():
             seen = worst.setdefault(f"{name}.{kind}", [])
             candidates[f"{name}.{kind}"] = partial(measure, texts, pace, pace.requests(seconds), seen)
     taken = interleaved(candidates, rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step)
-    rows = [row for name in PACES for row in _rows(name, taken, max(worst[f"{name}.traced"]))]
+    rows = [row for name in PACES for row in _rows(name, taken, worst)]
     return Table(suite="lag", title="Lag of the event loop", method=METHOD, rows=rows)
 
 
-def _rows(name: str, taken: dict[str, list[float]], worst: float) -> list[Row]:
+def _rows(name: str, taken: Rounds, worst: Rounds) -> list[Row]:
     pace, bare, traced = PACES[name], taken[f"{name}.bare"], taken[f"{name}.traced"]
     label = f"{pace.spans_per_second:,} spans/s from {pace.tasks} tasks"
-    return [
-        row_of(f"lag.{name}.bare", f"{label}: without tracing, p99", "ms", bare),
-        row_of(
-            f"lag.{name}.traced", f"{label}: traced, p99", "ms", traced, note=f"worst of all rounds: {worst:.1f} ms"
-        ),
+    noted = {kind: f"worst of all rounds: {max(figures):.1f} ms" for kind, figures in worst.items()}
+    rows = [
+        row_of(f"lag.{name}.bare", f"{label}: without tracing, p99", "ms", bare, note=noted[f"{name}.bare"]),
+        row_of(f"lag.{name}.traced", f"{label}: traced, p99", "ms", traced, note=noted[f"{name}.traced"]),
         row_of(f"lag.{name}", f"{label}: caused by tracing", "ms", less(traced, bare)),
     ]
+    other = f"{name}.otel"
+    if other in taken:
+        caused = less(taken[other], bare)
+        rows.append(
+            row_of(f"lag.{other}", f"{label}: caused by the OpenTelemetry SDK", "ms", caused, note=noted[other])
+        )
+    return rows

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import statistics
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks.figures import Row, Settings, Table
+from benchmarks.figures import OTHER_CAPTURED, Row, Settings, Table
 from benchmarks.flow import PACING, Spent, drive
-from benchmarks.measure import less, row_of
+from benchmarks.measure import Rounds, less, ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import Texts, bare_service, traced_service
 from benchmarks.sinks import NullBackend
@@ -25,7 +26,9 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "Requests of 5 spans (846 B of payload per span) through a recorder whose pump has its own thread; less the same"
-    f" requests without tracing, round by round. Pacing: {PACING}. Time ends when flush says delivered."
+    f" requests without tracing, round by round. Pacing: {PACING}. Time ends when flush says delivered. The"
+    " OpenTelemetry SDK gets the same payloads as attributes of `json.dumps`, user and session left out; its queue"
+    " takes all spans of a round."
 )
 _ROUNDS: Final = 6
 _REQUESTS: Final = 2_000
@@ -37,6 +40,9 @@ def run(settings: Settings, step: Step) -> Table:
     requests = range(settings.size_of(_REQUESTS))
     rounds = settings.rounds_of(_ROUNDS)
     spent: dict[str, list[Spent]] = {"bare": [], "null": [], "memory": []}
+    rival = _rival(texts)
+    if rival is not None:
+        spent["otel"] = []
     for number in range(rounds + 1):
         step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
         taken = {
@@ -44,6 +50,8 @@ def run(settings: Settings, step: Step) -> Table:
             "null": _recorded(texts, requests, NullBackend),
             "memory": _recorded(texts, requests, _memory),
         }
+        if rival is not None:
+            taken["otel"] = rival(requests)
         for name in spent if number else ():
             spent[name].append(taken[name])
     return Table(suite="pump", title="Buffer and pump", method=METHOD, rows=_rows(spent))
@@ -67,19 +75,59 @@ def _recorded(texts: Texts, requests: range, make_backend: Callable[[], Backend]
     return spent
 
 
+def _rival(texts: Texts) -> Callable[[range], Spent] | None:
+    """Return what drives the requests through the OpenTelemetry SDK, or None where it is not installed."""
+    try:
+        from benchmarks.rivals.opentelemetry_sdk import OpenTelemetry  # noqa: PLC0415 - may be missing
+    except ImportError:
+        return None
+
+    def driven(requests: range) -> Spent:
+        gc.collect()
+        rival = OpenTelemetry()
+        try:
+            spent = asyncio.run(drive(rival.service(texts), requests, settle=rival.settle))
+            exported = rival.settle()
+        finally:
+            rival.close()
+        if exported != (spent.spans, spent.spans):
+            raise RuntimeError(f"OpenTelemetry: expected {spent.spans} spans with payloads, exported {exported}")
+        return spent
+
+    return driven
+
+
+_SINKS: Final = {"null": "null sink", "memory": "memory backend", "otel": "OpenTelemetry SDK, captured by hand"}
+
+
 def _rows(spent: dict[str, list[Spent]]) -> list[Row]:
-    bare = spent["bare"]
-    bare_caller = [one.per_span_us(one.caller) for one in bare]
+    bare_caller = [one.per_span_us(one.caller) for one in spent["bare"]]
+    bare_all = [one.per_span_us(one.all_threads) for one in spent["bare"]]
+    taken = {name: spent[name] for name in _SINKS if name in spent}
+    caller = {name: less([one.per_span_us(one.caller) for one in all_], bare_caller) for name, all_ in taken.items()}
+    cpu = {name: less([one.per_span_us(one.all_threads) for one in all_], bare_all) for name, all_ in taken.items()}
+    rate = {name: [one.spans / one.wall for one in all_] for name, all_ in taken.items()}
     rows = [row_of("pump.bare", "the requests without tracing, per span", "µs", bare_caller, note="CPU of the caller")]
-    for name, label in (("null", "null sink"), ("memory", "memory backend")):
-        taken = spent[name]
-        caller = less([one.per_span_us(one.caller) for one in taken], bare_caller)
-        everything = less(
-            [one.per_span_us(one.all_threads) for one in taken], [one.per_span_us(one.all_threads) for one in bare]
-        )
+    for name in taken:
+        label = _SINKS[name]
         rows += [
-            row_of(f"pump.{name}.caller", f"{label}: CPU of the caller per span", "µs", caller),
-            row_of(f"pump.{name}.cpu", f"{label}: CPU of all threads per span", "µs", everything),
-            row_of(f"pump.{name}.rate", f"{label}: sustained", "spans/s", [one.spans / one.wall for one in taken]),
-        ]
+            row_of(
+                f"pump.{name}.caller", f"{label}: CPU of the caller per span", "µs", caller[name],
+                ratios=_against(caller, name),
+            ),
+            row_of(
+                f"pump.{name}.cpu", f"{label}: CPU of all threads per span", "µs", cpu[name],
+                ratios=_against(cpu, name),
+            ),
+            row_of(f"pump.{name}.rate", f"{label}: sustained", "spans/s", rate[name]),
+        ]  # fmt: skip
+    if "otel" not in taken:
+        rows.append(Row(key="pump.otel.cpu", label=_SINKS["otel"], unit="µs", value=None, note="not installed"))
     return rows
+
+
+def _against(figures: Rounds, name: str) -> dict[str, float]:
+    """Return the ratio of the rival's figure to this one, where there is a rival."""
+    if "otel" not in figures:
+        return {}
+    return {OTHER_CAPTURED: ratio(statistics.median(figures["otel"]), statistics.median(figures[name]))}

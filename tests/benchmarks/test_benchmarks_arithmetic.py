@@ -153,7 +153,7 @@ def test_cells_stand_under_their_headings() -> None:
     first = Row(key="a", label="first", unit="ns", value=2.0, minimum=1.0, spread=0.5, ratios={"p": 4.0}, note="n")
     second = Row(key="b", label="second", unit="ns", value=None, ratios={"q": 0.25})
     table = Table(suite="s", title="t", method="m", rows=[first, second])
-    assert heading_of(table) == ["t", "unit", "median", "min", "spread", "p", "q", ""]
+    assert heading_of(table) == ["t", "unit", "figure", "min", "spread", "p", "q", ""]
     assert cells_of(first, table.ratio_titles) == ["first", "ns", "2", "1", "0.50", "4 x", "", "n"]
     assert cells_of(second, table.ratio_titles) == ["second", "ns", "-", "", "", "", "0.25 x", ""]
 

@@ -21,7 +21,7 @@ def results_of(nested: float = 1_234.0) -> Results:
     """Return a run with a few figures of several suites."""
     ratios = {"OpenTelemetry ÷ this": 17.0, "OpenTelemetry, captured ÷ this": 29.0}
     call = [
-        Row(key="call.off", label="tracing disabled", unit="ns", value=93.0, ratios=ratios),
+        Row(key="call.off", label="tracing disabled", unit="ns", value=93.0),
         Row(key="call.nested", label="captured, nested", unit="ns", value=nested, ratios=ratios),
     ]
     store = [
@@ -73,7 +73,13 @@ def test_what_is_kept_is_a_whole_run() -> None:
 def test_both_documents_get_the_figures() -> None:
     """The short form has calls and storing; the full one goals, every table and the rejected designs."""
     short, full = documents(results_of()).values()
-    for said in ("| tracing disabled | 93 | 17 x | 29 x |", "| 1,234 |", "45,700 spans/s", "19.5 µs", "a processor"):
+    for said in (
+        "| tracing disabled | 93 |  |  |",
+        "| 1,234 | 17 x | 29 x |",
+        "45,700 spans/s",
+        "19.5 µs",
+        "a processor",
+    ):
         assert said in short
     for said in ("## Goals", "≤ 1,500 ns | 1,234 ns | met", "≥ 40,000 spans/s", "### `store`", "Called often."):
         assert said in full

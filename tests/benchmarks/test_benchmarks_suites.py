@@ -90,7 +90,7 @@ def test_nothing_is_unaccounted_for(key: str, quickest_run: Results) -> None:
 
 
 def test_figures_are_of_what_they_say(quickest_run: Results) -> None:
-    """Costs that differ tenfold are in that order, ratios are of the values beside them, counts are of what was done."""
+    """Costs that differ tenfold are in that order, ratios are of the values beside them, counts of what was done."""
     value = {row.key: row.value or 0.0 for table in quickest_run.tables for row in table.rows}
     assert value["call.off"] < value["call.generation"]
     assert 0 < value["call.nested"] < value["call.otel_captured"]

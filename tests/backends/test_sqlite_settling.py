@@ -1,0 +1,56 @@
+"""SQLite at its thresholds: traces settle two by two, texts are indexed two by two, every search is of many or of few.
+
+With the real sizes no test of a few records ever sees a settled trace or an indexed text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tracecore.testing.machine import run_machine
+from tracecore.testing.opening import MakeBackend
+from tracecore_sqlite import candidates, open_backend, search, settling
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[[], MakeBackend]:
+    """Return a function that returns a maker of backends for a new file."""
+    numbers = count()
+
+    def new_file() -> MakeBackend:
+        url = f"sqlite:///{tmp_path}/{next(numbers)}.db"
+        return lambda: open_backend(url)
+
+    return new_file
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Put off nothing for long: keep two traces recent, settle and index two at a time."""
+    monkeypatch.setattr(settling, "_KEPT", 2)
+    monkeypatch.setattr(settling, "_SLICE", 2)
+    monkeypatch.setattr(search, "_SLICE_ROWS", 2)
+    return monkeypatch
+
+
+def test_random_programs(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch) -> None:
+    """Whatever mixture of recent and settled traces, indexed and new texts: every list is that of the reference."""
+    run_machine(fresh, durable=True)
+
+
+def test_random_programs_with_many_candidates(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch) -> None:
+    """A search that walks through the rows finds what a search over the candidates of the index finds."""
+    tiny.setattr(candidates, "_FEW", 0)
+    run_machine(fresh, durable=True, examples=15)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_many_random_programs(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch, few: int) -> None:
+    """The same, for thousands of longer programs."""
+    tiny.setattr(candidates, "_FEW", few)
+    run_machine(fresh, durable=True, examples=1500, steps=50)

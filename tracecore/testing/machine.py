@@ -1,0 +1,203 @@
+"""Any backend beside the reference backend: after random writes in a random order, every list says the same.
+
+Needs hypothesis, which tracecore does not depend on. A test file joins with one function::
+
+    def test_random_programs(tmp_path: Path) -> None:
+        run_machine(lambda: ..., durable=True)
+
+Invariants: both backends receive the same batches; whatever is asked of one is asked of the other, page by page; and
+neither housekeeping nor opening again changes any answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tracecore.backend import Backend, ObservationQuery, Page, SessionQuery, TraceQuery
+from tracecore.memory import MemoryBackend, MemoryData
+from tracecore.records import Record
+from tracecore.testing import strategies
+from tracecore.testing.comparing import same
+from tracecore.testing.opening import MakeBackend, observations_in, pages_of, sessions_in, traces_in
+
+__all__ = ["BackendMachine", "Subject", "run_machine"]
+
+Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery)
+T = TypeVar("T")
+Find = Callable[[str, Q], Awaitable[Page[T]]]
+_PROJECTS: Final = ("p", "q", "nobody's")
+_MOST_SLICES: Final = 1000
+
+
+class Subject(Struct, frozen=True):
+    """Say what is driven, and what may be asked of it."""
+
+    fresh: Callable[[], MakeBackend]
+    """Returns a maker of backends whose data is empty; each call has data of its own."""
+    durable: bool
+    """Whether what was written must be there after closing and opening again."""
+
+
+class BackendMachine(RuleBasedStateMachine):
+    """Drive a backend and the reference backend side by side."""
+
+    subject: ClassVar[Subject]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._make = self.subject.fresh()
+        self._tested = self._make()
+        self._reference = cast("Backend", MemoryBackend(MemoryData(), location="memory:", access="write"))
+        self.written: list[list[Record]] = []
+        """Every batch so far, oldest first."""
+        self._run(self._tested.open())
+        self._run(self._reference.open())
+
+    def teardown(self) -> None:
+        """Compare everything once more, and close."""
+        try:
+            self._run(self._compare_everything())
+        finally:
+            self._run(self._tested.close())
+            self._runner.close()
+
+    @rule(batch=strategies.batches)
+    def write(self, batch: list[Record]) -> None:
+        """Write a batch."""
+        self.written.append(batch)
+        self._run(self._write(batch))
+
+    @precondition(lambda self: bool(cast("BackendMachine", self).written))
+    @rule(data=st.data())
+    def write_again(self, data: st.DataObject) -> None:
+        """Write an earlier batch again, as a pump does when it has not heard of the first time."""
+        self._run(self._write(data.draw(st.sampled_from(self.written))))
+
+    @rule(slices=st.integers(1, 3))
+    def maintain(self, slices: int) -> None:
+        """Do some of the work that was put off."""
+        for _ in range(slices):
+            self._run(self._tested.maintain())
+
+    @rule()
+    def maintain_to_the_end(self) -> None:
+        """Do all of it; it must end."""
+        for _ in range(_MOST_SLICES):
+            if not self._run(self._tested.maintain()):
+                return
+        raise AssertionError(f"maintain() still returns True after {_MOST_SLICES} calls with no write between")
+
+    @precondition(lambda self: cast("BackendMachine", self).subject.durable)
+    @rule()
+    def open_again(self) -> None:
+        """Close, and open another backend for the same data."""
+        self._run(self._tested.close())
+        self._tested = self._make()
+        self._run(self._tested.open())
+
+    @rule(project=strategies.projects, query=strategies.trace_queries)
+    def find_traces(self, project: str, query: TraceQuery) -> None:
+        """Ask for traces."""
+        self._run(_compare(traces_in(self._tested).find, traces_in(self._reference).find, project, query))
+
+    @rule(project=strategies.projects, query=strategies.observation_queries)
+    def find_observations(self, project: str, query: ObservationQuery) -> None:
+        """Ask for observations."""
+        self._run(_compare(observations_in(self._tested).find, observations_in(self._reference).find, project, query))
+
+    @rule(project=strategies.projects, query=strategies.session_queries)
+    def find_sessions(self, project: str, query: SessionQuery) -> None:
+        """Ask for sessions."""
+        self._run(_compare(sessions_in(self._tested).find, sessions_in(self._reference).find, project, query))
+
+    @rule(data=st.data(), query=strategies.trace_queries, project=strategies.projects)
+    def write_between_pages(self, data: st.DataObject, query: TraceQuery, project: str) -> None:
+        """Write while somebody reads page by page: the second page begins after the first, among what is there then."""
+        tested, reference = traces_in(self._tested).find, traces_in(self._reference).find
+        first = self._run(tested(project, query)), self._run(reference(project, query))
+        same(first[0].items, first[1].items, f"{project!r}, {query}")
+        if first[0].next_cursor is None or first[1].next_cursor is None:
+            same(first[0].next_cursor, first[1].next_cursor, f"{project!r}, {query}: next_cursor")
+            return
+        self.write(data.draw(strategies.batches))
+        rest = (
+            self._run(pages_of(tested, project, replace(query, cursor=first[0].next_cursor))),
+            self._run(pages_of(reference, project, replace(query, cursor=first[1].next_cursor))),
+        )
+        same(rest[0], rest[1], f"{project!r}, after the first page of {query}")
+
+    @rule()
+    def look_at_everything(self) -> None:
+        """Compare every list and every record."""
+        self._run(self._compare_everything())
+
+    async def _write(self, batch: list[Record]) -> None:
+        await self._reference.write(batch)
+        await self._tested.write(batch)
+
+    async def _compare_everything(self) -> None:
+        for project in _PROJECTS:
+            every = ObservationQuery(limit=2, bodies=True)
+            await _compare(observations_in(self._tested).find, observations_in(self._reference).find, project, every)
+            await _compare(traces_in(self._tested).find, traces_in(self._reference).find, project, TraceQuery(limit=2))
+            await _compare(
+                sessions_in(self._tested).find, sessions_in(self._reference).find, project, SessionQuery(limit=2)
+            )
+            await self._compare_single(project)
+
+    async def _compare_single(self, project: str) -> None:
+        """Compare what is read one by one: traces, trees, observations and sessions."""
+        found = await pages_of(traces_in(self._reference).find, project, TraceQuery(limit=1000))
+        for trace in (trace for page in found for trace in page):
+            key = project, trace.trace_id
+            same(await traces_in(self._tested).get(*key), await traces_in(self._reference).get(*key), f"get {key}")
+            tree = await observations_in(self._tested).tree(*key)
+            same(tree, await observations_in(self._reference).tree(*key), f"tree {key}")
+            for one in tree:
+                same(await observations_in(self._tested).get(*key, one.span_id), one, f"get {key}, {one.span_id}")
+        listed = await pages_of(sessions_in(self._reference).find, project, SessionQuery(limit=1000))
+        for session in (session for page in listed for session in page):
+            found_one = await sessions_in(self._tested).get(project, session.session_id)
+            same(found_one, session, f"get session {session.session_id!r}")
+
+    def _run(self, doing: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
+        return self._runner.run(_awaited(doing))
+
+
+def run_machine(fresh: Callable[[], MakeBackend], *, durable: bool, examples: int = 30, steps: int = 20) -> None:
+    """Run ``examples`` random programs of at most ``steps`` steps; a failing one is shortened and printed.
+
+    Args:
+        fresh: returns a maker of backends whose data is empty; it is called once per program.
+        durable: what was written must be there after closing and opening again.
+        examples: how many programs.
+        steps: the length of each.
+    """
+    machine = type("Machine", (BackendMachine,), {"subject": Subject(fresh, durable)})
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        report_multiple_bugs=False,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    )
+    run_state_machine_as_test(machine, settings=chosen)
+
+
+async def _compare(tested: Any, reference: Any, project: str, query: Any) -> None:
+    """Assert that both lists have the same pages."""
+    same(await pages_of(tested, project, query), await pages_of(reference, project, query), f"{project!r}, {query}")
+
+
+async def _awaited(doing: Awaitable[T]) -> T:
+    return await doing

@@ -5,8 +5,9 @@ Stores may compute the same by other means (SQL), and are tested against these f
 * The **root** is the earliest observation without a parent or marked ``app_root``; ties go to the smaller span id.
 * A trace's **name** is its ``name`` attribute, else the name of its root.
 * A single-valued **attribute** is taken from the observation that ended last among those that set it (ties go to the
-  greater span id; one still running counts from its start). ``tags`` are united in that order. ``metadata`` objects are
-  united key by key; metadata that is no object is replaced as a whole.
+  greater span id; one still running counts from its start). ``tags`` are united in that order, and so are ``metadata``
+  objects, key by key: a tag or key that is said again takes the place of the last that says it. So it is enough to
+  know when each set of attributes was said last. Metadata that is no object is replaced as a whole.
 * **Sums** of units and USD run over generations only. An unknown cost is not zero: ``total_cost`` is None when no cost
   is known, and ``cost_known`` is False when any generation that used units has none.
 * A **session** is the set of its traces: sums of their sums, the users of any of them.
@@ -15,7 +16,7 @@ Stores may compute the same by other means (SQL), and are tested against these f
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -24,6 +25,7 @@ from tracecore.records import ABSENT, Generation, Observation, Session, Trace, T
 
 __all__ = ["Saying", "failed", "roll_up", "roll_up_session", "unite_attributes"]
 
+T = TypeVar("T")
 Saying: TypeAlias = tuple[int, str, TraceAttributes]
 """When an observation ended (ns, see :func:`unite_attributes`), its span id, and the attributes it carries."""
 
@@ -99,7 +101,7 @@ def unite_attributes(sayings: Iterable[Saying]) -> TraceAttributes:
     metadata = ABSENT
     for _, _, said in sorted(sayings, key=lambda saying: saying[:2]):
         values.update({name: value for name in _SINGLE if (value := getattr(said, name)) is not None})
-        tags.update(dict.fromkeys(said.tags))
+        tags = _with_last(tags, dict.fromkeys(said.tags))
         metadata = _unite_metadata(metadata, said.metadata)
     return TraceAttributes(**values, tags=tuple(tags), metadata=metadata)
 
@@ -108,12 +110,17 @@ def _ended(span: Observation) -> int:
     return span.start_ns + (span.duration_ns or 0)
 
 
+def _with_last(earlier: dict[str, T], later: dict[str, T]) -> dict[str, T]:
+    """Return both, what is in ``later`` at the end."""
+    return {key: value for key, value in earlier.items() if key not in later} | later
+
+
 def _unite_metadata(earlier: Raw, later: Raw) -> Raw:
     """Return ``later`` laid over ``earlier``, key by key, without encoding a value again."""
     if not earlier or not later or earlier == later:
         return later or earlier
     try:
-        both = msgspec.json.decode(earlier, type=dict[str, Raw]) | msgspec.json.decode(later, type=dict[str, Raw])
-        return Raw(msgspec.json.encode(both))
+        both = [msgspec.json.decode(metadata, type=dict[str, Raw]) for metadata in (earlier, later)]
+        return Raw(msgspec.json.encode(_with_last(*both)))
     except (msgspec.DecodeError, UnicodeError):
         return later

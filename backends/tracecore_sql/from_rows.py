@@ -31,6 +31,7 @@ _payloads = msgspec.json.Decoder(Payloads)
 _error = msgspec.json.Decoder(ErrorInfo)
 _usage = msgspec.json.Decoder(dict[str, int])
 _costs = msgspec.json.Decoder(dict[str, float])
+_json = json.JSONDecoder()
 _nothing_rare: Final = Extra()
 _no_payloads: Final = Payloads()
 
@@ -86,8 +87,8 @@ def trace_of(row: Row, input: Raw = ABSENT, output: Raw = ABSENT) -> Trace:  # n
     return Trace(
         project=project, trace_id=trace_id, name=name, root_id=root_id, start_ns=start_ns, end_ns=end_ns,
         attributes=TraceAttributes(
-            trace_name, user_id, session_id, unpack_tags(tags), payload_of(metadata), release, version, environment,
-            None if public is None else bool(public),
+            trace_name, user_id, session_id, tuple(dict.fromkeys(unpack_tags(tags))), payload_of(metadata), release,
+            version, environment, None if public is None else bool(public),
         ),
         observation_count=observation_count, running=running, error_count=error_count, input_tokens=input_tokens,
         output_tokens=output_tokens, total_tokens=total_tokens, total_cost=total_cost, cost_known=bool(cost_known),
@@ -125,7 +126,7 @@ def _add_payloads(fields: dict[str, Any], body: Row) -> None:
         fields["error"] = replace(fields["error"], stack=text_of(stack))
     if packed is None:
         return
-    rare = _unpack(_payloads, packed)
+    rare = _unpack_payloads(packed)
     fields.update(tool_definitions=rare.tool_definitions, tool_calls=rare.tool_calls)
     if fields["experiment"] is not None:
         fields["experiment"] = replace(
@@ -134,6 +135,23 @@ def _add_payloads(fields: dict[str, Any], body: Row) -> None:
             item_expected_output=rare.item_expected_output,
             item_metadata=rare.item_metadata,
         )
+
+
+def _unpack_payloads(packed: str | bytes) -> Payloads:
+    """Decode packed payloads; where one holds a lone surrogate, which msgspec refuses, cut them out as they are."""
+    try:
+        return _payloads.decode(packed)
+    except msgspec.MsgspecError:
+        text = packed if isinstance(packed, str) else packed.decode("utf-8", "surrogatepass")
+    found: dict[str, Raw] = {}
+    at = 1
+    while at < len(text):
+        # Packed as {"name":payload,"name":payload} with nothing between.
+        name, at = _json.raw_decode(text, at)
+        _, end = _json.raw_decode(text, at + 1)
+        found[name] = payload_of(text[at + 1 : end])
+        at = end + 1
+    return Payloads(**found)
 
 
 def _unpack(decoder: msgspec.json.Decoder[T], packed: str | bytes) -> T:

@@ -162,6 +162,6 @@ def _phrase(text: str) -> Phrase:
     return Phrase(text)
 
 
-def _says(phrase: str, *stored: str | bytes | None) -> bool:
-    wanted = _phrase(phrase)
+def _says(phrase: str | bytes, *stored: str | bytes | None) -> bool:
+    wanted = _phrase(_text(phrase))
     return any(wanted.stands_in(text) for text in searched_texts(stored))

@@ -1,0 +1,161 @@
+"""Faulty backends: each plan fails what it says, when it says, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from itertools import count
+from typing import cast
+
+import anyio
+import pytest
+
+from tests.fakes import FakeBackend
+from tracecore.backend import Backend, Capabilities, TraceQuery
+from tracecore.errors import BackendRejected, BackendUnavailable
+from tracecore.memory import open_backend
+from tracecore.testing.faults import Disconnecting, FailNth, FaultyBackend, Flaky, Moment, Plan, Slow
+from tracecore.testing.opening import opened_with, traces_in
+from tracecore.testing.samples import PROJECT, span, trace_id_of
+
+
+def faulty(plan: Plan, inner: FakeBackend) -> FaultyBackend:
+    """Return a backend that notes what reaches it, behind a plan."""
+    return FaultyBackend(cast("Backend", inner), plan)
+
+
+async def outcomes(backend: FaultyBackend, writes: int) -> list[bool]:
+    """Return for each of so many writes whether it succeeded."""
+    done: list[bool] = []
+    for number in range(writes):
+        try:
+            await backend.write([span(number)])
+            done.append(True)
+        except BackendUnavailable:
+            done.append(False)
+    return done
+
+
+async def test_the_nth_call_fails_and_no_other() -> None:
+    """Of four writes the third fails before anything is written; other calls do not count."""
+    inner, plan = FakeBackend(), FailNth(3)
+    backend = faulty(plan, inner)
+    await backend.open()
+    await backend.maintain()
+    assert await outcomes(backend, 4) == [True, True, False, True]
+    assert plan.happened
+    assert len(inner.batches) == 3
+
+
+async def test_an_answer_can_be_lost() -> None:
+    """With moment="after" the batch has been written when the call fails."""
+    inner = FakeBackend()
+    assert await outcomes(faulty(FailNth(1, moment="after"), inner), 2) == [False, True]
+    assert len(inner.batches) == 2
+
+
+async def test_the_error_is_the_tests() -> None:
+    """A plan raises the error that it was given."""
+    backend = faulty(FailNth(1, error=lambda: BackendRejected("no")), FakeBackend())
+    with pytest.raises(BackendRejected, match="no"):
+        await backend.write([])
+
+
+async def test_failing_every_call_once_ends() -> None:
+    """The loop over n stops after one run for each call of the scenario, and one in which nothing failed."""
+    for nth in count(1):
+        plan = FailNth(nth, calls={"open", "write", "close"})
+        backend = faulty(plan, FakeBackend())
+        for step in (backend.open, partial(backend.write, []), backend.close):
+            try:
+                await step()
+            except BackendUnavailable:
+                assert plan.happened
+        if not plan.happened:
+            break
+    assert nth == 4
+
+
+async def test_a_slow_call_takes_its_time_and_still_happens() -> None:
+    """A slow write is not there before its time; the others are not delayed."""
+    inner = FakeBackend()
+    backend = faulty(Slow(3600), inner)
+    await backend.open()
+    with anyio.move_on_after(0.01) as scope:
+        await backend.write([])
+    assert scope.cancelled_caught
+    assert inner.batches == []
+    await faulty(Slow(0.001), inner).write([span(1)])
+    assert inner.records == [span(1)]
+
+
+async def test_a_flaky_backend_fails_the_same_calls_for_the_same_seed() -> None:
+    """Failures are repeatable, are counted, and some of them lose only the answer."""
+    first, second, other = FakeBackend(), FakeBackend(), FakeBackend()
+    plan = Flaky(0.5, seed=1)
+    done = await outcomes(faulty(plan, first), 60)
+    assert done == await outcomes(faulty(Flaky(0.5, seed=1), second), 60)
+    assert done != await outcomes(faulty(Flaky(0.5, seed=2), other), 60)
+    assert plan.failures == done.count(False)
+    assert done.count(True) < len(first.batches) < 60
+
+
+async def test_a_lost_connection_comes_back_by_opening() -> None:
+    """After so many calls everything fails until open(), and then holds for good."""
+    plan = Disconnecting(2)
+    backend = faulty(plan, FakeBackend())
+    await backend.open()
+    assert await outcomes(backend, 4) == [True, True, False, False]
+    assert plan.disconnected
+    await backend.close()
+    await backend.open()
+    assert await outcomes(backend, 4) == [True] * 4
+
+
+async def test_a_connection_can_be_lost_several_times() -> None:
+    """With times=2 the second connection is lost too, after as many calls."""
+    backend = faulty(Disconnecting(1, times=2), FakeBackend())
+    for _ in range(2):
+        await backend.open()
+        assert await outcomes(backend, 2) == [True, False]
+    await backend.open()
+    assert await outcomes(backend, 2) == [True, True]
+
+
+async def test_reads_go_as_planned_and_answer_as_ever() -> None:
+    """The stores of a faulty backend fail by name and otherwise answer what the backend behind answers."""
+    plan = FailNth(2, calls={"traces.find"})
+    async with opened_with(FaultyBackend(cast("Backend", open_backend("memory:")), plan), [span(1)]) as backend:
+        page = await traces_in(backend).find(PROJECT, TraceQuery())
+        assert [trace.trace_id for trace in page.items] == [trace_id_of(1)]
+        with pytest.raises(BackendUnavailable):
+            await traces_in(backend).find(PROJECT, TraceQuery())
+        assert await traces_in(backend).get(PROJECT, trace_id_of(1)) is not None
+
+
+async def test_what_a_backend_says_of_itself_passes() -> None:
+    """Capabilities, location and a store that is missing are those of the backend behind."""
+
+    async def never(call: str, moment: Moment) -> None:
+        raise AssertionError(f"{moment} {call}")
+
+    backend = faulty(never, FakeBackend())
+    assert (backend.capabilities, backend.location, backend.traces, backend.sql) == (
+        Capabilities(),
+        "fake:",
+        None,
+        None,
+    )
+    assert backend.observations is None
+    assert backend.sessions is None
+
+
+def test_needs_no_test_tools() -> None:
+    """``import tracecore.testing`` and its modules for everybody work without pytest and hypothesis."""
+    names = ("", ".capture", ".comparing", ".faults", ".opening", ".samples")
+    code = "import sys; sys.modules.update(pytest=None, hypothesis=None)\n" + "\n".join(
+        f"import tracecore.testing{name}" for name in names
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (run.returncode, run.stderr) == (0, "")

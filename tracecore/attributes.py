@@ -180,7 +180,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def usage_of(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]:
-    """Return (disjoint buckets, buckets as provided) from a mapping of units, in Langfuse's or a provider's names.
+    """Return (disjoint buckets, what was given if it was not these) from units in Langfuse's or a provider's names.
 
     Nested ``…_details`` of OpenAI and LangChain become ``input_cached_tokens`` and the like, and are subtracted from
     the bucket that contains them. Values that are not whole numbers ≥ 0 are left out.
@@ -189,6 +189,8 @@ def usage_of(value: object) -> tuple[dict[str, int] | None, dict[str, int] | Non
 
 
 def _usage(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]:
+    if type(value) is dict and _are_buckets(cast("dict[Any, Any]", value)):
+        return (cast("dict[str, int]", value).copy() or None), None
     if not _is_mapping(value):
         return None, None
     nested = False
@@ -208,7 +210,19 @@ def _usage(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]
                     buckets[f"{parent}_{sub}"] = whole
     if nested:
         _make_disjoint(buckets, provided)
-    return (buckets, provided) if buckets else (None, None)
+    return (buckets, None if provided == buckets else provided) if buckets else (None, None)
+
+
+def _are_buckets(given: dict[Any, Any]) -> bool:
+    """Return whether units are already what the general way would make of them; most are."""
+    if len(given) > MAX_BUCKETS:
+        return False
+    for key, units in given.items():
+        if type(key) is not str or type(units) is not int or not 0 <= units <= _LARGEST_INTEGER:
+            return False
+        if key in _USAGE_ALIASES or len(key) > MAX_TEXT or not key.isascii():
+            return False
+    return True
 
 
 def _is_mapping(value: object) -> bool:
@@ -247,6 +261,9 @@ def cost_of(value: object) -> tuple[dict[str, float] | None, float | None]:
 
 
 def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
+    if type(value) is dict and _are_costs(cast("dict[Any, Any]", value)):
+        costs = cast("dict[str, float]", value).copy()
+        return _with_total(costs)
     given = cast("Mapping[object, object]", value if _is_mapping(value) else {"total": value})
     costs = {
         key: float(amount)
@@ -254,6 +271,22 @@ def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
         if (type(amount) is float or (isinstance(amount, int | float) and not isinstance(amount, bool)))
         and -MAX_USD <= amount <= MAX_USD
     }
+    return _with_total(costs)
+
+
+def _are_costs(given: dict[Any, Any]) -> bool:
+    """Return whether costs are already what the general way would make of them; most are."""
+    if len(given) > MAX_BUCKETS:
+        return False
+    for key, amount in given.items():
+        if type(key) is not str or type(amount) is not float or not -MAX_USD <= amount <= MAX_USD:
+            return False
+        if len(key) > MAX_TEXT or not key.isascii():
+            return False
+    return True
+
+
+def _with_total(costs: dict[str, float]) -> tuple[dict[str, float] | None, float | None]:
     if not costs:
         return None, None
     total = costs.get("total")

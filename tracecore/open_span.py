@@ -384,12 +384,14 @@ def _set_metadata(span: OpenSpan, value: object) -> None:
 
 def _set_usage(span: OpenSpan, value: object) -> None:
     buckets, provided = usage_of(value)
-    span.note(usage_details=buckets, provided_usage_details=provided)
+    span.keep("usage_details", buckets)
+    span.keep("provided_usage_details", provided)
 
 
 def _set_cost(span: OpenSpan, value: object) -> None:
     costs, total = cost_of(value)
-    span.note(cost_details=costs, provided_cost_details=costs, total_cost=total)
+    span.keep("cost_details", costs)
+    span.keep("total_cost", total)
 
 
 def _set_tool_call_names(span: OpenSpan, value: object) -> None:

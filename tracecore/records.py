@@ -174,7 +174,9 @@ class Generation(Span, frozen=True, omit_defaults=True, gc=False, tag_field="rec
     """State that a model was called: a span with model, usage and cost.
 
     ``usage_details`` are disjoint buckets of units; ``cost_details`` USD per bucket; ``total_cost`` USD, None when
-    unknown. ``model`` is the name the caller gave, ``model_id`` the matched price definition.
+    unknown. ``model`` is the name the caller gave, ``model_id`` the price definition that made the cost; without it the
+    cost is the caller's. ``provided_*`` hold what the caller gave where that was not the same (other names, nested
+    details).
     """
 
     model: str | None = None
@@ -333,15 +335,16 @@ def usage_totals(usage: dict[str, int] | None) -> tuple[int, int, int]:
         return 0, 0, 0
     read = written = other = 0
     for bucket, units in usage.items():
-        if bucket == "total":
-            continue
         if "input" in bucket:
             read += units
         elif "output" in bucket:
             written += units
-        else:
+        elif bucket != "total":
             other += units
-    return _countable(read), _countable(written), _countable(usage.get("total", read + written + other))
+    total = usage.get("total", read + written + other)
+    if 0 <= read <= _LARGEST_COUNT and 0 <= written <= _LARGEST_COUNT and 0 <= total <= _LARGEST_COUNT:
+        return read, written, total
+    return _countable(read), _countable(written), _countable(total)
 
 
 def _countable(units: int) -> int:

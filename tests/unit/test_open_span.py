@@ -142,8 +142,8 @@ async def test_every_field_is_recorded() -> None:
     assert decoded(found.metadata) == {"a": 1, "b": 2}
     assert (found.version, found.level, found.status_message) == ("v1", "WARNING", "slow")
     assert (found.model, decoded(found.model_parameters)) == ("m-1", {"temperature": 0})
-    assert found.usage_details == found.provided_usage_details == {"input": 3, "output": 4}
-    assert found.cost_details == found.provided_cost_details == {"input": 0.5, "output": 0.25}
+    assert (found.usage_details, found.cost_details) == ({"input": 3, "output": 4}, {"input": 0.5, "output": 0.25})
+    assert (found.provided_usage_details, found.provided_cost_details) == (None, None)
     assert (found.total_cost, found.prompt_name, found.prompt_version) == (0.75, "greeting", 7)
     assert found.completion_start_ns == 1_735_787_045_678_901_000
     assert (decoded(found.tool_definitions), decoded(found.tool_calls)) == ({"search": {}}, [{"name": "search"}])

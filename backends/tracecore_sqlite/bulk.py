@@ -34,17 +34,21 @@ class Insert:
         self._sizes = [min(_ROWS[0], largest), *(size for size in _ROWS[1:] if size < largest)]
         self._statements: dict[int, str] = {}
 
-    def __call__(self, values: list[Any]) -> int:
-        """Insert the rows whose values follow each other in a flat list; return how many were inserted or changed."""
-        width, changed, start = self._width, 0, 0
+    def __call__(self, values: list[Any]) -> tuple[int, int]:
+        """Insert the rows whose values follow each other in a flat list.
+
+        Return how many were inserted or changed, and the row id of the last that was inserted.
+        """
+        width, changed, last, start = self._width, 0, 0, 0
         rows = len(values) // width
         for size in self._sizes:
             while rows >= size:
                 end = start + size * width
                 part = values if size * width == len(values) else values[start:end]
-                changed += self._execute(self._sized(size), part).rowcount
+                cursor = self._execute(self._sized(size), part)
+                changed, last = changed + cursor.rowcount, cursor.lastrowid or last
                 start, rows = end, rows - size
-        return changed
+        return changed, last
 
     def _sized(self, size: int) -> str:
         statement = self._statements.get(size)

@@ -93,9 +93,8 @@ class Writer:
             raise
 
     def _write_observations(self, observations: list[Observation], prepare: Callable[[list[Any]], list[Any]]) -> None:
-        inserted = self._insert_listed(prepare(list_values(observations, NULL)))
+        inserted, last = self._insert_listed(prepare(list_values(observations, NULL)))
         if inserted == len(observations):
-            last = self._raw.execute("SELECT last_insert_rowid()").fetchone()[0]
             ids: Iterable[int] = range(last - inserted + 1, last + 1)
             self._insert_bodies(prepare(body_values(observations, ids, NULL)))
         else:

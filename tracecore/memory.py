@@ -335,14 +335,17 @@ def _page(
 
 
 def _encode_cursor(kind: str, key: tuple[int | None, *tuple[str, ...]]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode((f"memory {kind}", key))).decode()
+    # Bytes, because an id is any text, and JSON has no lone surrogates.
+    parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in key]
+    return base64.urlsafe_b64encode(msgspec.json.encode((f"memory {kind}", parts))).decode()
 
 
 def _decode_cursor(kind: str, cursor: str) -> tuple[int | None, *tuple[str, ...]]:
     try:
-        made_by, key = msgspec.json.decode(
-            base64.urlsafe_b64decode(cursor), type=tuple[str, tuple[int | str | None, ...]]
+        made_by, parts = msgspec.json.decode(
+            base64.urlsafe_b64decode(cursor), type=tuple[str, tuple[int | bytes | None, ...]]
         )
+        key = tuple(str(part, "utf-8", "surrogatepass") if isinstance(part, bytes) else part for part in parts)
     except (msgspec.DecodeError, binascii.Error, ValueError):
         made_by, key = "", ()
     if made_by != f"memory {kind}":

@@ -21,7 +21,9 @@ Key: TypeAlias = tuple[int, *tuple[str, ...]]
 
 def encode_cursor(made_by: str, key: tuple[Any, ...]) -> str:
     """Return the cursor of a position in the list that ``made_by`` names."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((made_by, key))).decode()
+    # Bytes, because an id is any text, and JSON has no lone surrogates.
+    parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in key]
+    return base64.urlsafe_b64encode(msgspec.json.encode((made_by, parts))).decode()
 
 
 def decode_cursor(made_by: str, cursor: str, *, ids: int) -> Key:
@@ -31,9 +33,10 @@ def decode_cursor(made_by: str, cursor: str, *, ids: int) -> Key:
         BackendRejected: ``made_by`` did not make this cursor.
     """
     try:
-        origin, key = msgspec.json.decode(
-            base64.b64decode(cursor, b"-_", validate=True), type=tuple[str, tuple[int | str, ...]]
+        origin, parts = msgspec.json.decode(
+            base64.b64decode(cursor, b"-_", validate=True), type=tuple[str, tuple[int | bytes, ...]]
         )
+        key = tuple(str(part, "utf-8", "surrogatepass") if isinstance(part, bytes) else part for part in parts)
     except (msgspec.DecodeError, binascii.Error, ValueError):
         origin, key = "", ()
     well_formed = len(key) == ids + 1 and [type(part) for part in key] == [int, *[str] * ids]

@@ -1,0 +1,28 @@
+"""SQLite keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracecore.backend import Capabilities
+from tracecore.testing.backend_suite import BackendSuite, DurableSuite, SqlSuite
+from tracecore.testing.opening import MakeBackend
+from tracecore_sqlite import open_backend
+
+
+class TestSqlite(BackendSuite, DurableSuite, SqlSuite):
+    """Everything."""
+
+    expected = Capabilities(durable=True, traces=True, observations=True, sessions=True, search=True, sql=True)
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> MakeBackend:
+        """Return a maker of backends for the file of this test."""
+        return lambda: open_backend(f"sqlite:///{tmp_path}/traces.db")
+
+    @pytest.fixture
+    def make_reader(self, tmp_path: Path) -> MakeBackend:
+        """Return a maker of readers of the same file."""
+        return lambda: open_backend(f"sqlite:///{tmp_path}/traces.db", access="read")

@@ -112,10 +112,10 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     flush_interval_ms: _Interval = 200
     """The longest time a record waits for its batch to fill, in milliseconds. Default: 200."""
 
-    batch_items: _Count = 512
+    batch_items: _Count = 4096
     """Records written at once, at most. Default: 512."""
 
-    batch_bytes: _Bytes = 4 * 2**20
+    batch_bytes: _Bytes = 8 * 2**20
     """Bytes written at once, at most, unless one record is larger. Default: 4 MiB."""
 
     pending_after_ms: _Milliseconds = 2_000

@@ -51,7 +51,7 @@ class Indexer:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
         self._sql = statements()
-        self._insert = Insert(raw, "INSERT INTO tc_search (rowid, words) VALUES {rows}", 2)
+        self._insert = Insert(raw, "INSERT INTO tc_search (rowid, words) {rows}", 2)
 
     def maintain(self) -> bool:
         """Index one slice of 200 observations or 256 KiB, if there is a full one; return whether more remains."""

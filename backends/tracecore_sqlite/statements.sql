@@ -82,7 +82,7 @@ INSERT OR IGNORE INTO tc_stale (id) VALUES (?);
 
 -- name: upsert_sessions
 -- Roll-up fields follow from the traces; a session record only carries its own.
-INSERT INTO tc_sessions (project, session_id, own, environment, public, bookmarked) VALUES {rows}
+INSERT INTO tc_sessions (project, session_id, own, environment, public, bookmarked) {rows}
 ON CONFLICT (project, session_id) DO UPDATE SET
     own = 1, environment = coalesce(excluded.environment, environment), public = coalesce(excluded.public, public),
     bookmarked = coalesce(excluded.bookmarked, bookmarked);
@@ -92,7 +92,7 @@ ON CONFLICT (project, session_id) DO UPDATE SET
 INSERT INTO tc_scores (
     project, score_id, name, timestamp_ns, data_type, value, string_value, source, trace_id, observation_id, session_id,
     experiment_id, comment, metadata, config_id, environment, author_user_id, queue_id, execution_trace_id
-) VALUES {rows}
+) {rows}
 ON CONFLICT (project, score_id) DO UPDATE SET
     name = excluded.name, timestamp_ns = excluded.timestamp_ns,
     data_type = coalesce(nullif(excluded.data_type, 'NUMERIC'), data_type), value = coalesce(excluded.value, value),

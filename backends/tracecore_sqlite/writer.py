@@ -21,7 +21,7 @@ from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.from_rows import observation_of, payload_of, text_of, unpack_tags
 from tracecore_sql.statements import load_statements
 from tracecore_sql.to_rows import attribute_values, body_values, list_values, score_values, session_values, storable
-from tracecore_sqlite.bulk import NULL, Insert, padded
+from tracecore_sqlite.bulk import NULL, ROWS_AT_ONCE, Insert, padded
 
 __all__ = ["Writer"]
 
@@ -31,10 +31,10 @@ _TRACES_AT_ONCE: Final = 1024
 _LIST: Final = ", ".join(LIST_COLUMNS)
 _BODY: Final = ", ".join(BODY_COLUMNS)
 _INSERT_LISTED: Final = (
-    f"INSERT INTO tc_observations ({_LIST}) VALUES {{rows}} ON CONFLICT (project, trace_id, span_id) DO NOTHING"
+    f"INSERT INTO tc_observations ({_LIST}) {{rows}} ON CONFLICT (project, trace_id, span_id) DO NOTHING"
 )
-_REPLACE_LISTED: Final = f"INSERT OR REPLACE INTO tc_observations (id, {_LIST}) VALUES {{rows}}"
-_INSERT_BODIES: Final = f"INSERT OR REPLACE INTO tc_bodies (id, {_BODY}) VALUES {{rows}}"
+_REPLACE_LISTED: Final = f"INSERT OR REPLACE INTO tc_observations (id, {_LIST}) {{rows}}"
+_INSERT_BODIES: Final = f"INSERT OR REPLACE INTO tc_bodies (id, {_BODY}) {{rows}}"
 _SELECT_ONE: Final = (
     f"SELECT o.id, {', '.join(f'o.{c}' for c in LIST_COLUMNS)}, {', '.join(f'b.{c}' for c in BODY_COLUMNS)} "
     "FROM tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id "
@@ -78,9 +78,9 @@ class Writer:
         raw = self._raw
         raw.execute("BEGIN IMMEDIATE")
         try:
-            if observations:
-                self._write_observations(observations, prepare)
-                self._roll_up(observations, prepare)
+            for start in range(0, len(observations), ROWS_AT_ONCE):
+                self._write_observations(observations[start : start + ROWS_AT_ONCE], prepare)
+            self._roll_up(observations, prepare)
             if sessions:
                 self._upsert_sessions(prepare(session_values(sessions, NULL)))
             if scores:
@@ -129,7 +129,10 @@ class Writer:
         if merged == known or not isinstance(merged, Span):
             return
         self._replace_listed(prepare([number, *list_values([merged], NULL)]))
-        self._insert_bodies(prepare(body_values([merged], [number], NULL)))
+        body = body_values([merged], [number], NULL)
+        if not body:  # an error that replaces another may have no stack
+            self._raw.execute("DELETE FROM tc_bodies WHERE id = ?", (number,))
+        self._insert_bodies(prepare(body))
         self._raw.execute(self._sql["mark_stale"], (number,))
 
     def _roll_up(self, observations: list[Observation], prepare: Callable[[list[Any]], list[Any]]) -> None:

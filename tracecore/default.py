@@ -22,6 +22,9 @@ __all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "hea
 
 _log = logging.getLogger("tracecore")
 
+_LONGEST_START: Final = 2.0
+"""Seconds that a fork waits at most for a recorder that is being made."""
+
 
 class _Default:
     """Hold the default recorder and whether starting it has failed."""
@@ -31,12 +34,26 @@ class _Default:
         self.recorder: Recorder | None = None
         self.failed = False
         self._watching = False
+        self._forking = threading.local()
 
     def watch_forks(self) -> None:
-        """Give forked children a lock of their own: the thread that held this one does not exist there."""
+        """Let forks wait while a recorder is being made, which imports its backend, and give children their own lock.
+
+        A child that is forked in the middle of an import keeps the half of a module for ever. The wait is bounded, and
+        the thread that then still holds the lock does not exist in the child.
+        """
         if not self._watching:
             self._watching = True
-            os.register_at_fork(after_in_child=self._renew_lock)
+            os.register_at_fork(before=self._wait, after_in_parent=self._go_on, after_in_child=self._renew_lock)
+
+    def _wait(self) -> None:
+        self._forking.waited = self.lock.acquire(timeout=_LONGEST_START)
+        if self.recorder is not None:
+            self.recorder.before_fork()  # its own watch may have begun during this very fork
+
+    def _go_on(self) -> None:
+        if vars(self._forking).pop("waited", False):  # not there where the watch began during this very fork
+            self.lock.release()
 
     def _renew_lock(self) -> None:
         self.lock = threading.RLock()

@@ -1,7 +1,9 @@
 """Hosting the pump in a thread of its own: for sync programs, for many loops, for loops that block.
 
 The thread is a daemon with an asyncio loop, so that a program that forgets to close still ends; what it had emitted is
-flushed by an ``atexit`` hook of the recorder. The imports of the pump (anyio, asyncio, the driver) happen there.
+flushed by an ``atexit`` hook of the recorder. The imports of the pump (anyio, asyncio, the driver) happen there. They
+are all made before it begins, and a fork waits for them: a child that is forked in the middle of an import keeps the
+half of a module for ever, in our pump and in the program's own code.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ class PumpThread:
 
     def __init__(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._run = run
+        self._imported = threading.Event()
         # A context of its own, also where threads inherit one: the first span's would be kept, and traced, for ever.
         self._thread = threading.Thread(target=Context().run, args=(self._main,), name="tracecore-pump", daemon=True)
         self._thread.start()
@@ -28,6 +31,11 @@ class PumpThread:
         """Return whether the pump is still running."""
         return self._thread.is_alive()
 
+    def wait_for_imports(self, timeout: float) -> None:
+        """Wait at most ``timeout`` seconds, once, until the thread has imported what it needs, or has ended."""
+        if self._thread is not threading.current_thread() and not self._imported.wait(timeout):
+            self._imported.set()  # it hangs: nobody else waits for it
+
     def join(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for the end; return whether it came."""
         if self._thread is threading.current_thread():
@@ -36,6 +44,27 @@ class PumpThread:
         return not self._thread.is_alive()
 
     def _main(self) -> None:
-        import asyncio  # noqa: PLC0415 - in this thread, so that the program's first span does not wait for it
+        try:
+            import asyncio  # noqa: PLC0415 - in this thread, so that the program's first span does not wait for it
 
-        asyncio.run(self._run())
+            asyncio.run(self._run_imported())
+        finally:
+            self._imported.set()
+
+    async def _run_imported(self) -> None:
+        await _import_anyio()
+        self._imported.set()
+        await self._run()
+
+
+async def _import_anyio() -> None:
+    """Use once what the pump will use: anyio imports its parts when they are first needed."""
+    import anyio.lowlevel  # noqa: PLC0415 - as above
+
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            await anyio.lowlevel.checkpoint()
+            anyio.Event().set()
+        group.start_soon(anyio.sleep, 0)
+    anyio.current_time()
+    anyio.get_cancelled_exc_class()

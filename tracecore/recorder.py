@@ -49,6 +49,8 @@ _log = logging.getLogger("tracecore")
 
 _AFTER_ALL_OTHERS: Final = -1_000
 """The priority of our finalizer in a worker of ``multiprocessing``: the lowest run last."""
+_IMPORTS_TAKE: Final = 2.0
+"""Seconds that a fork waits at most for a pump's thread that has just begun."""
 _EXIT_GRACE: Final = 0.15
 """Seconds beyond a shutdown's deadline for the pump's thread to end: results are due within 200 ms of it."""
 
@@ -328,6 +330,12 @@ class Recorder:
             time.sleep(0.001)
         return True
 
+    def before_fork(self) -> None:
+        """Wait until the pump's thread, if it has just begun, is not importing: a child would keep half a module."""
+        thread = self._thread
+        if thread is not None:
+            thread.wait_for_imports(_IMPORTS_TAKE)
+
     def after_fork(self) -> None:
         """Begin anew in a forked child: nothing of the parent's, and no pump until the first span."""
         self._lock = threading.RLock()
@@ -442,7 +450,7 @@ def _hook_process_once() -> None:
     if not _process.hooked:
         _process.hooked = True
         atexit.register(_shutdown_all)
-        os.register_at_fork(after_in_child=_after_fork_all)
+        os.register_at_fork(before=_before_fork_all, after_in_child=_after_fork_all)
     _hook_worker_once()
 
 
@@ -468,6 +476,11 @@ def _shutdown_all() -> None:
 def is_recording() -> bool:
     """Return whether any recorder of this process is recording."""
     return len(_RECORDING) > 0
+
+
+def _before_fork_all() -> None:
+    for recorder in list(_RECORDING):
+        recorder.before_fork()
 
 
 def _after_fork_all() -> None:

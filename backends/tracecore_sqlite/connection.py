@@ -11,6 +11,7 @@ needs: :meth:`Connection.run`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import weakref
@@ -26,6 +27,7 @@ from aiosqlite.core import _connection_worker_thread  # pyright: ignore[reportPr
 from tracecore.errors import Closed
 from tracecore_sqlite.address import Address
 from tracecore_sqlite.failures import translated
+from tracecore_sqlite.forking import Unforked, disown_in_children
 
 __all__ = ["Connection", "connect"]
 
@@ -95,7 +97,8 @@ async def connect(address: Address, *, writable: bool) -> Connection:
     )
     # Private, which is why the version of aiosqlite is pinned: without it programs hang at exit.
     queue = cast("Any", driver._tx)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] # noqa: SLF001 - as above
-    thread = Thread(target=_work_for, args=(weakref.ref(driver), queue), daemon=True)
+    thread = Thread(target=_work_for, args=(weakref.ref(driver), Unforked(queue)), daemon=True)
+    disown_in_children(driver, _let_go)
     driver._thread = thread  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as above
     try:
         with translated(address.path):
@@ -121,6 +124,14 @@ def _work_for(driver: weakref.ref[aiosqlite.Connection], queue: Any) -> None:
             if _is_open(driver()):
                 continue
         return
+
+
+def _let_go(driver: aiosqlite.Connection, rested: bool) -> None:  # noqa: FBT001 - called by position
+    """Close what a forked child inherited, unless it was copied in the middle of something; its thread is not there."""
+    raw, driver._connection = driver._connection, None  # pyright: ignore[reportPrivateUsage] # noqa: SLF001 - as above
+    if raw is not None and rested:
+        with contextlib.suppress(sqlite3.Error):
+            raw.close()
 
 
 def _is_open(driver: aiosqlite.Connection | None) -> bool:

@@ -1,0 +1,478 @@
+"""Forks of every kind: each process delivers its own spans, once, into one SQLite file, and nobody hangs.
+
+Every program runs in a process of its own under a time limit. A span is named by the process that made it; the mask,
+which runs last and where the span is delivered, adds the process that sent it and notes both in a ledger beside the
+database. So a span that is delivered by two processes, or by the wrong one, is found even where the store merges them.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
+
+import pytest
+
+from tests.programs import Ended, run_program
+
+FORKED = '''
+"""What the processes of a program share: where records go, and how a span says who made it."""
+import os, signal, sys, time
+from pathlib import Path
+import tracecore
+
+os.environ.setdefault("TRACECORE_BACKEND", "sqlite:///traces.db")
+os.environ.setdefault("TRACECORE_MASK", "forked:mask")
+os.environ.setdefault("TRACECORE_PENDING_AFTER_MS", "0")
+
+def mask(text):
+    if not text.startswith("made by "):
+        return text
+    text = text.replace("?", str(os.getpid()))
+    with open("ledger", "ab", buffering=0) as ledger:
+        ledger.write(text.encode() + b"\\n")
+    return text
+
+def name(label):
+    return f"made by {os.getpid()} sent by ?: {label}"
+
+def work(label, count=1):
+    for _ in range(count):
+        tracecore.span(name(label)).end()
+    return os.getpid()
+
+def children(count, label, spans=1, end=lambda: tracecore.flush().delivered):
+    """Fork children that emit spans and end by os._exit; wait for all of them."""
+    started = []
+    for number in range(count):
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(30)  # whoever is stuck does not outlive the test
+            work(label, spans)
+            os._exit(0 if end() else 9)
+        started.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in started] == [0] * count
+'''
+
+QUIET = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
+"""Python 3.12 warns of every fork beside threads: that it is safe for us is what is tested."""
+
+_NAME = re.compile(r"made by (\d+) sent by (\d+): (.*)")
+_BUSY = re.compile(r"tracecore cannot deliver: .* \(database is locked\);.*")
+"""Several processes may create one file at the same moment: all but one try again, and say so."""
+METHODS = pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+
+
+class Stored(NamedTuple):
+    """What a program stored: how many spans by label, by how many processes, and how it ended."""
+
+    labels: dict[str, int]
+    makers: int
+    ended: Ended
+
+
+def run(program: str, folder: Path) -> Stored:
+    """Run a program, hold what was stored to the ledger, and return it."""
+    (folder / "forked.py").write_text(FORKED)
+    ended = run_program("from forked import *\n" + dedent(program), folder, python=QUIET)
+    assert ended.code == 0, ended
+    assert [line for line in ended.stderr.splitlines() if not _BUSY.fullmatch(line)] == []
+    ledger = Counter(map(_parsed, (folder / "ledger").read_text().splitlines()))
+    stored = Counter(_parsed(name) for (name,) in _rows(folder, "select name from spans"))
+    assert stored == ledger
+    assert all(maker == sender for maker, sender, _ in stored), "delivered by a process that did not make it"
+    labels: Counter[str] = Counter()
+    for (_, _, label), count in stored.items():
+        labels[label] += count
+    return Stored(dict(labels), len({maker for maker, _, _ in stored}), ended)
+
+
+def _parsed(name: str) -> tuple[str, str, str]:
+    match = _NAME.fullmatch(name)
+    assert match is not None, name
+    return match[1], match[2], match[3]
+
+
+def _rows(folder: Path, sql: str) -> list[tuple[str, ...]]:
+    connection = sqlite3.connect(folder / "traces.db")
+    try:
+        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def test_children_deliver_their_own(tmp_path: Path) -> None:
+    """What the parent had not delivered stays the parent's; each child delivers what it emits; the parent goes on."""
+    stored = run(
+        """
+        work("before", 3)
+        children(3, "child", 2)
+        work("after", 2)
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 3, "child": 6, "after": 2}, 4)
+
+
+def test_a_child_that_emits_nothing_delivers_nothing(tmp_path: Path) -> None:
+    """Flushing in a child that has emitted nothing starts nothing there, and takes nothing from the parent."""
+    stored = run(
+        """
+        work("before", 50)
+        children(2, "none", 0)
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 50}, 1)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 5, 20])
+def test_right_after_the_first_span(tmp_path: Path, delay_ms: int) -> None:
+    """A fork while the pump's thread is still importing leaves no half a module behind, ours or anybody's."""
+    stored = run(
+        f"""
+        work("first")
+        time.sleep({delay_ms} / 1000)
+        pid = os.fork()
+        work("child" if pid == 0 else "parent")
+        if pid == 0:
+            import anyio, asyncio
+            anyio.run(anyio.sleep, 0)
+            os._exit(0 if tracecore.flush(20).delivered else 9)
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"first": 1, "child": 1, "parent": 1}, 2)
+
+
+def test_while_another_thread_makes_the_recorder(tmp_path: Path) -> None:
+    """A fork beside the first span of another thread waits for the backend's import; the child makes its own."""
+    stored = run(
+        """
+        first = threading.Thread(target=work, args=("first",))
+        first.start()
+        children(3, "child")
+        first.join()
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"first": 1, "child": 3}, 4)
+
+
+def test_inside_a_span(tmp_path: Path) -> None:
+    """A span open at the fork is ended by the parent alone; what the child opens inside of it is its child."""
+    stored = run(
+        """
+        with tracecore.span(name("outer")):
+            pid = os.fork()
+            with tracecore.span(name("inside")):
+                work("below")
+        if pid == 0:
+            os._exit(0 if tracecore.flush().delivered else 9)
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"outer": 1, "inside": 2, "below": 2}, 2)
+    family = _rows(
+        tmp_path,
+        "select a.name, b.name from spans a join spans b on a.trace_id = b.trace_id and b.parent_id = a.span_id",
+    )
+    assert Counter((_parsed(up)[2], _parsed(down)[2]) for up, down in family) == {
+        ("outer", "inside"): 2,
+        ("inside", "below"): 2,
+    }
+
+
+@pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "os._exit(0 if tracecore.shutdown().delivered else 9)"])
+def test_however_the_child_ends(tmp_path: Path, ending: str) -> None:
+    """A child that ends like any program needs no flush, whether it falls off the end, exits or shuts down."""
+    stored = run(
+        f"""
+        work("before", 10)
+        pid = os.fork()
+        if pid == 0:
+            work("child", 10)
+            {ending}
+        else:
+            assert os.waitpid(pid, 0)[1] == 0
+            work("after", 10)
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 10, "child": 10, "after": 10}, 2)
+
+
+def test_from_a_thread(tmp_path: Path) -> None:
+    """A fork by a thread that has emitted works like any other, while other threads of the parent go on emitting."""
+    stored = run(
+        """
+        def forking(number):
+            work("thread", 5)
+            children(2, "child", 3)
+            work("thread", 5)
+
+        threads = [threading.Thread(target=forking, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"thread": 30, "child": 18}, 7)
+
+
+def test_a_child_outlives_its_parent(tmp_path: Path) -> None:
+    """What a child stores after its parent has closed the file is kept: its locks on it are its own."""
+    stored = run(
+        """
+        work("before", 3)
+        assert tracecore.flush().delivered
+        parent = os.getpid()
+        if os.fork() == 0:
+            signal.alarm(30)
+            work("child", 2)
+            assert tracecore.flush().delivered
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            work("orphan", 2)
+            os._exit(0 if tracecore.flush().delivered else 9)
+        time.sleep(0.5)
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 3, "child": 2, "orphan": 2}, 2)
+
+
+def test_nested(tmp_path: Path) -> None:
+    """Children of children deliver theirs too, whether or not the one between has emitted anything."""
+    stored = run(
+        """
+        def generation(depth):
+            if depth % 2:
+                work(f"depth {depth}", 2)
+            pid = os.fork() if depth < 4 else 1
+            if pid == 0:
+                generation(depth + 1)
+            if depth < 4:
+                assert os.waitpid(pid, 0)[1] == 0
+            work(f"depth {depth} after", 2)
+            if depth:
+                os._exit(0 if tracecore.flush().delivered else 9)
+
+        generation(0)
+        """,
+        tmp_path,
+    )
+    assert stored.labels == {f"depth {d} after": 2 for d in range(5)} | {f"depth {d}": 2 for d in (1, 3)}
+    assert stored.makers == 5
+
+
+def test_recorders_of_ones_own(tmp_path: Path) -> None:
+    """Recorders that the program made, in a thread and in a loop, begin anew in a child like the default one."""
+    stored = run(
+        """
+        import asyncio
+
+        def config():
+            return Config(backend="sqlite:///traces.db", mask=mask, pending_after_ms=0)
+
+        @tracecore.observe(name="made by nobody", recorder=(own := Recorder(config()).start()))
+        def observed(label):
+            tracecore.update_current_span(name=name(label))
+
+        async def main():
+            async with Recorder(config()) as hosted:
+                work("in the loop", 3)
+                observed("own")
+                pid = os.fork()
+                if pid == 0:
+                    work("child's in the loop", 2)
+                    observed("child's own")
+                    os._exit(0 if own.flush().delivered and hosted.flush().delivered else 9)
+                assert os.waitpid(pid, 0)[1] == 0
+                work("in the loop", 3)
+
+        asyncio.run(main())
+        """,
+        tmp_path,
+    )
+    assert stored.labels == {"in the loop": 6, "own": 1, "child's in the loop": 2, "child's own": 1}
+
+
+@pytest.mark.parametrize("forks", [15, pytest.param(200, marks=pytest.mark.torture)])
+def test_while_the_pump_writes(tmp_path: Path, forks: int) -> None:
+    """Forks in the middle of everything, batch after batch: no child is stuck by a lock of SQLite, ours or its own."""
+    stored = run(
+        f"""
+        import sqlite3
+        emitted = 0
+        enough = threading.Event()
+
+        def emit():
+            global emitted
+            while not enough.is_set():
+                emitted += 20
+                work("parent", 20)
+                time.sleep(0.001)
+
+        def used():
+            sqlite3.connect(":memory:").execute("create table mine (a)")
+            return tracecore.flush(20).delivered
+
+        tracecore.configure(buffer_items=100_000)
+        emitting = threading.Thread(target=emit)
+        emitting.start()
+        for _ in range({forks}):
+            children(2, "child", 3, used)
+        enough.set()
+        emitting.join()
+        assert tracecore.shutdown(20).delivered
+        print(emitted)
+        """,
+        tmp_path,
+    )
+    assert stored.labels == {"parent": int(stored.ended.stdout), "child": 6 * forks}
+    assert stored.makers == 1 + 2 * forks
+
+
+STEPS = [
+    "tracecore.pump:Pump._taken", "tracecore.pump:Pump._delivered", "tracecore.hosting:PumpThread._main",
+    "tracecore_sqlite.backend:SqliteBackend.open", "tracecore_sqlite.backend:SqliteBackend.write",
+    "tracecore_sqlite.connection:Connection.run",
+]  # fmt: skip
+MORE_STEPS = [
+    "tracecore.pump:Pump._sealed", "tracecore.pump:Pump._ring_alarm", "tracecore.ring:Ring.retire_finished",
+    "tracecore_sqlite.backend:SqliteBackend.maintain", "forked:mask", "logging:Logger.handle",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [*STEPS, *(pytest.param(step, marks=pytest.mark.torture) for step in MORE_STEPS)])
+def test_in_each_critical_section(tmp_path: Path, step: str) -> None:
+    """A fork while the pump stands in the middle of any of its steps, holding what it holds there, harms neither."""
+    stored = run(
+        f"""
+        import importlib, logging
+        inside, go_on = threading.Event(), threading.Event()
+        module, _, path = "{step}".partition(":")
+        *owners, last = path.split(".")
+        owner = importlib.import_module(module)
+        for part in owners:
+            owner = getattr(owner, part)
+        original = getattr(owner, last)
+        parent = os.getpid()
+
+        def held(*args, **kwargs):
+            if os.getpid() == parent and threading.current_thread().name == "tracecore-pump" and not inside.is_set():
+                inside.set()
+                go_on.wait(20)
+            return original(*args, **kwargs)
+
+        class Noisy(logging.Handler):
+            def emit(self, record):
+                pass
+
+        logging.getLogger("asyncio").addHandler(Noisy())
+        logging.getLogger("asyncio").setLevel(logging.DEBUG)
+        setattr(owner, last, held)
+        work("before", 3)
+        assert inside.wait(20)
+        children(2, "child", 2, lambda: tracecore.flush(20).delivered)
+        go_on.set()
+        work("after", 3)
+        assert tracecore.flush(20).delivered
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 3, "child": 4, "after": 3}, 3)
+
+
+@METHODS
+def test_processes(tmp_path: Path, method: str) -> None:
+    """A ``multiprocessing.Process`` delivers what its function emitted, with no word of flushing."""
+    stored = run(
+        f"""
+        import multiprocessing
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            work("before", 3)
+            processes = [context.Process(target=work, args=("process", 4)) for _ in range(3)]
+            for process in processes:
+                process.start()
+            work("meanwhile", 3)
+            for process in processes:
+                process.join()
+                assert process.exitcode == 0
+            work("after", 3)
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 3, "process": 12, "meanwhile": 3, "after": 3}, 4)
+
+
+@METHODS
+@pytest.mark.parametrize("per_child", [1, pytest.param(None, marks=pytest.mark.torture)])
+def test_pools(tmp_path: Path, method: str, per_child: int | None) -> None:
+    """Workers of a ``multiprocessing.Pool`` deliver each task's spans, also workers that end after one task."""
+    stored = run(
+        f"""
+        import multiprocessing
+
+        if __name__ == "__main__":
+            work("before", 3)
+            pool = multiprocessing.get_context("{method}").Pool(2, maxtasksperchild={per_child})
+            makers = set(pool.map(work, ["task"] * 6, chunksize=1))
+            pool.close()
+            pool.join()
+            assert len(makers) == 6 or {per_child} != 1
+            work("after", 3)
+        """,
+        tmp_path,
+    )
+    assert stored.labels == {"before": 3, "task": 6, "after": 3}
+
+
+@METHODS
+def test_executors(tmp_path: Path, method: str) -> None:
+    """Workers of a ``ProcessPoolExecutor`` deliver each call's spans, inside a span of the parent and after it."""
+    stored = run(
+        f"""
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            with tracecore.span(name("outer")):
+                with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("{method}")) as pool:
+                    makers = set(pool.map(work, ["call"] * 8))
+            assert os.getpid() not in makers
+            work("after")
+        """,
+        tmp_path,
+    )
+    assert stored.labels == {"outer": 1, "call": 8, "after": 1}
+
+
+def test_a_worker_that_is_killed_takes_nothing_along(tmp_path: Path) -> None:
+    """A child that is killed loses what it had not flushed, and nothing of the parent's or of its sister's."""
+    stored = run(
+        """
+        work("before", 3)
+        pid = os.fork()
+        if pid == 0:
+            work("flushed", 2)
+            assert tracecore.flush().delivered
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+        children(1, "sister", 2)
+        work("after", 3)
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 3, "flushed": 2, "sister": 2, "after": 3}, 3)

@@ -357,6 +357,8 @@ def overlaid(base: TraceAttributes, own: TraceAttributes) -> TraceAttributes:
     """Return ``base`` with every field that ``own`` sets; tags are joined, metadata is merged key by key."""
     if own is _NO_ATTRIBUTES or own == _NO_ATTRIBUTES:
         return base
+    if base == _NO_ATTRIBUTES:
+        return own
     changes = {f: v for f in own.__struct_fields__ if (v := getattr(own, f)) != getattr(_NO_ATTRIBUTES, f)}
     if own.tags and base.tags:
         changes["tags"] = tuple(dict.fromkeys((*base.tags, *own.tags)))

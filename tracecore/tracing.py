@@ -46,14 +46,13 @@ def span(name: str, *, as_type: str = "span", **fields: Unpack[SpanFields]) -> O
     are those of :meth:`OpenSpan.update`. Only inside ``with`` it is the parent of what is opened in the same context.
     """
     opened = open_here(name, type_of(as_type))
-    if fields:
-        opened.update(**fields)
-    return opened
+    return opened.update(**fields) if fields else opened
 
 
 def generation(name: str, **fields: Unpack[SpanFields]) -> OpenSpan | Muted:
     """Open a span of a model call: like :func:`span`, with the fields ``model``, ``usage_details`` and their kin."""
-    return span(name, as_type="generation", **fields)
+    opened = open_here(name, "generation")
+    return opened.update(**fields) if fields else opened
 
 
 def event(name: str, **fields: Unpack[SpanFields]) -> None:

@@ -66,6 +66,6 @@ class Insert:
         return statement
 
 
-def padded(values: list[str]) -> list[str]:
+def padded(values: list[Any]) -> list[Any]:
     """Return values for ``IN (…)``, the last repeated up to a power of two: few statements serve every number."""
     return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values))

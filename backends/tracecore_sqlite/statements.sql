@@ -59,20 +59,24 @@ SELECT trace_id FROM tc_traces WHERE project = ? AND trace_id IN ({trace_ids}) A
 -- name: sayings
 -- Every set of attributes that the observations of a trace carry, with the end and span id of the last that carries it.
 SELECT
-    max(printf('%020d', start_ns + ifnull(duration_ns, 0)) || span_id), trace_name, user_id, session_id, tags, release,
-    trace_version, environment, public, trace_metadata
+    trace_id, max(printf('%020d', start_ns + ifnull(duration_ns, 0)) || span_id), trace_name, user_id, session_id, tags,
+    release, trace_version, environment, public, trace_metadata
 FROM tc_observations
-WHERE project = ? AND trace_id = ?
-GROUP BY trace_name, user_id, session_id, tags, release, trace_version, environment, public, trace_metadata;
+WHERE project = ? AND trace_id IN ({trace_ids})
+GROUP BY
+    trace_id, trace_name, user_id, session_id, tags, release, trace_version, environment, public, trace_metadata;
 
--- name: settle_trace
+-- name: unite_traces
+-- What code has made of them. The rows are nine attributes, project and trace id.
 UPDATE tc_traces SET
-    trace_name = ?1, name = coalesce(?1, (
+    trace_name = u.column1, name = coalesce(u.column1, (
         SELECT r.name FROM tc_observations r
         WHERE r.project = tc_traces.project AND r.trace_id = tc_traces.trace_id AND r.span_id = tc_traces.root_id
     )),
-    user_id = ?2, session_id = ?3, tags = ?4, release = ?5, version = ?6, environment = ?7, public = ?8, metadata = ?9
-WHERE project = ?10 AND trace_id = ?11;
+    user_id = u.column2, session_id = u.column3, tags = u.column4, release = u.column5, version = u.column6,
+    environment = u.column7, public = u.column8, metadata = u.column9
+FROM ({rows}) u
+WHERE tc_traces.project = u.column10 AND tc_traces.trace_id = u.column11;
 
 -- name: last_observations
 SELECT id, project, trace_id, span_id FROM tc_observations ORDER BY id DESC LIMIT ?;

@@ -51,6 +51,7 @@ class Writer:
         self._insert_listed = Insert(raw, _INSERT_LISTED, len(LIST_COLUMNS))
         self._replace_listed = Insert(raw, _REPLACE_LISTED, len(LIST_COLUMNS) + 1)
         self._insert_bodies = Insert(raw, _INSERT_BODIES, len(BODY_COLUMNS) + 1)
+        self._unite_traces = Insert(raw, self._sql["unite_traces"], 11)
         self._upsert_sessions = Insert(raw, self._sql["upsert_sessions"], 6)
         self._upsert_scores = Insert(raw, self._sql["upsert_scores"], 19)
 
@@ -144,18 +145,29 @@ class Writer:
             every = list(trace_ids)
             for start in range(0, len(every), _TRACES_AT_ONCE):
                 values = prepare([project, *padded(every[start : start + _TRACES_AT_ONCE])])
-                marks = ", ".join("?" * (len(values) - 1))
-                self._raw.execute(self._sql["roll_up_traces"].format(trace_ids=marks), values)
-                disagreeing = self._sql["disagreeing_traces"].format(trace_ids=marks)
-                for (trace_id,) in self._raw.execute(disagreeing, values).fetchall():
-                    self._settle(values[0], trace_id, prepare)
+                self._of_traces("roll_up_traces", values)
+                disagreeing = [trace_id for (trace_id,) in self._of_traces("disagreeing_traces", values).fetchall()]
+                if disagreeing:
+                    self._unite([values[0], *padded(disagreeing)], prepare)
 
-    def _settle(self, project: str, trace_id: str, prepare: Callable[[list[Any]], list[Any]]) -> None:
-        """Unite the attributes of a trace whose observations carry different ones."""
-        rows = self._raw.execute(self._sql["sayings"], (project, trace_id)).fetchall()
-        united = unite_attributes(_saying(row) for row in rows)
-        values = prepare([*attribute_values(united, NULL), project, trace_id])
-        self._raw.execute(self._sql["settle_trace"], values)
+    def _unite(self, project_and_traces: list[Any], prepare: Callable[[list[Any]], list[Any]]) -> None:
+        """Unite the attributes of traces whose observations carry different ones."""
+        sayings: dict[Any, list[Saying]] = {}
+        for trace_id, *row in self._of_traces("sayings", project_and_traces).fetchall():
+            sayings.setdefault(trace_id, []).append(_saying(row))
+        self._unite_traces(
+            prepare(
+                [
+                    value
+                    for trace_id, said in sayings.items()
+                    for value in (*attribute_values(unite_attributes(said), NULL), project_and_traces[0], trace_id)
+                ]
+            )
+        )
+
+    def _of_traces(self, name: str, project_and_traces: list[Any]) -> sqlite3.Cursor:
+        marks = ", ".join("?" * (len(project_and_traces) - 1))
+        return self._raw.execute(self._sql[name].format(trace_ids=marks), project_and_traces)
 
 
 def _as_they_are(values: list[Any]) -> list[Any]:
@@ -178,7 +190,7 @@ def _sorted_out(batch: Batch) -> tuple[list[Observation], list[Session], list[Sc
     return observations, sessions, scores
 
 
-def _saying(row: tuple[Any, ...]) -> Saying:
+def _saying(row: list[Any]) -> Saying:
     last, name, user_id, session_id, tags, release, version, environment, public, metadata = map(text_of, row)
     return (
         int(last[:20]),

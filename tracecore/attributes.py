@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeGuard, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
 from tracecore.codec import DEFAULT_LIMITS, Limits, metadata, snapshot, unencodables
 from tracecore.fields import TraceFields
+from tracecore.introspection import class_of
 from tracecore.records import LEVELS, OBSERVATION_TYPES, Level, ObservationType, TraceAttributes
 
 __all__ = [
@@ -189,8 +190,8 @@ def usage_of(value: object) -> tuple[dict[str, int] | None, dict[str, int] | Non
 
 
 def _usage(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]:
-    if type(value) is dict and _are_buckets(cast("dict[Any, Any]", value)):
-        return (cast("dict[str, int]", value).copy() or None), None
+    if _are_buckets(value):
+        return value.copy() or None, None
     if not _is_mapping(value):
         return None, None
     nested = False
@@ -213,9 +214,10 @@ def _usage(value: object) -> tuple[dict[str, int] | None, dict[str, int] | None]
     return (buckets, None if provided == buckets else provided) if buckets else (None, None)
 
 
-def _are_buckets(given: dict[Any, Any]) -> bool:
+def _are_buckets(value: object) -> TypeGuard[dict[str, int]]:
     """Return whether units are already what the general way would make of them; most are."""
-    if len(given) > MAX_BUCKETS:
+    given: Any = value
+    if class_of(given) is not dict or len(given) > MAX_BUCKETS:
         return False
     for key, units in given.items():
         if type(key) is not str or type(units) is not int or not 0 <= units <= _LARGEST_INTEGER:
@@ -261,9 +263,8 @@ def cost_of(value: object) -> tuple[dict[str, float] | None, float | None]:
 
 
 def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
-    if type(value) is dict and _are_costs(cast("dict[Any, Any]", value)):
-        costs = cast("dict[str, float]", value).copy()
-        return _with_total(costs)
+    if _are_costs(value):
+        return _with_total(value.copy())
     given = cast("Mapping[object, object]", value if _is_mapping(value) else {"total": value})
     costs = {
         key: float(amount)
@@ -274,9 +275,10 @@ def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
     return _with_total(costs)
 
 
-def _are_costs(given: dict[Any, Any]) -> bool:
+def _are_costs(value: object) -> TypeGuard[dict[str, float]]:
     """Return whether costs are already what the general way would make of them; most are."""
-    if len(given) > MAX_BUCKETS:
+    given: Any = value
+    if class_of(given) is not dict or len(given) > MAX_BUCKETS:
         return False
     for key, amount in given.items():
         if type(key) is not str or type(amount) is not float or not -MAX_USD <= amount <= MAX_USD:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.structs import replace
 
 from tests.sqlite.files import asked, keep, opened
 from tracecore.records import Generation, Record, Score, Span
@@ -99,6 +100,17 @@ def test_any_cut_into_batches(batch: list[Record], data: st.DataObject) -> None:
     assert any(at_once)
     assert stored(*([record] for record in batch)) == at_once
     assert stored(*parts) == at_once
+
+
+def _of_two_spans(record: Span) -> Span:
+    return replace(record, project="p", trace_id=f"{1:032x}", span_id=f"{int(record.span_id, 16) % 2:016x}")
+
+
+@fewer
+@given(st.lists(observations.map(_of_two_spans), min_size=2, max_size=6))
+def test_the_same_spans_many_times_in_a_batch(batch: list[Span]) -> None:
+    """Records of one span in one batch are merged in their order, as if they had come one by one."""
+    assert stored(batch) == stored(*([record] for record in batch))
 
 
 @fewer

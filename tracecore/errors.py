@@ -18,6 +18,8 @@ The sentence of each error is built in its constructor from facts, so that no ca
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AccessDenied",
     "BackendError",
@@ -34,6 +36,10 @@ __all__ = [
 
 class TracecoreError(Exception):
     """Catch every error that tracecore raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to other processes as text and attributes: the arguments of ``__init__`` are others."""
+        return _made_again, (type(self), self.args), vars(self)
 
 
 class ConfigError(TracecoreError):
@@ -92,6 +98,12 @@ class AccessDenied(TracecoreError):
 
 class Closed(TracecoreError):
     """Report use of something that has been closed."""
+
+
+def _made_again(cls: type[TracecoreError], args: tuple[object, ...]) -> TracecoreError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
 
 
 def _shown(value: object) -> str:

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Final, TypeVar, cast
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from msgspec import Struct
@@ -173,7 +173,9 @@ class BackendMachine(RuleBasedStateMachine):
         return self._runner.run(_awaited(doing))
 
 
-def run_machine(fresh: Callable[[], MakeBackend], *, durable: bool, examples: int = 30, steps: int = 20) -> None:
+def run_machine(
+    fresh: Callable[[], MakeBackend], *, durable: bool, examples: int = 30, steps: int = 20, shorten: bool = True
+) -> None:
     """Run ``examples`` random programs of at most ``steps`` steps; a failing one is shortened and printed.
 
     Args:
@@ -181,6 +183,7 @@ def run_machine(fresh: Callable[[], MakeBackend], *, durable: bool, examples: in
         durable: what was written must be there after closing and opening again.
         examples: how many programs.
         steps: the length of each.
+        shorten: whether to spend time (up to minutes) on making a failing program short.
     """
     machine = type("Machine", (BackendMachine,), {"subject": Subject(fresh, durable)})
     chosen = settings(
@@ -188,6 +191,7 @@ def run_machine(fresh: Callable[[], MakeBackend], *, durable: bool, examples: in
         stateful_step_count=steps,
         deadline=None,
         report_multiple_bugs=False,
+        phases=[phase for phase in Phase if shorten or phase not in {Phase.shrink, Phase.explain}],
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )

@@ -42,7 +42,8 @@ _VIEWS: Final[dict[str, frozenset[str]]] = {
     "traces": frozenset((
         "project", "trace_id", "name", "start", "start_ns", "duration_ms", "duration_ns", "user_id", "session_id",
         "tags", "release", "version", "environment", "public", "metadata", "running", "observation_count",
-        "error_count", "input_tokens", "output_tokens", "total_tokens", "total_cost", "cost_known", "root_id", "input", "output",
+        "error_count", "input_tokens", "output_tokens", "total_tokens", "total_cost", "cost_known", "root_id",
+        "input", "output",
     )),
     "sessions": frozenset((
         "project", "session_id", "start", "start_ns", "last_start", "duration_ms", "trace_count", "user_ids",

@@ -1,0 +1,250 @@
+"""The conformance suite finds what it is there to find: every planted bug fails it, and an honest backend does not.
+
+Each plant is the reference backend with one mistake that somebody could make.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tracecore.backend import Batch, Capabilities, Page
+from tracecore.errors import BackendRejected
+from tracecore.memory import MemoryBackend, MemoryData, MemoryObservations, MemorySessions, MemoryTraces
+from tracecore.records import ABSENT, Generation, Span
+from tracecore.testing.backend_suite import BackendSuite, DurableSuite
+from tracecore.testing.machine import run_machine
+from tracecore.testing.opening import MakeBackend
+
+
+class Suite(BackendSuite):
+    """What the reference backend is expected to do."""
+
+    expected = Capabilities(traces=True, observations=True, sessions=True, search=True)
+
+
+def making(kind: type[MemoryBackend], data: MemoryData) -> tuple[MakeBackend, MakeBackend]:
+    """Return a maker of backends, and of readers, for some data."""
+    return (
+        lambda: kind(data, location="memory:planted", access="write"),
+        lambda: kind(data, location="memory:planted", access="read"),
+    )  # type: ignore[return-value]  # the reference backend is one
+
+
+def failures(kind: type[MemoryBackend], suite: type[Any] = Suite) -> Iterator[str]:
+    """Yield the names of the tests of the suite that a backend fails."""
+    for name, test in inspect.getmembers(suite, inspect.iscoroutinefunction):
+        if name.startswith("test_"):
+            makers = dict(zip(("make", "make_reader"), making(kind, MemoryData()), strict=True))
+            wanted = {key: make for key, make in makers.items() if key in inspect.signature(test).parameters}
+            try:
+                asyncio.run(test(suite(), **wanted))
+            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a plant may fail in any way
+                yield name
+
+
+class Appending(MemoryBackend):
+    """A second write of an identity replaces the first."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        for record in batch:
+            if isinstance(record, Span):
+                self._data.traces.get((record.project, record.trace_id), {}).pop(record.span_id, None)
+        await super().write(batch)
+
+
+class HalfBatches(MemoryBackend):
+    """What stands before the mistake in a batch is kept."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        for record in batch:
+            await super().write([record])
+
+
+class Overriding(MemoryBackend):
+    """A running record that comes late makes an ended span run again."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        await super().write(batch)
+        for record in batch:
+            if isinstance(record, Span) and record.status == "running":
+                spans = self._data.traces[record.project, record.trace_id]
+                spans[record.span_id] = replace(spans[record.span_id], status="running")
+
+
+class Forgetting(MemoryBackend):
+    """The stack of an error is not kept."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+
+        def without_stack(record: Any) -> Any:
+            has_error = isinstance(record, Span) and record.error is not None
+            return replace(record, error=replace(record.error, stack="")) if has_error else record
+
+        await super().write([without_stack(record) for record in batch])
+
+
+class Sharing(MemoryBackend):
+    """Usage is handed out as it is stored."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shared = SharingObservations(self._readable)
+        vars(self)["observations"] = shared
+
+
+class SharingObservations(MemoryObservations):
+    """Hands out what it keeps."""
+
+    async def get(self, project: str, trace_id: str, span_id: str) -> Any:
+        """Make the mistake."""
+        return self._data().traces.get((project, trace_id), {}).get(span_id)
+
+
+class Counting(MemoryBackend):
+    """Pages are counted: a record that is added moves the next page."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["traces"] = CountingTraces(self._readable)
+
+
+class CountingTraces(MemoryTraces):
+    """Names a page by how many items are before it."""
+
+    async def find(self, project: str, query: Any) -> Any:
+        """Make the mistake."""
+        if query.cursor is not None and not query.cursor.isdigit():
+            raise BackendRejected("no such cursor")
+        first = int(query.cursor or 0)
+        everything = await super().find(project, replace(query, cursor=None, limit=1000))
+        if not 1 <= query.limit <= 1000:
+            raise BackendRejected("limit")
+        shown = everything.items[first : first + query.limit]
+        more = len(everything.items) > first + query.limit
+        return Page(shown, str(first + query.limit) if more else None)
+
+
+class Mixing(MemoryBackend):
+    """A session counts the traces of every project."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["sessions"] = MemorySessions(self._everybodys)
+
+    def _everybodys(self) -> MemoryData:
+        data = self._readable()
+        mixed = MemoryData()
+        mixed.sessions = data.sessions
+        mixed.rollups = {
+            (project, f"{owner}{trace_id}"): replace(trace, project=project)
+            for (owner, trace_id), trace in data.rollups.items()
+            for project in {known for known, _ in data.rollups}
+        }
+        return mixed
+
+
+class LastOnly(MemoryBackend):
+    """A generation's empty usage is taken for none."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+
+        def lossy(record: Any) -> Any:
+            return (
+                replace(record, usage_details=record.usage_details or None)
+                if isinstance(record, Generation)
+                else record
+            )
+
+        await super().write([lossy(record) for record in batch])
+
+
+class Restless(MemoryBackend):
+    """Housekeeping never ends."""
+
+    async def maintain(self) -> bool:
+        """Make the mistake."""
+        return True
+
+
+class Lenient(MemoryBackend):
+    """What is closed can still be read."""
+
+    async def close(self) -> None:
+        """Keep everything open."""
+
+
+class Nulls(MemoryBackend):
+    """A payload that is null is taken for none."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        nulls = {"input": ABSENT}
+        await super().write(
+            [replace(r, **nulls) if isinstance(r, Span) and bytes(r.input) == b"null" else r for r in batch]
+        )
+
+
+class Boasting(MemoryBackend):
+    """It declares what it cannot do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["capabilities"] = Capabilities(traces=True, observations=True, sessions=True, search=True, sql=True)
+
+
+PLANTS = [
+    Appending, HalfBatches, Overriding, Forgetting, Sharing, Counting, Mixing, LastOnly, Restless, Lenient, Nulls,
+    Boasting,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_a_planted_bug_is_found(kind: type[MemoryBackend]) -> None:
+    """At least one test of the suite fails for every plant."""
+    assert next(failures(kind), None) is not None, kind.__doc__
+
+
+def test_an_honest_backend_passes() -> None:
+    """The suite, run the same way, finds nothing wrong with the reference backend."""
+    assert list(failures(MemoryBackend)) == []
+
+
+def test_a_capability_that_is_not_tested_is_found() -> None:
+    """Expecting more than the joined parts test fails, and so does joining a part for what is not expected."""
+
+    class Boast(Suite):
+        expected = Capabilities(durable=True, traces=True, observations=True, sessions=True, search=True)
+
+    class Surplus(Suite, DurableSuite):
+        pass
+
+    for suite in (Boast, Surplus):
+        assert "test_every_expected_capability_is_tested" in set(failures(MemoryBackend, suite))
+
+
+@pytest.mark.parametrize("kind", [Appending, Overriding, Forgetting, LastOnly, Nulls])
+def test_random_programs_find_planted_bugs(kind: type[MemoryBackend]) -> None:
+    """The machine fails for backends that keep something else than the reference does."""
+
+    def fresh() -> MakeBackend:
+        return making(kind, MemoryData())[0]
+
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        run_machine(fresh, durable=True, examples=150, shorten=False)
+
+
+def test_random_programs_find_housekeeping_that_never_ends() -> None:
+    """The machine fails for a backend whose maintain() always asks for more."""
+    with pytest.raises(AssertionError, match="maintain"):
+        run_machine(lambda: making(Restless, MemoryData())[0], durable=True, shorten=False)

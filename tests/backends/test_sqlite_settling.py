@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends.test_sqlite import TestSqlite as Conformance
+from tracecore.backend import Batch
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
-from tracecore_sqlite import candidates, open_backend, search, settling
+from tracecore_sqlite import SqliteBackend, candidates, open_backend, search, settling
+from tracecore_sqlite.address import parse
 
 
 @pytest.fixture
@@ -35,6 +38,24 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(settling, "_SLICE", 2)
     monkeypatch.setattr(search, "_SLICE_ROWS", 2)
     return monkeypatch
+
+
+class Tidy(SqliteBackend):
+    """Do a slice of housekeeping after every write, so that half of what a test sees has been put away."""
+
+    async def write(self, batch: Batch) -> None:
+        """Write, and settle or index two."""
+        await super().write(batch)
+        await self.maintain()
+
+
+class TestTidied(Conformance):
+    """The whole contract holds while traces are settled and texts are indexed between any two writes."""
+
+    @pytest.fixture
+    def make(self, tmp_path: Path, tiny: pytest.MonkeyPatch) -> MakeBackend:
+        """Return a maker of tidy backends for the file of this test."""
+        return lambda: Tidy(parse(f"sqlite:///{tmp_path}/traces.db"), access="write")
 
 
 def test_random_programs(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_walk_cuts_nothing_that_the_fast_path_takes(value: Any, limits: Limits) 
 
 @given(st.lists(PLAIN, max_size=5), st.dictionaries(st.sampled_from(["a", "b", "k", "c"]), PLAIN, max_size=3))
 def test_binding_writes_what_a_dict_of_the_arguments_would(args: list[Any], kwargs: dict[str, Any]) -> None:
-    """A call that binds is written as the dict of its arguments by name, defaults included, in the signature's order."""
+    """A call that binds is written as the dict of its arguments by name, defaults included, in their order."""
 
     def function(a: Any, b: Any = 7, *, k: Any = "key") -> dict[str, Any]:
         return {"a": a, "b": b, "k": k}

@@ -64,7 +64,7 @@ def words() -> Generator[str, None, None]:
 def sing_of_a_model() -> None:
     """Say canaries in every field of a generation."""
     with generation(
-        f"model {CANARY}", model=CANARY, model_parameters={CANARY: CANARY}, usage_details={CANARY: 3, "input": 1},
+        f"model {CANARY}", model=CANARY, model_parameters={CANARY: CANARY}, usage_details={CANARY: 3, "input_tokens": 1},
         cost_details={CANARY: 0.5}, prompt=(CANARY, 3), input=CANARY * 2, output={"a": CANARY}, version=CANARY,
         tool_definitions=[CANARY], tool_calls={CANARY: CANARY}, tool_call_names=[CANARY], status_message=CANARY,
         metadata={CANARY: CANARY},
@@ -134,7 +134,7 @@ async def test_the_bare_records_have_canaries_everywhere() -> None:
     assert told >= {
         "name", "status_message", "input", "output", "metadata", "trace", "version", "tool_definitions", "tool_calls",
         "tool_call_names", "provenance", "model", "model_parameters", "usage_details", "provided_usage_details",
-        "cost_details", "provided_cost_details", "prompt_id", "prompt_name",
+        "cost_details", "prompt_id", "prompt_name",
     }  # fmt: skip
     (score, _) = [r for r in backend.records if isinstance(r, Score)]
     assert all(CANARY in _shown(getattr(score, f)) for f in ("name", "string_value", "comment", "metadata", "score_id"))

@@ -1,4 +1,4 @@
-"""SQLite fails at every statement of a write, one after the other: nothing of the batch stays, and it can be retried."""
+"""SQLite fails at every statement of a write, one after the other: nothing of the batch stays; it can be retried."""
 
 from __future__ import annotations
 

@@ -64,8 +64,9 @@ def words() -> Generator[str, None, None]:
 def sing_of_a_model() -> None:
     """Say canaries in every field of a generation."""
     with generation(
-        f"model {CANARY}", model=CANARY, model_parameters={CANARY: CANARY}, usage_details={CANARY: 3, "input_tokens": 1},
-        cost_details={CANARY: 0.5}, prompt=(CANARY, 3), input=CANARY * 2, output={"a": CANARY}, version=CANARY,
+        f"model {CANARY}", model=CANARY, model_parameters={CANARY: CANARY}, version=CANARY,
+        usage_details={CANARY: 3, "input_tokens": 1},
+        cost_details={CANARY: 0.5}, prompt=(CANARY, 3), input=CANARY * 2, output={"a": CANARY},
         tool_definitions=[CANARY], tool_calls={CANARY: CANARY}, tool_call_names=[CANARY], status_message=CANARY,
         metadata={CANARY: CANARY},
     ) as model:  # fmt: skip

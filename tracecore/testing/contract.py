@@ -41,8 +41,8 @@ class Contract:
     def make_reader(self, make: MakeBackend) -> MakeBackend:
         """Return a maker of independent readers of that data (``access="read"``); the same as ``make`` by default.
 
-        Override it where readers exist (``BackendSuite`` asks for them): tests look through a reader at what a writer has
-        written.
+        Override it where readers exist (``BackendSuite`` asks for them): tests look through a reader at what a writer
+        has written.
         """
         return make
 

@@ -190,6 +190,14 @@ class TraceSuite(Contract):
                     found = await traces_in(backend).get(project, trace_id_of(1))
                     same(found, replace(expected, project=project), f"{name}, {[record.span_id for record in order]}")
 
+    async def test_what_is_said_again_takes_the_last_place(self, make: MakeBackend) -> None:
+        """rollup: "a tag or key that is said again takes the place of the last that says it"."""
+        async with opened_with(make(), _TRACES["said again"]) as backend:
+            found = await traces_in(backend).get(PROJECT, trace_id_of(1))
+        assert found is not None
+        assert found.attributes.tags == ("c", "a", "b")
+        assert bytes(found.attributes.metadata).replace(b" ", b"") == b'{"k":1,"l":1}'
+
     async def test_a_trace_is_rolled_up_again_when_it_changes(self, make: MakeBackend) -> None:
         """TraceStore: roll-ups are "recomputed whenever one of their observations is written"."""
         known: list[Observation] = []

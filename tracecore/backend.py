@@ -8,9 +8,9 @@ callables.
 
 What holds for every method:
 
-* It raises :class:`~tracecore.errors.BackendUnavailable` (try again), :class:`~tracecore.errors.BackendRejected`
-  (never will), or for misuse a subclass of :class:`~tracecore.errors.TracecoreError`; driver errors stay in
-  ``__cause__``.
+* It raises :class:`~tracecore.errors.BackendUnavailable` (try again; its subclass ``DiskFull`` where there is no
+  space, which is counted apart), :class:`~tracecore.errors.BackendRejected` (never will), or for misuse a subclass of
+  :class:`~tracecore.errors.TracecoreError`; driver errors stay in ``__cause__``.
 * Results are the caller's to keep: a store never hands out what it will change later.
 * An unknown id is absent (``None``, or missing from a page), never an error.
 * Every read names its project; there is no way to leave it out.

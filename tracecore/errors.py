@@ -7,6 +7,7 @@ Each class answers what the caller should do next::
     │   └── MissingDriver       install the extra that is named
     ├── BackendError
     │   ├── BackendUnavailable  the same call may succeed later
+    │   │   └── DiskFull        once there is space
     │   └── BackendRejected     the same call will never succeed
     ├── NotFound                the thing asked for is not there
     ├── Conflict                somebody else changed it first
@@ -28,6 +29,7 @@ __all__ = [
     "Closed",
     "ConfigError",
     "Conflict",
+    "DiskFull",
     "MissingDriver",
     "NotFound",
     "TracecoreError",
@@ -73,6 +75,10 @@ class BackendError(TracecoreError):
 
 class BackendUnavailable(BackendError):
     """Report a failure that may pass: the same batch may be written again later."""
+
+
+class DiskFull(BackendUnavailable):
+    """Report that there is no space: what is lost for it is counted apart."""
 
 
 class BackendRejected(BackendError):

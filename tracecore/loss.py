@@ -35,6 +35,10 @@ class Losses:
         """Count ``count`` records as lost for ``reason``."""
         self._counts[reason] += count
 
+    def total(self) -> int:
+        """Return how many records were lost, for whatever reason."""
+        return sum(self._counts.values())
+
     def counts(self) -> dict[Reason, int]:
         """Return the counts of every reason, zeros included; the dict is the caller's."""
         return dict(self._counts)

@@ -29,10 +29,11 @@ from msgspec import Struct
 from tracecore.bare_records import bare_forms
 from tracecore.clock import monotonic_ns
 from tracecore.codec import mask_record
-from tracecore.errors import BackendRejected, BackendUnavailable
-from tracecore.ids import tick
+from tracecore.context import POSITION
+from tracecore.errors import BackendRejected, BackendUnavailable, DiskFull
+from tracecore.ids import new_trace_id, tick
 from tracecore.loss import Losses
-from tracecore.open_span import ENVELOPE_BYTES, OpenSpan, anchor, payload_bytes
+from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor, payload_bytes
 from tracecore.records import Record
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ _SEALED_AT_ONCE: Final = 512
 """Items made into records before the loop has its turn: half a millisecond."""
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 5.0
+_LAST_WORDS: Final = 0.02
+"""Seconds before the deadline in which records are counted rather than tried again."""
 
 
 class Emitted(Struct, eq=False, gc=False):
@@ -108,6 +111,7 @@ class Pump:
         self._clock = clock
         self._jitter = jitter
         self._stop_at: int | None = None
+        self._lost_before_stop: int | None = None
         self._next_align = 0
         self._next_loss_report = 0
         self._next_pending = 0
@@ -132,8 +136,14 @@ class Pump:
 
     def stop(self, timeout: float) -> None:
         """Make the pump finish: deliver what it can within ``timeout`` seconds, then end."""
+        if self._lost_before_stop is None:
+            self._lost_before_stop = self.losses.total()
         self._stop_at = self._clock() + int(timeout * 1e9)
         self.wake()
+
+    def lost_before(self) -> int:
+        """Return how much was lost so far; once the pump is to stop, how much had been lost by then."""
+        return self.losses.total() if self._lost_before_stop is None else self._lost_before_stop
 
     def belong_here(self) -> None:
         """Note that it is the calling thread whose loop runs, or will run, the pump."""
@@ -160,6 +170,8 @@ class Pump:
         import anyio  # noqa: PLC0415 - in the pump's own thread: `import tracecore` and the first span stay light
 
         self.belong_here()
+        # What a mask or a sink opens in here (a traced function, an instrumented client) would feed the pump for ever.
+        POSITION.set(Muted(new_trace_id()))
         self._alarm = anyio.Event()
         self._stopping = anyio.Event()
         self._wake = wake_function(self._ring_alarm)
@@ -177,7 +189,7 @@ class Pump:
                     await self._close()
             finally:
                 self.finished = True
-                self._report_losses()
+                self._report_losses(ended=True)
                 self._tell()
 
     async def _guard(self, scope: anyio.CancelScope) -> None:
@@ -294,7 +306,7 @@ class Pump:
                 self._note_error(error)
                 if not await self._back_off(wait):
                     if counted:
-                        self.losses.add("unavailable", len(batch))
+                        self.losses.add("disk_full" if isinstance(error, DiskFull) else "unavailable", len(batch))
                     return None
                 wait = min(wait * 2, _BACKOFF_MOST)
             except BaseException as error:
@@ -331,9 +343,12 @@ class Pump:
                 return True
 
     async def _back_off(self, wait: float) -> bool:
-        """Sleep for up to ``wait`` seconds (full jitter); return False when there is no time left to try again."""
-        await self._sleep(self._jitter(0, wait), through_alarms=True)
-        return self._time_left() > 0
+        """Sleep for up to ``wait`` seconds (full jitter); return False when there is no time left to try again.
+
+        That is so a little before the deadline, which cancels whatever it meets and cannot say what was the matter.
+        """
+        await self._sleep(min(self._jitter(0, wait), self._time_left() - _LAST_WORDS), through_alarms=True)
+        return self._time_left() > _LAST_WORDS
 
     async def _sleep(self, seconds: float, *, through_alarms: bool = False) -> None:
         """Sleep until the alarm rings, at most ``seconds``; stopping always ends it."""
@@ -396,11 +411,13 @@ class Pump:
             self._next_report = now + _REPORT_EVERY_NS
             _warn("tracecore cannot deliver: %s; the program is not affected, losses are counted", text)
 
-    def _report_losses(self) -> None:
+    def _report_losses(self, *, ended: bool = False) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""
         totals = self._ring.totals()
         lost: dict[str, int] = {reason: count for reason, count in self.losses.counts().items() if count}
         lost.update({reason: totals[name] for name, reason in _PRODUCERS_LOSSES if totals[name]})
+        if ended and (left := totals["accepted"] - self.delivered - self.losses.total()) > 0:
+            lost["closing"] = lost.get("closing", 0) + left
         count = sum(lost.values())
         if count > self._reported:
             _warn("tracecore has lost %d records so far: %s", count, lost)

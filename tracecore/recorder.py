@@ -373,7 +373,7 @@ class Recorder:
         return self._pump.finished or not self._hosted or (thread is not None and not thread.alive)
 
     def _unsettled(self) -> int:
-        known = self._pump.delivered + sum(self._pump.losses.counts().values())
+        known = self._pump.delivered + self._pump.losses.total()
         return max(0, self._ring.totals()["accepted"] - known)
 
     def _lost(self) -> dict[str, int]:
@@ -395,15 +395,15 @@ class _Waiter:
     def __init__(self, ring: Ring[Any], pump: Pump) -> None:
         self._marks = [(lane, lane.accepted) for lane in ring.lanes()]
         self._pump = pump
-        self._lost_before = sum(pump.losses.counts().values())
+        self._lost_before = pump.lost_before()
 
     def settled(self) -> bool:
         """Return whether nothing that was in the buffer is on its way any more."""
         return self._pump.finished or all(lane.settled >= mark for lane, mark in self._marks)
 
     def lost(self) -> int:
-        """Return how many records the pump has lost since."""
-        return sum(self._pump.losses.counts().values()) - self._lost_before
+        """Return how many records the pump has lost since, or, where it has ended, when it did."""
+        return self._pump.losses.total() - self._lost_before
 
     def wait(self, condition: Callable[[], bool], timeout: float) -> None:
         """Block at most ``timeout`` seconds until the condition holds; in the pump's own thread do not block."""

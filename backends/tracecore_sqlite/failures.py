@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, DiskFull
 
 __all__ = ["failure", "translated"]
 
@@ -52,7 +52,8 @@ def failure(path: str, error: Exception) -> BackendError:
         return BackendRejected(f"{path} {what}", f"{remedy} ({error})")
     if primary in _FOR_NOW:
         what, remedy = _FOR_NOW[primary]
-        return BackendUnavailable(f"{path} {what}", f"{remedy} ({error})")
+        kind = DiskFull if primary == sqlite3.SQLITE_FULL else BackendUnavailable
+        return kind(f"{path} {what}", f"{remedy} ({error})")
     if isinstance(error, OverflowError | UnicodeError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return BackendRejected(f"{path} cannot hold a value", f"record another value ({error})")
     return BackendUnavailable(f"{path} failed", f"try again ({error})")

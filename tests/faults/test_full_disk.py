@@ -178,7 +178,7 @@ def test_full_for_a_while(tmp_path: Path, way: str) -> None:
     full, overflowing = ended.told["full"], ended.told["overflowing"]
     assert full["lost"] == {}
     assert 0 < full["pending"] <= 1_000  # type: ignore[operator]  # read from JSON
-    assert "BackendUnavailable" in str(full["last_error"])
+    assert ("DiskFull" if way == "mount" else "BackendUnavailable") in str(full["last_error"])
     assert overflowing["lost"].keys() == {"ring_full"}  # type: ignore[attr-defined]  # read from JSON
     assert ended.told["seconds"] < RESUMED_WITHIN  # type: ignore[operator]  # read from JSON
     lost = accounts(ended)
@@ -206,3 +206,6 @@ def test_full_until_the_end(tmp_path: Path, way: str) -> None:
     assert sum(lost.values()) > 0
     assert ended.told["end"]["delivered"] >= 100  # type: ignore[operator]  # read from JSON
     assert ended.stderr.count("tracecore cannot deliver") == 1
+    assert f"tracecore has lost {sum(lost.values())} records" in ended.stderr
+    # A limit of the process looks to SQLite like a disk that fails.
+    assert lost.get("disk_full" if way == "mount" else "unavailable", 0) > 0

@@ -66,6 +66,23 @@ def test_the_first_span_starts_it(
     assert (names([record]), record.trace.environment) == (["first"], "staging")  # type: ignore[union-attr]  # a span
 
 
+def test_what_a_mask_opens_is_not_recorded(undecided: Callable[[], None], offering: Callable[..., None]) -> None:
+    """A mask that is itself observed would feed the pump for ever: what it opens is left out."""
+    backend = FakeBackend()
+    undecided()
+    offering(backend)
+
+    @tracecore.observe
+    def mask(text: str) -> str:
+        tracecore.event("masking")
+        return text
+
+    tracecore.configure(mask=mask)
+    tracecore.span("once").end()
+    assert tracecore.shutdown() == DELIVERED
+    assert names(backend.records) == ["once"]
+
+
 def test_nothing_is_started_by_asking(undecided: Callable[[], None]) -> None:
     """Flushing, ending and looking at the health of a recorder that was never started start none."""
     undecided()

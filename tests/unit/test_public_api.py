@@ -85,6 +85,7 @@ def test_every_name_is_typed(name: str) -> None:
 ERRORS: list[TracecoreError] = [
     tracecore.AccessDenied("no"), tracecore.BackendError("it broke", "mend it"), tracecore.BackendRejected("never"),
     tracecore.BackendUnavailable("not now"), tracecore.Closed("gone"), tracecore.Conflict("too late"),
+    tracecore.DiskFull("no space"),
     tracecore.ConfigError("key", "value", "source", "what was expected"), tracecore.NotFound("trace", "x", "look"),
     tracecore.MissingDriver("postgresql", "postgres", "code"), TracecoreError("any"),
 ]  # fmt: skip

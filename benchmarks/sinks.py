@@ -40,7 +40,7 @@ class NullBackend:
 
 
 class HeldBackend:
-    """Pass everything on to another backend, but hold back its opening until told, and its deferred work for ever.
+    """Pass everything on to another backend, but hold back the first batch until told, and its deferred work for ever.
 
     What is emitted before :meth:`release` waits in the buffer; then the pump alone works it off. Deferred work (the
     search index) is measured by itself, afterwards.
@@ -59,13 +59,13 @@ class HeldBackend:
         self.sql = backend.sql
 
     def release(self) -> None:
-        """Let the backend open."""
+        """Let the pump begin."""
         self._gate.set()
 
     async def open(self) -> None:
-        """Open the backend, once released."""
-        await asyncio.to_thread(self._gate.wait)
+        """Open the backend, and wait until released: how long opening takes is not measured."""
         await self._backend.open()
+        await asyncio.to_thread(self._gate.wait)
 
     async def write(self, batch: Batch) -> None:
         """Write the batch."""

@@ -1,17 +1,15 @@
 """Carrying attributes and identity: across calls, tasks, threads and processes.
 
 Tasks carry the current span by themselves, and so does ``asyncio.to_thread``; a plain thread or executor does not, and
-what it opens begins a new trace. :class:`ContextExecutor` is a thread pool that does, and
+what it opens begins a new trace. :class:`~tracecore.executor.ContextExecutor` is a thread pool that does, and
 :mod:`tracecore.integrations.threads` makes all of them do so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Mapping, MutableMapping
 from types import TracebackType
-from typing import Final, ParamSpec, Self, TypeVar, Unpack
+from typing import Final, Self, Unpack
 
 from tracecore.attributes import extend_attributes, text_of
 from tracecore.context import INHERITED, POSITION, Inherited, Place, Position, TraceState
@@ -19,10 +17,8 @@ from tracecore.fields import TraceFields
 from tracecore.open_span import OpenSpan
 from tracecore.propagation import format_baggage, format_traceparent, header, parse_baggage, parse_traceparent
 
-__all__ = ["ContextExecutor", "continue_trace", "inject", "propagate_attributes"]
+__all__ = ["continue_trace", "inject", "propagate_attributes"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _BAGGAGE_PREFIX: Final = "langfuse_"
 _BAGGAGE_NAMES: Final = {"user_id": "user_id", "session_id": "session_id", "version": "version", "name": "trace_name"}
@@ -155,12 +151,3 @@ def inject(headers: MutableMapping[str, str]) -> None:
     baggage = INHERITED.get().baggage if trace is None else trace.baggage
     if baggage:
         headers["baggage"] = format_baggage(baggage)
-
-
-class ContextExecutor(ThreadPoolExecutor):
-    """A ``ThreadPoolExecutor`` whose work runs in the context of the code that submitted it."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Submit a call that sees the submitter's current span and attributes."""
-        context = copy_context()
-        return super().submit(lambda: context.run(fn, *args, **kwargs))

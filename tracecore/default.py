@@ -6,8 +6,6 @@ wrong, and the process records nothing.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import threading
 from typing import Any, Final
@@ -15,12 +13,10 @@ from typing import Any, Final
 from tracecore.config import Config
 from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
-from tracecore.pump import text_of_error
 from tracecore.recorder import FlushResult, Health, Recorder, is_recording
+from tracecore.reporting import report, text_of_error
 
 __all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
-
-_log = logging.getLogger("tracecore")
 
 _LONGEST_START: Final = 2.0
 """Seconds that a fork waits at most for a recorder that is being made."""
@@ -140,9 +136,8 @@ def _start_by_itself() -> Recorder | None:
                 _default.recorder = Recorder(Config.load()).start()
             except Exception as error:  # noqa: BLE001 - inside somebody's first span: nothing may be raised
                 _default.failed = True
-                stack = None if isinstance(error, TracecoreError) else error
-                with contextlib.suppress(Exception):  # the program's log handlers may raise
-                    _log.error("tracecore records nothing: %s", text_of_error(error), exc_info=stack)
+                surprise = None if isinstance(error, TracecoreError) else error
+                report("tracecore records nothing: %s", text_of_error(error), severe=True, error=surprise)
             _switch_off_if_unused(_default.recorder)
         return _default.recorder
 

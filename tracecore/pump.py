@@ -16,8 +16,6 @@ program's loop. Its rules:
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import random
 import sys
 import threading
@@ -35,6 +33,7 @@ from tracecore.ids import new_trace_id, tick
 from tracecore.loss import Losses
 from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor, payload_bytes
 from tracecore.records import Record
+from tracecore.reporting import report, text_of_error
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Emitted", "Pump", "PumpSettings", "wake_function"]
 
-_log = logging.getLogger("tracecore")
 _ALIGN_EVERY_NS: Final = 1_000_000_000
 _REPORT_EVERY_NS: Final = 10_000_000_000
 _PRODUCERS_LOSSES: Final = (("full", "ring_full"), ("closed", "closing"))
@@ -409,7 +407,7 @@ class Pump:
         now = self._clock()
         if now >= self._next_report:
             self._next_report = now + _REPORT_EVERY_NS
-            _warn("tracecore cannot deliver: %s; the program is not affected, losses are counted", text)
+            report("tracecore cannot deliver: %s; the program is not affected, losses are counted", text)
 
     def _report_losses(self, *, ended: bool = False) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""
@@ -420,26 +418,12 @@ class Pump:
             lost["closing"] = lost.get("closing", 0) + left
         count = sum(lost.values())
         if count > self._reported:
-            _warn("tracecore has lost %d records so far: %s", count, lost)
+            report("tracecore has lost %d records so far: %s", count, lost)
             self._reported = count
 
     def _tell(self) -> None:
         for listener in list(self._listeners):
             listener()
-
-
-def _warn(message: str, *arguments: object) -> None:
-    """Tell the program's log, whose handlers may raise."""
-    with contextlib.suppress(Exception):
-        _log.warning(message, *arguments)
-
-
-def text_of_error(error: BaseException) -> str:
-    """Return what an exception says, or its type when it says nothing or cannot."""
-    try:
-        return str(error) or type(error).__name__
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return type(error).__name__
 
 
 def _ends_the_pump(error: BaseException) -> bool:

@@ -14,7 +14,6 @@ delivered, and the spans the parent had open, stay the parent's.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -37,6 +36,7 @@ from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
 from tracecore.pump import Emitted, Pump, PumpSettings, wake_function
 from tracecore.records import Provenance, Record, TraceAttributes
+from tracecore.reporting import report
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
 
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
 __all__ = ["FlushResult", "Health", "Recorder", "is_recording"]
-
-_log = logging.getLogger("tracecore")
 
 _AFTER_ALL_OTHERS: Final = -1_000
 """The priority of our finalizer in a worker of ``multiprocessing``: the lowest run last."""
@@ -358,8 +356,8 @@ class Recorder:
                     self._backend = self._make_backend()
                     self._pump = self._new_pump()
                     self._host_in_thread()
-                except Exception:  # noqa: BLE001 - inside somebody's span: no thread to be had, or the driver is gone
-                    _log.exception("tracecore records nothing in this forked process")
+                except Exception as error:  # noqa: BLE001 - inside somebody's span: no thread to be had, or no driver
+                    report("tracecore records nothing in this forked process", severe=True, error=error)
 
     def _pending(self) -> int:
         """Return how many records are neither delivered nor lost; after the end there are none."""

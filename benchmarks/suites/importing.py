@@ -54,6 +54,7 @@ _BYTES_PER_MB: Final = 1e6
 def _run(code: str) -> str:
     """Run a program in a fresh interpreter that finds what this one finds, and return what it printed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once, not at every import
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return run.stdout
 

@@ -1,0 +1,27 @@
+"""Telling the program's log, once in a while and never per event. Capturing raises nothing, so neither does this.
+
+``logging`` is imported at the first word: a program in which all is well does not pay its six milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+__all__ = ["report", "text_of_error"]
+
+
+def report(message: str, *arguments: object, severe: bool = False, error: BaseException | None = None) -> None:
+    """Warn in the log ``tracecore``, of what is ``severe`` as an error; with the stack of ``error``. Handlers may raise."""
+    with contextlib.suppress(Exception):
+        import logging  # noqa: PLC0415 - see the module docstring
+
+        level = logging.ERROR if severe else logging.WARNING
+        logging.getLogger("tracecore").log(level, message, *arguments, exc_info=error)
+
+
+def text_of_error(error: BaseException) -> str:
+    """Return what an exception says, or its type when it says nothing or cannot."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return type(error).__name__

@@ -10,6 +10,8 @@ from tracecore.backend import Backend, Batch, Capabilities
 
 __all__ = ["HeldBackend", "NullBackend"]
 
+_LONGEST_OPENING_S: Final = 30.0
+
 
 class NullBackend:
     """Count what arrives and forget it: what is left is the cost of everything before the store."""
@@ -49,6 +51,7 @@ class HeldBackend:
     def __init__(self, backend: Backend, *, held: bool = False) -> None:
         self._backend = backend
         self._gate = threading.Event()
+        self._opened = threading.Event()
         if not held:
             self._gate.set()
         self.capabilities = backend.capabilities
@@ -62,9 +65,19 @@ class HeldBackend:
         """Let the pump begin."""
         self._gate.set()
 
+    def wait_until_open(self) -> None:
+        """Wait until the backend is open.
+
+        Raises:
+            RuntimeError: it takes too long.
+        """
+        if not self._opened.wait(_LONGEST_OPENING_S):
+            raise RuntimeError(f"{self.location} is not open after {_LONGEST_OPENING_S} s")
+
     async def open(self) -> None:
         """Open the backend, and wait until released: how long opening takes is not measured."""
         await self._backend.open()
+        self._opened.set()
         await asyncio.to_thread(self._gate.wait)
 
     async def write(self, batch: Batch) -> None:

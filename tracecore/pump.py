@@ -48,8 +48,8 @@ __all__ = ["Emitted", "Pump", "PumpSettings", "wake_function"]
 _ALIGN_EVERY_NS: Final = 1_000_000_000
 _REPORT_EVERY_NS: Final = 10_000_000_000
 _PRODUCERS_LOSSES: Final = (("full", "ring_full"), ("closed", "closing"))
-_SEALED_AT_ONCE: Final = 512
-"""Items made into records before the loop has its turn: half a millisecond."""
+_SEALED_AT_ONCE: Final = 1024
+"""Items made into records before the loop has its turn: a millisecond."""
 _BACKOFF_FIRST: Final = 0.05
 _BACKOFF_MOST: Final = 5.0
 _LAST_WORDS: Final = 0.02

@@ -11,7 +11,7 @@ __all__ = ["report", "text_of_error"]
 
 
 def report(message: str, *arguments: object, severe: bool = False, error: BaseException | None = None) -> None:
-    """Warn in the log ``tracecore``, of what is ``severe`` as an error; with the stack of ``error``. Handlers may raise."""
+    """Warn in the log ``tracecore``, of what is ``severe`` as an error, with the stack of ``error``."""
     with contextlib.suppress(Exception):
         import logging  # noqa: PLC0415 - see the module docstring
 

@@ -23,9 +23,12 @@ __all__ = ["NULL", "ROWS_AT_ONCE", "Insert", "padded"]
 
 NULL: Final = math.nan
 ROWS_AT_ONCE: Final = 768
-"""Rows that are bound at once at most: for so long the program's other threads wait, 1 to 2 ms."""
+"""Rows of full width that are prepared and bound at once: for so long the program's other threads wait, 1 to 2 ms."""
 
-_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, ROWS_AT_ONCE)
+_VALUES_AT_ONCE: Final = 28_672
+_SIZES: Final = (
+    1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, ROWS_AT_ONCE, 1024, 1536, 2048, 3072, 4096
+)  # fmt: skip
 
 
 class Insert:
@@ -37,8 +40,8 @@ class Insert:
         self._template = template
         self._row = f"({', '.join('?' * width)})"
         self._width = width
-        most = (raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 1) // width
-        self._sizes = [size for size in _SIZES if size < most] + [most][: most < ROWS_AT_ONCE]
+        most = min(_VALUES_AT_ONCE, raw.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 1) // width
+        self._sizes = [size for size in _SIZES if size <= most]
         self._statements: dict[int, str] = {}
 
     def __call__(self, values: list[Any]) -> tuple[int, int]:

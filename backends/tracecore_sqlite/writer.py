@@ -10,7 +10,7 @@ the fast one skips work whose result is known.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from tracecore.backend import Batch
@@ -79,8 +79,7 @@ class Writer:
         raw = self._raw
         raw.execute("BEGIN IMMEDIATE")
         try:
-            for start in range(0, len(observations), ROWS_AT_ONCE):
-                self._write_observations(observations[start : start + ROWS_AT_ONCE], prepare)
+            self._write_observations(observations, prepare)
             self._roll_up(observations, prepare)
             if sessions:
                 self._upsert_sessions(prepare(session_values(sessions, NULL)))
@@ -94,21 +93,27 @@ class Writer:
             raise
 
     def _write_observations(self, observations: list[Observation], prepare: Callable[[list[Any]], list[Any]]) -> None:
-        inserted, last = self._insert_listed(prepare(list_values(observations, NULL)))
-        if inserted == len(observations):
-            ids: Iterable[int] = range(last - inserted + 1, last + 1)
-            self._insert_bodies(prepare(body_values(observations, ids, NULL)))
-        else:
-            self._write_known(observations, inserted, prepare)
+        bodies: list[Any] = []
+        for start in range(0, len(observations), ROWS_AT_ONCE):
+            part = observations[start : start + ROWS_AT_ONCE]
+            inserted, last = self._insert_listed(prepare(list_values(part, NULL)))
+            if inserted == len(part):
+                bodies += body_values(part, range(last - inserted + 1, last + 1), NULL)
+            else:
+                new, turned_away = self._told_apart(part, inserted)
+                self._insert_bodies(prepare(bodies + body_values(new.values(), new, NULL)))
+                bodies = []
+                for record in turned_away:
+                    self._merge_into_row(record, prepare)
+        self._insert_bodies(prepare(bodies))
 
-    def _write_known(
-        self, observations: list[Observation], inserted: int, prepare: Callable[[list[Any]], list[Any]]
-    ) -> None:
-        """Give the inserted rows their bodies, and merge the records that were turned away into theirs."""
+    def _told_apart(
+        self, observations: list[Observation], inserted: int
+    ) -> tuple[dict[int, Observation], list[Observation]]:
+        """Return the records that were inserted, by their new id, and those that were turned away."""
         rows = self._raw.execute(self._sql["last_observations"], (inserted,)).fetchall()
         ids: dict[Identity, int] = {(text_of(p), text_of(t), text_of(s)): number for number, p, t, s in rows}
-        new: list[Observation] = []
-        new_ids: list[int] = []
+        new: dict[int, Observation] = {}
         turned_away: list[Observation] = []
         for record in observations:
             # The first record of an identity is the one that was inserted.
@@ -116,11 +121,8 @@ class Writer:
             if number is None:
                 turned_away.append(record)
             else:
-                new.append(record)
-                new_ids.append(number)
-        self._insert_bodies(prepare(body_values(new, new_ids, NULL)))
-        for record in turned_away:
-            self._merge_into_row(record, prepare)
+                new[number] = record
+        return new, turned_away
 
     def _merge_into_row(self, record: Observation, prepare: Callable[[list[Any]], list[Any]]) -> None:
         identity = prepare([record.project, record.trace_id, record.span_id])

@@ -164,6 +164,7 @@ def _backlog(texts: Texts, requests: range, *, busy: bool) -> Beside:
     alone = speed_alone() if busy else 0.0
     with Stored(held=True) as stored, ExitStack() as exits:
         spent = asyncio.run(_emit(traced_service(texts, stored.recorder), requests))
+        stored.backend.wait_until_open()
         host = exits.enter_context(BusyHost()) if busy else None
         mark = host.mark() if host is not None else (0, 0.0)
         began = time.perf_counter()

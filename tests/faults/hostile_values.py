@@ -1,7 +1,7 @@
 """Values of every kind that a program passes around, and classes that punish whoever touches them.
 
-Each method of a hostile class notes that it was called in ``CALLED`` and then does its worst: raises, recurses or sleeps.
-A capture that keeps its word leaves ``CALLED`` empty.
+Each method of a hostile class notes that it was called in ``CALLED`` and then does its worst: raises, recurses or
+sleeps. A capture that keeps its word leaves ``CALLED`` empty.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ def _punish(name: str) -> Callable[..., Any]:
     return method
 
 
-_PUNISHED = (
-    "__repr__ __str__ __len__ __iter__ __getitem__ __bool__ __contains__ __next__ __call__ __eq__ __ne__ __lt__ __format__ "
-    "__int__ __float__ __index__ __complex__ __bytes__ __fspath__ __reduce__ __reduce_ex__ __getstate__ __copy__ "
-    "__deepcopy__ __dir__ __sizeof__ __enter__ __await__ __aiter__ __anext__ __length_hint__ __getattr__ __reversed__ "
-    "keys items values get copy dict json model_dump __json__ to_dict isoformat tolist __array__ _asdict __rich_repr__"
-).split()
+_PUNISHED = [
+    "__repr__", "__str__", "__len__", "__iter__", "__getitem__", "__bool__", "__contains__", "__next__",
+    "__call__", "__eq__", "__ne__", "__lt__", "__format__", "__int__", "__float__", "__index__", "__complex__",
+    "__bytes__", "__fspath__", "__reduce__", "__reduce_ex__", "__getstate__", "__copy__", "__deepcopy__",
+    "__dir__", "__sizeof__", "__enter__", "__await__", "__aiter__", "__anext__", "__length_hint__", "__getattr__",
+    "__reversed__", "keys", "items", "values", "get", "copy", "dict", "json", "model_dump", "__json__", "to_dict",
+    "isoformat", "tolist", "__array__", "_asdict", "__rich_repr__",
+]  # fmt: skip
 
 
 def _hostile(name: str, bases: tuple[type, ...], **members: Any) -> type:
@@ -163,7 +165,7 @@ _ERROR = _hostile("HostileError", (Exception,))
 _WITH_META = _Meta("WithMeta", (), {})
 
 HOSTILE: list[Callable[[], Any]] = [
-    lambda: _OBJECT(),
+    _OBJECT,
     lambda: _DICT(a=1, b=[2]),
     lambda: _LIST([1, 2]),
     lambda: _TUPLE((1, 2)),
@@ -177,7 +179,7 @@ HOSTILE: list[Callable[[], Any]] = [
     lambda: _OBJECT,
     lambda: _WITH_META,
     lambda: type.__call__(_WITH_META),
-    lambda: _Liar(),
+    _Liar,
 ]
 
 _SCALARS: list[Callable[[random.Random], Any]] = [
@@ -239,15 +241,12 @@ def nested_value(draw: random.Random, depth: int = 4) -> Any:
         return draw.choice(_SCALARS if draw.random() < 0.7 else _OBJECTS)(draw)
     count = draw.choice([0, 1, 2, 3, 4] if depth > 1 else [0, 1, 5, 40])
     items = [nested_value(draw, depth - 1) for _ in range(count)]
-    kind = draw.randint(0, 5)
-    if kind == 0:
-        return {draw.choice(_KEYS)(draw): item for item in items}
-    if kind == 1:
-        return tuple(items)
-    if kind == 2:
-        return collections.deque(items)
-    if kind == 3:
-        return {uuid.UUID(int=draw.getrandbits(128)) for _ in items}
-    if kind == 4:
-        return [draw.random()] * draw.choice([1, 40, 20_000])
-    return items * draw.choice([1, 1, 2])
+    makers: list[Callable[[], Any]] = [
+        lambda: {draw.choice(_KEYS)(draw): item for item in items},
+        lambda: tuple(items),
+        lambda: collections.deque(items),
+        lambda: {uuid.UUID(int=draw.getrandbits(128)) for _ in items},
+        lambda: [draw.random()] * draw.choice([1, 40, 20_000]),
+        lambda: items * draw.choice([1, 1, 2]),
+    ]
+    return draw.choice(makers)()

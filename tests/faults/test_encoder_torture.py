@@ -32,7 +32,7 @@ def check(value: Any, limits: Limits = DEFAULT_LIMITS) -> None:
 
 
 def cheapest_ns(work: Callable[[], object], limit_ns: int) -> int:
-    """Return the CPU time of a piece of work; of several, the least, because a collection of garbage may fall into one."""
+    """Return the CPU time of a piece of work; of several, the least: a collection of garbage may fall into one."""
     least = sys.maxsize
     for _ in range(5):
         started = time.thread_time_ns()
@@ -49,7 +49,7 @@ def test_nothing_of_a_hostile_value_runs(make: Callable[[], Any]) -> None:
     CALLED.clear()
     check(make())
     check({"in": [make()], "set": {make()}, "key": {make(): make()}})
-    json.loads(binder(lambda a, *b, **c: None)((make(), make()), {"k": make()}))  # noqa: ARG005 - only its signature
+    json.loads(binder(lambda a, *b, **c: None)((make(), make()), {"k": make()}))
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -54,7 +54,8 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
         str,
         Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:", description="a URL such as 'sqlite:///traces.db' or 'memory:'"),
     ] = "sqlite:///tracecore.db"
-    """URL of where records are kept; its scheme chooses the backend. Default: tracecore.db in the working directory."""
+    """URL of where records are kept; its scheme chooses the backend, a relative path begins at the working directory.
+    Default: sqlite:///tracecore.db."""
 
     project: _Text = "default"
     """The project every record belongs to: 1 to 200 characters. Default: default."""
@@ -113,10 +114,10 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     """The longest time a record waits for its batch to fill, in milliseconds. Default: 200."""
 
     batch_items: _Count = 4096
-    """Records written at once, at most. Default: 512."""
+    """Records written at once, at most. Default: 4096."""
 
     batch_bytes: _Bytes = 8 * 2**20
-    """Bytes written at once, at most, unless one record is larger. Default: 4 MiB."""
+    """Bytes written at once, at most, unless one record is larger. Default: 8 MiB."""
 
     pending_after_ms: _Milliseconds = 2_000
     """A span open longer than this many milliseconds is written once as running; 0 means never. Default: 2000."""

@@ -70,6 +70,28 @@ def test_code_and_sql_run_as_printed(readme: str, tmp_path: Path) -> None:
             assert connection.execute(statement).fetchall(), statement
 
 
+def spellings_of(value: object) -> set[str]:
+    """Return how a document may write a default: sizes in MiB too, nothing or ``none`` for what is not set."""
+    if value is None:
+        return {"", "none"}
+    if isinstance(value, bool):
+        return {str(value).lower()}
+    return {str(value), f"{value >> 20} MiB"} if isinstance(value, int) and value >= 1 << 20 else {str(value)}
+
+
+@pytest.mark.parametrize("key", tracecore.Config.__struct_fields__)
+def test_every_default_is_the_real_one(key: str, readme: str) -> None:
+    """The README's table and the docstring of each setting give the default that the setting has."""
+    allowed = spellings_of(getattr(tracecore.Config(), key))
+    [row] = [row for row in rows_of(readme) if row.startswith(f"| `{key}` |")]
+    assert row.split("|")[2].strip().strip("`") in allowed
+    source = (ROOT / "tracecore" / "config.py").read_text()
+    [said] = re.findall(rf'^    {key}: .*?"""(.*?)"""', source, re.MULTILINE | re.DOTALL)
+    default = re.search(r"Default: (.+)\.\Z", said)
+    assert default is not None
+    assert default[1] in allowed
+
+
 @pytest.mark.parametrize("variable", sorted(SETTINGS))
 def test_every_setting_is_in_the_table(variable: str, readme: str) -> None:
     """Each setting has a row in a table, under the name that the environment and the files use."""

@@ -14,6 +14,7 @@ from tests.cli.recorded import Cli, Store, span
 from tracecore.cli import reading
 from tracecore.memory import MemoryBackend, MemoryData
 from tracecore.records import Record
+from tracecore_sql.views import VIEWS
 
 COMMANDS = ["traces", "show", "sessions", "tail", "sql", "stats", "doctor", "export", "run"]
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -48,9 +49,16 @@ def test_every_command_explains_itself(cli: Cli, command: str) -> None:
 
 
 def test_every_command_is_listed(cli: Cli) -> None:
-    """``tracecore --help`` names them all."""
+    """``tracecore --help`` names them all, each with a sentence that is not cut."""
     out = cli("--help").out
     assert all(f"\n  {command} " in out for command in COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") for line in out.partition("Commands:\n")[2].splitlines())
+
+
+def test_sql_names_every_view(cli: Cli) -> None:
+    """``tracecore sql --help`` says what there is to select from."""
+    out = cli("sql", "--help").out
+    assert [view for view in VIEWS if view not in out] == []
 
 
 @pytest.mark.parametrize(

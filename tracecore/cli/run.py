@@ -34,7 +34,7 @@ Options:
   --project NAME  the project they belong to (TRACECORE_PROJECT)
   --json          print the summary as one line of JSON
   -m              PROGRAM is a module, as with `python -m`
-  --help          show this and exit
+  -h, --help      show this and exit
 """
 
 

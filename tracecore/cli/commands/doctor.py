@@ -17,7 +17,7 @@ from tracecore.cli.reading import Settings
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(short_help="Check settings and backend; say what to do.")
 @click.option("--write", is_flag=True, help="Also write one record (in a project of its own).")
 @with_settings
 def doctor(settings: Settings, *, write: bool) -> int:

@@ -36,10 +36,15 @@ class CannotWrite(TracecoreError):
         super().__init__(f"{path} cannot be written: {error.strerror or error}; nothing was left behind")
 
 
-@click.command()
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Where to; not stdout.")
+@click.command(short_help="Write spans and sessions as JSON lines.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file, which appears when it is whole. [default: stdout]",
+)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-@click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Started at or after: 15m, 3d, or a date.")
+@click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Started at or after: 15m, 2h, 3d, or a date.")
 @click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Started before.")
 @with_settings
 def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int | None, until_ns: int | None) -> None:

@@ -9,7 +9,7 @@ from tracecore.cli.run import USAGE
 __all__ = ["run"]
 
 
-@click.command(short_help="Run a Python program with tracing configured from the environment.", add_help_option=False)
+@click.command(short_help="Run a Python program, traced.", add_help_option=False)
 def run() -> None:
     """Show how to use it: the command itself is handled before click is imported."""
     click.echo(USAGE)

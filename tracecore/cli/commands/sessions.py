@@ -42,7 +42,7 @@ _TRACE_COLUMNS = (
 )
 
 
-@click.command()
+@click.command(short_help="List sessions, or the traces of one.")
 @click.argument("session_id", metavar="[ID]", required=False)
 @click.option("--user", "user_id", metavar="ID", help="Only sessions of this user.")
 @click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Active at or after: 15m, 2h, 3d, or a date.")

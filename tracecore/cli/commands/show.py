@@ -19,7 +19,7 @@ from tracecore.records import Observation, Trace, encode_record
 __all__ = ["show"]
 
 
-@click.command()
+@click.command(short_help="Show one trace as a tree and a waterfall.")
 @click.argument("trace_id", metavar="ID")
 @click.option("--full", is_flag=True, help="Write out every payload and stack.")
 @with_settings

@@ -18,7 +18,8 @@ _CELL_LIMIT = 80
 
 
 @click.command(
-    epilog='For example: tracecore sql "select user_id, sum(total_cost) from traces group by 1 order by 2 desc"'
+    short_help="Run one read-only statement.",
+    epilog='\b\nFor example:\n  tracecore sql "select user_id, sum(total_cost) from traces group by 1"',
 )
 @click.argument("statement", metavar="SELECT")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Rows at most.")
@@ -28,7 +29,7 @@ _CELL_LIMIT = 80
 def sql(settings: Settings, statement: str, *, limit: int, timeout: float, full: bool) -> None:
     """Run one read-only statement; `-` reads it from standard input.
 
-    Views: spans, generations, traces, sessions. They hold every project: name the one you mean.
+    Views: spans, generations, traces, sessions, scores. They hold every project: name the one you mean.
     """
 
     async def query(backend: Backend) -> Rows:

@@ -41,7 +41,7 @@ _STEP_COLUMNS = (
 )
 
 
-@click.command()
+@click.command(short_help="Sum up: errors, tokens, cost, the slowest steps.")
 @click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Started at or after: 15m, 2h, 3d, or a date.")
 @click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Started before.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many slow steps.")

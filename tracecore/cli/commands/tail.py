@@ -28,11 +28,25 @@ _SLACK_NS: Final = 8 * 10**9
 """What a busy pump and a slow disk may take on top of the time after which a running span is written."""
 
 
-@click.command()
-@click.option("--interval", "interval_ns", type=DURATION, default="500ms", metavar="TIME", help="Between two looks.")
-@click.option("--for", "for_ns", type=DURATION, metavar="TIME", help="Stop after this time.")
+@click.command(short_help="Watch spans as they are recorded.")
+@click.option(
+    "--interval",
+    "interval_ns",
+    type=DURATION,
+    default="500ms",
+    show_default=True,
+    metavar="TIME",
+    help="Time between two looks: 250ms, 2s.",
+)
+@click.option("--for", "for_ns", type=DURATION, metavar="TIME", help="Stop after this time: 30s, 5m.")
 @click.option("--once", is_flag=True, help="Look once, and stop.")
-@click.option("--back", "back_ns", type=DURATION, metavar="TIME", help="How far each look reaches back.")
+@click.option(
+    "--back",
+    "back_ns",
+    type=DURATION,
+    metavar="TIME",
+    help="How far each look reaches back. [default: pending_after_ms and 8 s]",
+)
 @with_settings
 def tail(settings: Settings, *, interval_ns: int, for_ns: int | None, once: bool, back_ns: int | None) -> None:
     """Watch spans as they are recorded: running ones first, each again when it ends."""

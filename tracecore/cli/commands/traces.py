@@ -35,7 +35,7 @@ _COLUMNS = (
 )
 
 
-@click.command(epilog="For example: tracecore traces --user user-123 --since 2h --errors --min-duration 1s")
+@click.command(epilog="\b\nFor example:\n  tracecore traces --user user-123 --since 2h --errors --min-duration 1s")
 @click.option("--user", "user_id", metavar="ID", help="Only traces of this user.")
 @click.option("--session", "session_id", metavar="ID", help="Only traces of this session.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only traces with this tag; repeat for several.")

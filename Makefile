@@ -19,7 +19,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	  printf '%-16s %s\n' "  $$name" "$$text"; done
 
-demo: ## start a real traced service, send it 200 requests, show what was recorded
+demo: ## start a real traced service, send it 240 requests, show what was recorded
 	@sh requirements/install.sh run
 	@$(PY) -m examples.rag_service.demo
 

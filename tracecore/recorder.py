@@ -86,8 +86,8 @@ class Health(Struct, frozen=True):
 class Recorder:
     """Record spans into one backend.
 
-    ``Recorder(Config(backend="postgresql://..."))``, or with a ``backend`` object for tests and embedding. Making one
-    starts nothing.
+    ``Recorder(Config(backend="sqlite:///traces.db"))``, or with a ``backend`` object for tests and embedding. Making
+    one starts nothing.
 
     Raises:
         ConfigError: the configuration names an unknown backend, or one whose driver is missing.

@@ -1,4 +1,4 @@
-"""One statement per batch.
+"""Many rows in one statement.
 
 ``executemany`` steps row by row and gives the GIL up at each step; beside a thread that computes, every step then waits
 up to 5 ms for it: 300 rows/s. A single ``INSERT … SELECT … FROM (VALUES (…), (…), …)`` with all values bound at once
@@ -26,6 +26,7 @@ ROWS_AT_ONCE: Final = 768
 """Rows of full width that are prepared and bound at once: for so long the program's other threads wait, 1 to 2 ms."""
 
 _VALUES_AT_ONCE: Final = 28_672
+"""Rows of 7 values, as bodies are, go in by 4,096; SQLite allows 32,766 values in one statement, or as it was built."""
 _SIZES: Final = (
     1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, ROWS_AT_ONCE, 1024, 1536, 2048, 3072, 4096
 )  # fmt: skip

@@ -1,5 +1,5 @@
--- The statements of the writer. Lists are built in tracecore_sql.filters. {…} is filled with as many ? as there are
--- values, never with a value.
+-- The statements of the writer, all but those whose columns come from tracecore_sql.columns. {trace_ids} is filled with
+-- as many ? as there are values, {rows} with a query of as many rows of them (see bulk.py); neither ever with a value.
 
 -- name: roll_up_traces
 -- One row per trace out of its observations. An attribute on which they agree (or that some leave unset) is taken as it

@@ -1,5 +1,6 @@
 """The command line: what was recorded, read through the same stores as everything else.
 
-Commands know no SQL (but ``sql``, whose user writes it) and no backend by name. Everything a command prints for people
-passes :func:`tracecore.cli.escaping.visible`, because what was recorded may be hostile to a terminal.
+Commands know no backend by name, and of SQL only the documented views: ``sql``, whose user writes it, and ``stats``,
+where a backend can be asked. Everything a command prints for people passes :func:`tracecore.cli.escaping.visible`,
+because what was recorded may be hostile to a terminal.
 """

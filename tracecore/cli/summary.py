@@ -1,9 +1,10 @@
 """What a project's observations amount to: counts, tokens, cost, and how long each kind of step took.
 
 Computed from a stream, so that it works on every backend and reads no payload; :mod:`tracecore.cli.summary_sql` says
-the same where SQL can be asked. Invariants: an unknown cost is counted
-as unknown, never as zero; percentiles are exact (nearest rank); memory is 8 bytes an observation, and the number of
-names kept is bounded, because a name may be made up per call.
+the same where SQL can be asked.
+
+Invariants: an unknown cost is counted as unknown, never as zero; percentiles are exact (nearest rank); memory is 8
+bytes an observation, and the number of names kept is bounded, because a name may be made up per call.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ _usage = msgspec.json.Decoder(dict[str, int])
 _costs = msgspec.json.Decoder(dict[str, float])
 _json = json.JSONDecoder()
 _nothing_rare: Final = Extra()
-_no_payloads: Final = Payloads()
 
 
 def observation_of(row: Row) -> Observation:

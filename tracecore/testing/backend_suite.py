@@ -34,7 +34,6 @@ _PARTS: Final[dict[str, type[Contract]]] = {
     "search": SearchSuite,
     "sql": SqlSuite,
 }
-
 _STORES: Final = ("traces", "observations", "sessions", "sql")
 
 
@@ -52,9 +51,7 @@ class CapabilitySuite(Contract):
     async def test_a_store_is_there_when_it_is_declared(self, make: MakeBackend) -> None:
         """Backend: "a store it lacks is None", and one it declares is not."""
         async with opened(make()) as backend:
-            stores = {
-                name: getattr(backend, name) is not None for name in ("traces", "observations", "sessions", "sql")
-            }
+            stores = {name: getattr(backend, name) is not None for name in _STORES}
         assert stores == {name: getattr(self.expected, name) for name in stores}
 
     async def test_every_expected_capability_is_tested(self) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 import tracecore
+from tracecore.cli.figures import count
 from tracecore.cli.launcher import Program, end_like_program, prepare
 from tracecore.config import Config
 from tracecore.plugins import open_backend
@@ -130,22 +131,18 @@ def _as_text(health: tracecore.Health) -> str:
     if health.state == "disabled":
         return "tracecore: recording is switched off (enabled = false); nothing was recorded"
     lost = sum(health.lost.values())
-    lines = [f"tracecore: {_count(health.delivered, 'record')} in {health.location}"]
+    lines = [f"tracecore: {count(health.delivered, 'record')} in {health.location}"]
     if health.sampled:
-        lines.append(f"tracecore: {_count(health.sampled, 'trace')} left out by the sampling rate")
+        lines.append(f"tracecore: {count(health.sampled, 'trace')} left out by the sampling rate")
     if not health.emitted and not health.sampled:
         lines = [
             f"tracecore: nothing was recorded; decorate a function with @tracecore.observe (for {health.location})"
         ]
     elif lost or health.pending:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(health.lost.items()))
-        lines.append(f"tracecore: {_count(lost + health.pending, 'record')} lost ({reasons or 'not delivered'})")
+        reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(health.lost.items()))
+        lines.append(f"tracecore: {count(lost + health.pending, 'record')} lost ({reasons or 'not delivered'})")
     else:
         lines.append("tracecore: nothing was lost")
     if health.last_error is not None:
         lines.append(f"tracecore: last error: {health.last_error}")
     return "\n".join(lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

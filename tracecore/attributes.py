@@ -16,7 +16,7 @@ from typing import Any, Final, TypeGuard, TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from tracecore.codec import DEFAULT_LIMITS, Limits, metadata, snapshot, unencodables
+from tracecore.codec import DEFAULT_LIMITS, Limits, metadata, snapshot, unencodables, without_surrogates
 from tracecore.fields import TraceFields
 from tracecore.introspection import class_of
 from tracecore.records import LEVELS, OBSERVATION_TYPES, Level, ObservationType, TraceAttributes
@@ -96,17 +96,9 @@ def text_of(value: object, *, max_length: int = MAX_TEXT) -> str | None:
     if issubclass(type(value), str):
         # Not value[...]: a subclass may define that. The result is an exact str.
         text = str.__getitem__(cast("str", value), slice(max_length))
-        return text if text.isascii() else _encodable(text)[:max_length]
+        return text if text.isascii() else without_surrogates(text)[:max_length]
     encoded = bytes(snapshot(value))
     return (msgspec.json.decode(encoded, type=str) if encoded[:1] == b'"' else encoded.decode())[:max_length]
-
-
-def _encodable(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text
 
 
 def _unless_raising(read: Callable[[object], T], value: object, otherwise: T) -> T:

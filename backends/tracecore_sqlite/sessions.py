@@ -36,9 +36,9 @@ session_id IN (
     UNION ALL SELECT u.session_id FROM tc_traces u WHERE u.{RECENT} AND u.project = ? AND u.user_id = ?
 )
 """
-_TRACES: Final = """
-SELECT {columns} FROM tc_traces WHERE settled = 1 AND project = ? AND session_id IN ({ids})
-UNION ALL SELECT {columns} FROM tc_traces WHERE settled IS NULL AND project = ? AND session_id IN ({ids})
+_TRACES: Final = f"""
+SELECT {{columns}} FROM tc_traces WHERE {SETTLED} AND project = ? AND session_id IN ({{ids}})
+UNION ALL SELECT {{columns}} FROM tc_traces WHERE {RECENT} AND project = ? AND session_id IN ({{ids}})
 """
 _TOTALS: Final = """
 SELECT

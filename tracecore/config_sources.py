@@ -26,6 +26,7 @@ __all__ = [
     "environment_settings",
     "file_settings",
     "ignored_variables",
+    "imported_function",
     "nearest",
 ]
 

@@ -16,6 +16,7 @@ __all__ = [
     "Fields",
     "bases",
     "class_name",
+    "class_of",
     "instance_dict",
     "is_genuine",
     "module_of",

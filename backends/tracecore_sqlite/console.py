@@ -16,7 +16,7 @@ from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore_sql.views import VIEWS
 from tracecore_sqlite.connection import Connection
 
-__all__ = ["SqliteConsole"]
+__all__ = ["SqliteConsole", "guard"]
 
 Opener: TypeAlias = Callable[[], Awaitable[Connection]]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from importlib.util import find_spec
 from typing import Any
@@ -160,7 +161,7 @@ def steps_in_the_consumers_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def carries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Break the executor: its work runs in the context of the worker."""
-    monkeypatch.setattr(ContextExecutor, "submit", tracecore.carrying.ThreadPoolExecutor.submit)
+    monkeypatch.setattr(ContextExecutor, "submit", ThreadPoolExecutor.submit)
 
 
 def remembers_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,13 @@ def test_every_variable_of_the_source_is_documented(readme: str) -> None:
     assert read - SETTINGS <= shown, f"undocumented: {read - SETTINGS - shown}"
 
 
+@pytest.mark.parametrize("name", [name for name in tracecore.__all__ if not name.startswith("_")])
+def test_every_public_name_is_shown(name: str, readme: str) -> None:
+    """Each name that ``import tracecore`` gives stands somewhere as code."""
+    code = [*blocks_of(readme, "python"), *re.findall(r"`[^`\n]+`", readme)]
+    assert any(re.search(rf"\b{name}\b", part) for part in code)
+
+
 @pytest.mark.parametrize("command", [*app.list_commands(click.Context(app)), "run"])
 def test_every_command_is_shown(command: str, readme: str) -> None:
     """Each command of the command line appears with the program's name before it."""

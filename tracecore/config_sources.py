@@ -101,7 +101,7 @@ def imported_function(path: str, *, key: str, source: str) -> Callable[..., obje
         found: object = importlib.import_module(module_name)
         for name in attribute.split("."):
             found = getattr(found, name)
-    except Exception as error:  # importing runs the module, which may raise anything
+    except (Exception, SystemExit) as error:  # importing runs the module, which may raise anything; a script exits
         why = f"{_IMPORT_PATH} that can be imported ({type(error).__name__}: {error})"
         raise ConfigError(key, path, source, why) from error
     if not callable(found):

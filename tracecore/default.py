@@ -29,6 +29,8 @@ class _Default:
         self.lock = threading.RLock()
         self.recorder: Recorder | None = None
         self.failed = False
+        self.starting = False
+        """Whether the thread that holds the lock is making a recorder for a first span."""
         self._watching = False
         self._forking = threading.local()
 
@@ -53,6 +55,7 @@ class _Default:
 
     def _renew_lock(self) -> None:
         self.lock = threading.RLock()
+        self.starting = False
 
 
 _default: Final = _Default()
@@ -131,13 +134,20 @@ _NO_HEALTH: Final = Health(
 def _start_by_itself() -> Recorder | None:
     _default.watch_forks()
     with _default.lock:
-        if _default.recorder is None and not _default.failed:
+        # Starting runs code of others (a mask's module, a signal handler, a finalizer) in this thread, so that the lock
+        # lets it in. Spans that it opens are not recorded: a second start would find modules half imported.
+        if _default.recorder is None and not _default.failed and not _default.starting:
+            _default.starting = True
             try:
-                _default.recorder = Recorder(Config.load()).start()
+                recorder = Recorder(Config.load())
+                if _default.recorder is None:  # that code may have called configure()
+                    _default.recorder = recorder.start()
             except Exception as error:  # noqa: BLE001 - inside somebody's first span: nothing may be raised
                 _default.failed = True
                 surprise = None if isinstance(error, TracecoreError) else error
                 report("tracecore records nothing: %s", text_of_error(error), severe=True, error=surprise)
+            finally:
+                _default.starting = False
             _switch_off_if_unused(_default.recorder)
         return _default.recorder
 

@@ -164,13 +164,16 @@ def test_a_mask_is_imported_from_its_path(tmp_path: Path) -> None:
     assert load(tmp_path, mask="builtins:str.upper").mask == str.upper
 
 
-def test_a_mask_whose_module_fails_is_a_configuration_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the module of the mask raises, the error names the import path and keeps the cause."""
-    (tmp_path / "broken_mask_module.py").write_text("1 / 0\n")
+@pytest.mark.parametrize(("content", "raised"), [("1 / 0", ZeroDivisionError), ("raise SystemExit(3)", SystemExit)])
+def test_a_mask_whose_module_fails_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, raised: type[BaseException]
+) -> None:
+    """Whatever the module of the mask raises, a script's exit too, the error names the import path and the cause."""
+    (tmp_path / "broken_mask_module.py").write_text(f"{content}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match=r"broken_mask_module:mask.*ZeroDivisionError") as caught:
+    with pytest.raises(ConfigError, match=rf"broken_mask_module:mask.*{raised.__name__}") as caught:
         load(tmp_path, {"TRACECORE_MASK": "broken_mask_module:mask"})
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert isinstance(caught.value.__cause__, raised)
 
 
 def test_keys_may_be_left_out(tmp_path: Path) -> None:

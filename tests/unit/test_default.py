@@ -136,6 +136,52 @@ def test_unusable_settings_are_told_once(
     assert tracecore.health().state == "new"
 
 
+def test_spans_opened_while_it_starts_are_no_failure(
+    undecided: Callable[[], None],
+    offering: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the start itself runs (a mask's module, a signal handler) may open spans: they start nothing again."""
+    backend = FakeBackend()
+    undecided()
+    offering(backend)
+    load = Config.load
+    loads: list[Muted | OpenSpan] = []
+
+    def load_and_open() -> Config:
+        loads.append(tracecore.span("meanwhile"))
+        return load()
+
+    monkeypatch.setattr(Config, "load", load_and_open)
+    tracecore.span("first").end()
+    tracecore.span("second").end()
+    assert tracecore.shutdown() == DELIVERED
+    assert names(backend.records) == ["first", "second"]
+    assert [type(opened) for opened in loads] == [Muted]
+    assert caplog.text == ""
+
+
+def test_configuring_while_it_starts_wins(
+    undecided: Callable[[], None], offering: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that is imported by the start, and configures tracing, has the last word."""
+    configured, own = FakeBackend(), FakeBackend()
+    undecided()
+    offering(configured, own)
+    load = Config.load
+
+    def load_and_configure() -> Config:
+        monkeypatch.setattr(Config, "load", load)
+        tracecore.configure(project="configured")
+        return load()
+
+    monkeypatch.setattr(Config, "load", load_and_configure)
+    tracecore.span("first").end()
+    assert tracecore.shutdown() == DELIVERED
+    assert (names(configured.records), names(own.records)) == (["first"], [])
+
+
 def test_a_backend_that_breaks_at_once_is_no_harm(
     undecided: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from tracecore.backend import Access, Batch, Capabilities
@@ -62,12 +64,12 @@ class SqliteBackend:
     async def open(self) -> None:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""
         if self._access == "write" and self._writing is None:
-            self._writing = await _open_for_writing(self._address)
+            self._writing = await _connected(self._address, self._bring_up_to_date, writable=True)
             raw = self._writing.raw
             self._writer, self._chores = Writer(raw), (Settler(raw), Indexer(raw))
             self._file, self._astray = await self._writing.run(_identity, self.location), False
         elif self._access == "read" and self._reading is None:
-            self._reading = await _open_for_reading(self._address)
+            self._reading = await _connected(self._address, self._prepare_reader, writable=False)
 
     async def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it; returns after the commit."""
@@ -108,21 +110,41 @@ class SqliteBackend:
         self._astray = True
         await self.open()
 
+    def _bring_up_to_date(self, raw: sqlite3.Connection) -> None:
+        migrate(raw, self.location, migrations())
+
+    def _prepare_reader(self, raw: sqlite3.Connection) -> None:
+        check_readable(raw, self.location, migrations())
+        add_functions(raw)
+
     async def _reader(self) -> Connection:
         """Return the reading connection, opened on first use beside the writing one."""
-        if self._reading is None:
-            if self._writing is None:
-                raise Closed(f"{self.location} is not open; open it first")
-            self._reading = await _connect_reader(self._address)
-        return self._reading
+        return self._reading or await self._begin_reading()
+
+    async def _begin_reading(self) -> Connection:
+        writing = self._writing
+        if writing is None:
+            raise Closed(f"{self.location} is not open; open it first")
+        made = await _connected(self._address, add_functions, writable=False)
+        if self._reading is None and self._writing is writing:
+            self._reading = made
+            return made
+        # Others asked at the same time and were first, or the backend was closed meanwhile.
+        await made.close()
+        return await self._reader()
 
     async def _console(self) -> Connection:
         """Return the connection for people's statements, opened on first use; a slow one holds up nobody else."""
-        if self._asking is None:
-            await self._reader()
-            self._asking = await connect(self._address, writable=False)
-            await self._asking.run(guard, self._asking.raw)
-        return self._asking
+        return self._asking or await self._begin_asking()
+
+    async def _begin_asking(self) -> Connection:
+        reading = await self._reader()
+        made = await _connected(self._address, guard, writable=False)
+        if self._asking is None and self._reading is reading:
+            self._asking = made
+            return made
+        await made.close()  # as above
+        return await self._console()
 
 
 def _write(writer: Writer, batch: Batch, *, file: _File | None, path: str) -> bool:
@@ -147,27 +169,12 @@ def _maintain(chores: tuple[Settler | Indexer, ...]) -> bool:
     return any(chore.maintain() for chore in chores)
 
 
-async def _open_for_writing(address: Address) -> Connection:
-    connection = await connect(address, writable=True)
+async def _connected(address: Address, prepare: Callable[[sqlite3.Connection], None], *, writable: bool) -> Connection:
+    """Open a connection and prepare it, on its thread; one that cannot be prepared is closed, and nobody gets it."""
+    connection = await connect(address, writable=writable)
     try:
-        await connection.run(migrate, connection.raw, address.path, migrations())
+        await connection.run(prepare, connection.raw)
     except BaseException:
         await connection.close()
         raise
-    return connection
-
-
-async def _open_for_reading(address: Address) -> Connection:
-    connection = await _connect_reader(address)
-    try:
-        await connection.run(check_readable, connection.raw, address.path, migrations())
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
-
-
-async def _connect_reader(address: Address) -> Connection:
-    connection = await connect(address, writable=False)
-    await connection.run(add_functions, connection.raw)
     return connection

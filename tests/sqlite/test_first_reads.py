@@ -1,0 +1,88 @@
+"""The connections for reading are opened on first use: once, however many ask at once, and never half prepared."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sqlite.files import opened, span
+from tracecore.backend import TraceQuery
+from tracecore.errors import BackendRejected, BackendUnavailable, Closed
+from tracecore_sqlite import backend as module
+from tracecore_sqlite.connection import Connection
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Return every connection that is opened from now on."""
+    found: list[Connection] = []
+    connect = module.connect
+
+    async def noted(*args: Any, **kwargs: Any) -> Connection:
+        connection = await connect(*args, **kwargs)
+        found.append(connection)
+        return connection
+
+    monkeypatch.setattr(module, "connect", noted)
+    return found
+
+
+async def open_ones(connections: list[Connection]) -> list[Connection]:
+    """Return the connections that can still be used."""
+    found: list[Connection] = []
+    for connection in connections:
+        try:
+            await connection.run(int)
+        except Closed:
+            continue
+        found.append(connection)
+    return found
+
+
+async def test_reads_side_by_side_leave_one_connection(tmp_path: Path, connections: list[Connection]) -> None:
+    """Of those that ask at once each gets its answer, and what they opened beside each other is closed."""
+    async with opened(tmp_path / "a.db") as backend:
+        await backend.write([span(number) for number in range(3)])
+        pages = await asyncio.gather(*(backend.traces.find("default", TraceQuery()) for _ in range(5)))
+        assert [len(page.items) for page in pages] == [len(pages[0].items)] * 5
+        assert pages[0].items
+        answers = await asyncio.gather(*(backend.sql.query("select count(*) from spans") for _ in range(5)))
+        assert [answer.rows for answer in answers] == [[(3,)]] * 5
+        assert len(await open_ones(connections)) == 3  # the writer's, the readers', the console's
+    assert await open_ones(connections) == []
+
+
+async def test_closing_meanwhile_leaves_no_connection(tmp_path: Path, connections: list[Connection]) -> None:
+    """A read that is opening its connection when the backend is closed ends as a read after closing does."""
+    async with opened(tmp_path / "a.db") as backend:
+        await backend.write([span(1)])
+        reading = asyncio.ensure_future(backend.traces.find("default", TraceQuery()))
+        await asyncio.sleep(0)
+        await backend.close()
+        with pytest.raises(Closed):
+            await reading
+        assert await open_ones(connections) == []
+
+
+async def test_nobody_gets_a_console_without_its_guard(
+    tmp_path: Path, connections: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the guard cannot be set up, the connection is closed: the next statement gets another, with its guard."""
+    guard, failures = module.guard, [sqlite3.OperationalError("not now")]
+
+    def failing_once(raw: sqlite3.Connection) -> None:
+        if failures:
+            raise failures.pop()
+        guard(raw)
+
+    monkeypatch.setattr(module, "guard", failing_once)
+    async with opened(tmp_path / "a.db") as backend:
+        with pytest.raises(BackendUnavailable):
+            await backend.sql.query("select 1")
+        with pytest.raises(BackendRejected, match="more than read the views"):
+            await backend.sql.query("select * from tc_observations")
+        assert len(await open_ones(connections)) == 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sized
 from types import TracebackType
-from typing import Any, Final, Self, Unpack, cast
+from typing import Any, ClassVar, Final, Self, Unpack, cast
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -58,6 +58,7 @@ __all__ = [
 ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 _MAX_STATUS_MESSAGE: Final = 8_192
+_DEEPEST_NESTING: Final = 10_000
 _KINDS: Final[dict[ObservationType, type[Span]]] = {
     "event": Event,
     **dict.fromkeys(GENERATION_TYPES, Generation),
@@ -218,11 +219,8 @@ class OpenSpan(Struct, eq=False, gc=False):
 
     def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """End the span, noting an exception that passes through."""
-        inside = POSITION.get()
-        while inside is not None and inside is not self:
-            inside = inside.span if isinstance(inside, Place) else inside.previous
         # In a context that is not inside of this span (of somebody who closes a generator) there is nothing to undo.
-        if inside is self:
+        if _is_inside(self):
             _set_position(self.previous)
             self.previous = None
         if error is not None:
@@ -260,6 +258,7 @@ class OpenSpan(Struct, eq=False, gc=False):
 class Muted(Struct, eq=False, gc=False):
     """Stand in for a span that is not recorded: takes every call of :class:`OpenSpan` and does nothing.
 
+    What a program may read of a span can be read of it too, or it would fail where sampling leaves a trace out.
     In a trace that sampling left out it has the ids that travel on in headers, and becomes the current position, so
     that nothing below it is recorded either. Where tracing is disabled it has none, and leaves the context alone.
     """
@@ -268,6 +267,15 @@ class Muted(Struct, eq=False, gc=False):
     previous: Position | None = None
     trace: None = None
     recording: bool = False
+    name: ClassVar[str] = ""
+    type: ClassVar[ObservationType] = "span"
+    status: ClassVar[Status] = "ok"
+    parent_id: ClassVar[str | None] = None
+    start_ns: ClassVar[int] = 0
+    started: ClassVar[int] = 0
+    ended: ClassVar[int] = 0
+    input: ClassVar[bytes] = b""
+    output: ClassVar[bytes] = b""
 
     @property
     def span_id(self) -> str:
@@ -299,9 +307,10 @@ class Muted(Struct, eq=False, gc=False):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
-        """Restore the previous position."""
-        if self.trace_id:
+        """Restore the previous position, in a context that is inside of this one."""
+        if self.trace_id and _is_inside(self):
             _set_position(self.previous)
+            self.previous = None
 
     async def __aenter__(self) -> Self:
         """Do as ``with`` does."""
@@ -310,6 +319,21 @@ class Muted(Struct, eq=False, gc=False):
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Do as ``with`` does."""
         self.__exit__(kind, error, traceback)
+
+
+def _is_inside(opened: Position) -> bool:
+    """Return whether the current position is inside of a span.
+
+    No farther out than programs nest: spans that were entered again inside of each other form a ring.
+    """
+    inside = POSITION.get()
+    if inside is opened:
+        return True
+    for _ in range(_DEEPEST_NESTING):
+        if inside is None or inside is opened:
+            break
+        inside = inside.span if isinstance(inside, Place) else inside.previous
+    return inside is opened
 
 
 def payload_bytes(values: Iterable[object]) -> int:

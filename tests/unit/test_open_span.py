@@ -256,6 +256,45 @@ async def test_closed_by_somebody_elses_task() -> None:
     assert (later.trace.user_id, later.trace.tags) == ("u", ())
 
 
+async def test_one_that_is_left_out_is_closed_by_somebody_elses_task() -> None:
+    """A block of a trace that sampling left out, closed from another task, does not touch that task's position."""
+
+    @asynccontextmanager
+    async def resource() -> AsyncIterator[None]:
+        with span("left out"):
+            yield
+
+    async def enter() -> None:
+        async with capture(sample_rate=0.0):
+            await opened.__aenter__()
+
+    async with capture():
+        opened = resource()
+        await asyncio.create_task(enter())
+        with span("leaver") as leaver:
+            await opened.__aexit__(None, None, None)
+            assert tracecore.current_span() is leaver
+
+
+async def test_spans_entered_inside_of_each_other_do_not_hang_others() -> None:
+    """Leaving a block that this context is not inside of ends, also where spans were entered again in a ring."""
+    async with capture() as captured:
+        a, b, elsewhere = span("a"), span("b"), span("elsewhere")
+        with a, b, a:
+            elsewhere.__exit__(None, None, None)
+        assert tracecore.current_span() is None
+        assert {found.name for found in await captured.observations()} == {"a", "b", "elsewhere"}
+
+
+async def test_one_that_is_left_out_can_be_read() -> None:
+    """What a program reads of its spans can be read of one that sampling left out: it must not fail by it."""
+    async with capture(sample_rate=0.0):
+        with span("left out") as opened:
+            seen = (opened.name, opened.type, opened.parent_id, opened.start_ns, opened.status, opened.input)
+    assert seen == ("", "span", None, 0, "ok", b"")
+    assert (opened.ended, opened.output, opened.recording) == (0, b"", False)
+
+
 async def test_a_task_that_starts_its_successor_keeps_no_history() -> None:
     """A chain of tasks, each started by the one before, does not hold the spans that have ended."""
 

@@ -27,11 +27,10 @@ from tracecore_sqlite.bulk import Insert
 __all__ = ["TEXTS", "Indexer", "add_functions", "expression", "proves", "searched_texts", "statements"]
 
 _SLICE_ROWS: Final = 200
-_SLICE_BYTES: Final = 256 * 1024
+_SLICE_CHARACTERS: Final = 256 * 1024
 # FTS5 limits the depth of an expression, and the rarest words decide anyway.
 _MOST_TOKENS: Final = 24
 _FIRST_REDOC: Final = 2**62
-
 
 # The values that searched_texts is called with; a BLOB is taken for the text that it nearly is.
 TEXTS: Final = "b.input, b.output, b.metadata, o.status_message, o.error, b.error_stack"
@@ -54,7 +53,7 @@ class Indexer:
         self._insert = Insert(raw, "INSERT INTO tc_search (rowid, words) {rows}", 2)
 
     def maintain(self) -> bool:
-        """Index one slice of 200 observations or 256 KiB, if there is a full one; return whether more remains."""
+        """Index one slice of 200 observations or 256 Ki characters, if there is a full one; return whether more remains."""
         raw = self._raw
         if not self._is_due():
             return False
@@ -74,7 +73,7 @@ class Indexer:
 
     def _index_next(self) -> None:
         """Index the observations that follow the last indexed one."""
-        last = self._raw.execute(self._sql["end_of_slice"], (_SLICE_ROWS, _SLICE_BYTES)).fetchone()[0]
+        last = self._raw.execute(self._sql["end_of_slice"], (_SLICE_ROWS, _SLICE_CHARACTERS)).fetchone()[0]
         if last is None:
             return
         self._insert(self._documents(self._sql["texts_up_to"], (last,)))

@@ -53,7 +53,7 @@ class Indexer:
         self._insert = Insert(raw, "INSERT INTO tc_search (rowid, words) {rows}", 2)
 
     def maintain(self) -> bool:
-        """Index one slice of 200 observations or 256 Ki characters, if there is a full one; return whether more remains."""
+        """Index 200 observations or 256 Ki characters, if so many wait; return whether more remains."""
         raw = self._raw
         if not self._is_due():
             return False

@@ -23,13 +23,14 @@ What holds for every method:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from tracecore.records import Observation, ObservationType, Record, Session, Trace
 
 __all__ = [
+    "LARGEST_PAGE",
     "Access",
     "Backend",
     "BackendFactory",
@@ -49,6 +50,9 @@ __all__ = [
 
 Batch: TypeAlias = Sequence[Record]
 """What a sink receives: records in the order in which they were drained, with repeats possible."""
+
+LARGEST_PAGE: Final = 1000
+"""The greatest ``limit`` of a query; every store refuses a greater one."""
 
 T = TypeVar("T")
 

@@ -17,7 +17,16 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from tracecore.backend import Access, Batch, Capabilities, ObservationQuery, Page, SessionQuery, TraceQuery
+from tracecore.backend import (
+    LARGEST_PAGE,
+    Access,
+    Batch,
+    Capabilities,
+    ObservationQuery,
+    Page,
+    SessionQuery,
+    TraceQuery,
+)
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
 from tracecore.phrase import contains, payload_text
 from tracecore.records import ABSENT, Generation, Observation, Record, Score, Session, Span, Trace, merge
@@ -30,7 +39,6 @@ Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
 
 _named: Final[dict[str, MemoryData]] = {}
-_LARGEST_PAGE: Final = 1000
 
 
 def open_backend(url: str, *, access: Access = "write") -> MemoryBackend:
@@ -320,8 +328,8 @@ def _page(
     query: TraceQuery | ObservationQuery | SessionQuery,
 ) -> Page[T]:
     """Return the items after the cursor, greatest key first, at most ``limit``."""
-    if not 1 <= query.limit <= _LARGEST_PAGE:
-        raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {_LARGEST_PAGE} items")
+    if not 1 <= query.limit <= LARGEST_PAGE:
+        raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {LARGEST_PAGE} items")
 
     def rank(found: tuple[int | None, *tuple[str, ...]]) -> tuple[Any, ...]:
         return (found[0] is not None, *found)

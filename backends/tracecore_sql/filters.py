@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tracecore.backend import ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LARGEST_PAGE, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.errors import BackendRejected
 from tracecore_sql.to_rows import pack_tags
 
 __all__ = [
-    "LARGEST_PAGE",
     "NEVER",
     "Conditions",
     "check_limit",
@@ -25,7 +24,6 @@ __all__ = [
     "trace_conditions",
 ]
 
-LARGEST_PAGE: Final = 1000
 NEVER: Final = -(2**63)
 """The ``last_start_ns`` of a session without a trace."""
 

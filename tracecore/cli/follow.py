@@ -16,13 +16,12 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from tracecore.backend import ObservationQuery, ObservationStore
+from tracecore.backend import LARGEST_PAGE, ObservationQuery, ObservationStore
 from tracecore.cli.reading import pages
 from tracecore.records import Observation
 
 __all__ = ["Follower", "follow"]
 
-_PAGE: Final = 1000
 _RUNNING_BACK_NS: Final = 86_400 * 10**9
 """How old a running observation may be: one that a crash left behind says running for ever."""
 Key: TypeAlias = tuple[str, str]
@@ -42,8 +41,8 @@ class Follower:
         """Return what appeared or ended since the last look, by start."""
         since_ns = now_ns - self._window_ns
         found: dict[Key, Observation] = {}
-        recent = ObservationQuery(limit=_PAGE, since_ns=since_ns)
-        running = ObservationQuery(limit=_PAGE, since_ns=now_ns - _RUNNING_BACK_NS, running=True)
+        recent = ObservationQuery(limit=LARGEST_PAGE, since_ns=since_ns)
+        running = ObservationQuery(limit=LARGEST_PAGE, since_ns=now_ns - _RUNNING_BACK_NS, running=True)
         for query in (recent, running):
             found |= {_key(span): span async for span in self._find(query)}
         ended = [key for key in self._running if key not in found]

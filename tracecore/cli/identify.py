@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tracecore.backend import TraceQuery, TraceStore
+from tracecore.backend import LARGEST_PAGE, TraceQuery, TraceStore
 from tracecore.cli.reading import pages
 from tracecore.errors import NotFound, TracecoreError
 from tracecore.records import Trace
@@ -19,7 +19,6 @@ __all__ = ["AmbiguousId", "find_trace"]
 _WHOLE: Final = 32
 _TIME_PART: Final = 12
 _SHOWN: Final = 5
-_PAGE: Final = 1000
 _OLDEST_MS: Final = 1_500_000_000_000
 _NEWEST_MS: Final = 4_000_000_000_000
 _TICK_NS: Final = 1_000_000
@@ -68,7 +67,7 @@ def _made_ns(prefix: str) -> int | None:
 async def _beginning_with(prefix: str, store: TraceStore, project: str, *, since_ns: int | None) -> list[str]:
     found: list[str] = []
     async for trace in pages(
-        lambda cursor: store.find(project, TraceQuery(limit=_PAGE, cursor=cursor, since_ns=since_ns))
+        lambda cursor: store.find(project, TraceQuery(limit=LARGEST_PAGE, cursor=cursor, since_ns=since_ns))
     ):
         if trace.trace_id.startswith(prefix):
             found.append(trace.trace_id)

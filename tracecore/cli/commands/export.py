@@ -12,7 +12,7 @@ from typing import IO
 import click
 from msgspec.structs import replace
 
-from tracecore.backend import Backend, ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.cli.escaping import harmless_json
 from tracecore.cli.figures import count
 from tracecore.cli.moments import MOMENT
@@ -24,7 +24,6 @@ from tracecore.records import encode_record
 
 __all__ = ["CannotWrite", "export"]
 
-_LARGEST_PAGE = 1000
 _PAGE = 100
 """Observations with payloads read at once: each may be large, and a larger page is no faster (17 us a span)."""
 
@@ -49,7 +48,7 @@ class CannotWrite(TracecoreError):
 @with_settings
 def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int | None, until_ns: int | None) -> None:
     """Write every observation and session record of the project as JSON lines, newest first."""
-    time = SessionQuery(limit=_LARGEST_PAGE, since_ns=since_ns, until_ns=until_ns)
+    time = SessionQuery(limit=LARGEST_PAGE, since_ns=since_ns, until_ns=until_ns)
 
     async def write(backend: Backend) -> int:
         total = await _expected(backend, settings.project, time) if sys.stderr.isatty() and out else None
@@ -83,7 +82,7 @@ async def _lines(backend: Backend, project: str, time: SessionQuery) -> AsyncIte
 async def _expected(backend: Backend, project: str, time: SessionQuery) -> int:
     """Return about how many records there are to write: traces say how many observations they have."""
     store = traces_of(backend)
-    query = TraceQuery(limit=_LARGEST_PAGE, since_ns=time.since_ns, until_ns=time.until_ns)
+    query = TraceQuery(limit=LARGEST_PAGE, since_ns=time.since_ns, until_ns=time.until_ns)
     total = 0
     async for trace in pages(lambda cursor: store.find(project, replace(query, cursor=cursor))):
         total += trace.observation_count
@@ -99,6 +98,8 @@ def _destination(out: Path | None, *, force: bool) -> Generator[Callable[[bytes]
         return
     if out.exists() and not force:
         raise Conflict(f"{out} exists; name another file or add --force")
+    if out.exists() and not out.is_file():  # the whole file takes its place: never that of a device or a pipe
+        raise Conflict(f"{out} is no regular file; leave --out away to write to stdout")
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:

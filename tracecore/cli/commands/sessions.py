@@ -6,7 +6,7 @@ import click
 import msgspec
 from msgspec import Raw
 
-from tracecore.backend import Backend, Page, SessionQuery, TraceQuery
+from tracecore.backend import LARGEST_PAGE, Backend, Page, SessionQuery, TraceQuery
 from tracecore.cli.commands.traces import SHOWN_ID, page_json
 from tracecore.cli.figures import cost, duration, moment
 from tracecore.cli.moments import MOMENT
@@ -18,7 +18,6 @@ from tracecore.records import Session, Trace, encode_record
 
 __all__ = ["sessions"]
 
-_LARGEST_PAGE = 1000
 _COLUMNS = (
     Column("session"),
     Column("user", limit=30),
@@ -47,7 +46,7 @@ _TRACE_COLUMNS = (
 @click.option("--user", "user_id", metavar="ID", help="Only sessions of this user.")
 @click.option("--since", "since_ns", type=MOMENT, metavar="TIME", help="Active at or after: 15m, 2h, 3d, or a date.")
 @click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Active before.")
-@click.option("--limit", type=click.IntRange(1, _LARGEST_PAGE), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, LARGEST_PAGE), default=20, show_default=True, help="How many.")
 @click.option("--cursor", metavar="CURSOR", help="Where the page before this one ended.")
 @with_settings
 def sessions(

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import click
 from msgspec.structs import asdict, replace
 
-from tracecore.backend import Backend, ObservationQuery, QueryConsole, TraceQuery
+from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, QueryConsole, TraceQuery
 from tracecore.cli import summary_sql
 from tracecore.cli.escaping import visible
 from tracecore.cli.figures import bytes_size, cost, count, duration
@@ -20,7 +20,6 @@ from tracecore.cli.summary import ModelUse, Step, Summary, Totals
 
 __all__ = ["stats"]
 
-_PAGE = 1000
 Time: TypeAlias = tuple[int | None, int | None]
 """The start of a stretch of time and its end, in ns; None is open."""
 _MODEL_COLUMNS = (
@@ -72,8 +71,8 @@ async def _asked(console: QueryConsole, project: str, time: Time, steps: int) ->
 
 async def _streamed(backend: Backend, project: str, time: Time, steps: int) -> tuple[int, Totals]:
     since_ns, until_ns = time
-    query = ObservationQuery(limit=_PAGE, since_ns=since_ns, until_ns=until_ns)
-    trace_query = TraceQuery(limit=_PAGE, since_ns=since_ns, until_ns=until_ns)
+    query = ObservationQuery(limit=LARGEST_PAGE, since_ns=since_ns, until_ns=until_ns)
+    trace_query = TraceQuery(limit=LARGEST_PAGE, since_ns=since_ns, until_ns=until_ns)
     spans, traces = observations_of(backend), traces_of(backend)
     summary = Summary()
     async for span in pages(lambda cursor: spans.find(project, replace(query, cursor=cursor))):

@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec import Raw
 
-from tracecore.backend import Backend, Page, TraceQuery
+from tracecore.backend import LARGEST_PAGE, Backend, Page, TraceQuery
 from tracecore.cli.figures import cost, duration, moment
 from tracecore.cli.moments import DURATION, MOMENT
 from tracecore.cli.options import with_settings
@@ -50,7 +50,7 @@ _COLUMNS = (
 @click.option("--min-duration", "min_duration_ns", type=DURATION, metavar="TIME", help="At least this long: 250ms, 2s.")
 @click.option("--min-cost", type=click.FloatRange(min=0), metavar="USD", help="At least this expensive.")
 @click.option("--search", metavar="WORDS", help="Only traces with these words in a payload, message or error.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, LARGEST_PAGE), default=20, show_default=True, help="How many.")
 @click.option("--cursor", metavar="CURSOR", help="Where the page before this one ended.")
 @with_settings
 def traces(settings: Settings, **filters: Any) -> None:

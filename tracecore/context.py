@@ -13,6 +13,7 @@ another one.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -29,7 +30,18 @@ if TYPE_CHECKING:
     from tracecore.open_span import Muted, OpenSpan
     from tracecore.ring import Ring
 
-__all__ = ["INHERITED", "POSITION", "SWITCH", "Inherited", "Place", "Position", "Recording", "Route", "TraceState"]
+__all__ = [
+    "EXCHANGE",
+    "INHERITED",
+    "POSITION",
+    "SWITCH",
+    "Inherited",
+    "Place",
+    "Position",
+    "Recording",
+    "Route",
+    "TraceState",
+]
 
 
 class Route(Struct, eq=False, frozen=True):
@@ -69,8 +81,28 @@ class TraceState(Struct, eq=False):
         """Set attributes, here and in the states this one was forked from."""
         state: TraceState | None = self
         while state is not None:
-            state.attributes = extend_attributes(state.attributes, fields, state.route.limits)
+            state.extend(fields)
             state = state.outer
+
+    def extend(self, fields: TraceFields) -> None:
+        """Set attributes of this state alone. Threads may do so at once: whoever comes second begins again."""
+        while True:
+            before = self.attributes
+            extended = extend_attributes(before, fields, self.route.limits)
+            with EXCHANGE.lock:
+                if self.attributes is before:
+                    self.attributes = extended
+                    return
+
+
+class _Exchange(Struct):
+    """Hold the lock under which attributes are compared and replaced, two steps long; forked children get their own."""
+
+    lock: Any
+
+    def renew(self) -> None:
+        """Forget whoever held the lock when this process was forked."""
+        self.lock = threading.RLock()
 
 
 class Place(Struct, eq=False, frozen=True):
@@ -116,5 +148,6 @@ class _Switch(Struct):
 
 
 SWITCH: Final = _Switch()
+EXCHANGE: Final = _Exchange(threading.RLock())
 POSITION: Final[ContextVar[Position | None]] = ContextVar("tracecore.position", default=None)
 INHERITED: Final[ContextVar[Inherited]] = ContextVar("tracecore.inherited", default=Inherited())  # noqa: B039 - it is frozen

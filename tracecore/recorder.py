@@ -29,7 +29,7 @@ from tracecore.backend import Backend
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Limits
 from tracecore.config import Config
-from tracecore.context import INHERITED, SWITCH, Route
+from tracecore.context import EXCHANGE, INHERITED, SWITCH, Route
 from tracecore.errors import Closed
 from tracecore.hosting import PumpThread
 from tracecore.open_span import OpenSpan, anchor
@@ -483,5 +483,6 @@ def _before_fork_all() -> None:
 
 def _after_fork_all() -> None:
     _process.worker_hooked = False
+    EXCHANGE.renew()
     for recorder in list(_RECORDING):
         recorder.after_fork()

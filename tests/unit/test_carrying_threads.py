@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tracecore
-from tracecore import ContextExecutor, Recorder, propagate_attributes, propagate_to_threads, span
+from tests.programs import run_program
+from tracecore import ContextExecutor, Recorder, context, propagate_attributes, propagate_to_threads, span
 from tracecore.integrations import threads
 from tracecore.testing.capture import capture
 
@@ -264,3 +266,56 @@ async def test_exceptions_of_work_are_the_submitters() -> None:
         for future in futures:
             assert future.exception() is error
             assert error.__context__ is None
+
+
+async def test_threads_that_speak_of_one_trace_at_once_are_all_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one thread says about a trace is kept where another says something else in the middle of it."""
+    extend = context.extend_attributes
+    intruders = ["second", "third"]
+
+    def interrupted(*args: Any) -> Any:
+        extended = extend(*args)
+        if intruders:
+            in_thread(copy_context_running(intruders.pop()))
+        return extended
+
+    def copy_context_running(tag: str) -> Callable[[], None]:
+        here = copy_context()
+        return lambda: here.run(tracecore.update_current_trace, tags=[tag])
+
+    async with capture() as captured:
+        with span("root"):
+            monkeypatch.setattr(context, "extend_attributes", interrupted)
+            tracecore.update_current_trace(tags=["first"])
+            monkeypatch.undo()
+        [trace] = await captured.traces()
+    assert sorted(trace.attributes.tags) == ["first", "second", "third"]
+
+
+def test_a_child_that_is_forked_while_a_trace_is_spoken_of_does_not_wait(tmp_path: Path) -> None:
+    """The lock that another thread holds at the very moment of a fork is not held in the child."""
+    program = """
+        import signal
+        from tracecore import context
+        configure()
+        held, release = threading.Event(), threading.Event()
+
+        def hold():
+            with context.EXCHANGE.lock:
+                held.set()
+                release.wait(30)
+
+        with tracecore.span("root"):
+            threading.Thread(target=hold, daemon=True).start()
+            assert held.wait(30)
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)
+                tracecore.update_current_trace(tags=["child"])
+                os._exit(0)
+            release.set()
+            assert os.waitpid(child, 0)[1] == 0
+    """
+    ended = run_program(program, tmp_path, python=("-W", "error", "-W", "ignore:This process:DeprecationWarning"))
+    assert ended.quiet, ended.stderr
+    assert ended.names == ["root"]

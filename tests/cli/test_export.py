@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -41,6 +42,17 @@ def test_a_file_is_written_whole(cli: Cli, stored: Store, sample: list[Record], 
     assert "9 records in" in result.err
     assert out.read_text() == cli("export", "--backend", url).out
     assert [path.name for path in tmp_path.iterdir()] == ["all.jsonl"]
+
+
+def test_what_is_no_file_is_not_replaced(cli: Cli, stored: Store, tmp_path: Path) -> None:
+    """A pipe or a device keeps its place, whatever is asked for: a file renamed over ``/dev/null`` would end it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    result = cli("export", "--out", str(pipe), "--force", "--backend", stored([span(1)]))
+    assert (result.code, result.out) == (1, "")
+    assert "no regular file" in result.err
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_file_that_exists_is_kept(cli: Cli, stored: Store, sample: list[Record], tmp_path: Path) -> None:

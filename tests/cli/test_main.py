@@ -188,6 +188,31 @@ def test_a_reader_that_leaves_ends_it_silently(project_root: Path) -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.parametrize("command", ["traces", "export"])
+def test_a_full_disk_is_one_sentence(project_root: Path, command: str) -> None:
+    """``tracecore export > file`` on a full disk says so, once, and ends with 1."""
+    code = WITH_TRACES.format(root=str(project_root), arguments=repr(command))
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=50
+        )
+    assert run.returncode == 1
+    assert run.stderr == "tracecore: the answer could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_stream_fails_nothing(project_root: Path, closed: str) -> None:
+    """A caller may close stdout or stderr: the other one gets what it would have got."""
+    code = WITH_TRACES.format(root=str(project_root), arguments="'traces', '--limit', '1'")
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert run.returncode == 0
+    assert "Traceback" not in run.stderr
+    assert (len(run.stdout.splitlines()), "there are more" in run.stderr) == (
+        (0, True) if closed == ">&-" else (2, False)
+    )
+
+
 def test_a_terminal_that_knows_only_ascii(project_root: Path, python: Python) -> None:
     """What an encoding lacks is escaped, and nothing fails."""
     code = WITH_TRACES.format(root=str(project_root), arguments="'show', '%032x' % 1")

@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from tracecore.cli.escaping import visible
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["run"]:
         return _run(given[1:])
+    _stand_in_for_closed_streams()
     _print_in_any_encoding()
     try:
         code = _command(given)
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return 0
+    except OSError as error:  # a backend's own are wrapped, and a file's too: this is stdout's
+        _drop_output()
+        return _failed(f"the answer could not be written: {error.strerror or error}")
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
@@ -76,6 +81,14 @@ def _command(arguments: list[str]) -> int:
 def _failed(sentence: str, *, code: int = 1) -> int:
     sys.stderr.write(f"tracecore: {visible(sentence)}\n")
     return code
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Let a command run whose caller closed stdout or stderr (``>&-``): what it says there is for nobody."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - stays until the program ends, as the real one would
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as above
 
 
 def _print_in_any_encoding() -> None:

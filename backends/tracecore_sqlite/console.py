@@ -76,9 +76,11 @@ def _meaning(error: Exception, timeout: float) -> BackendRejected | BackendUnava
         return BackendUnavailable(f"the statement took longer than {timeout:g} s", "narrow it, or allow it more time")
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}:
         return BackendUnavailable(f"the file cannot be read now ({error})", "try again")
+    views = ", ".join(VIEWS)
     if code == sqlite3.SQLITE_AUTH or "prohibited" in str(error) or "not authorized" in str(error):
-        views = ", ".join(VIEWS)
         return BackendRejected(f"the statement does more than read the views ({error})", f"select from {views}")
+    if "no such table" in str(error):
+        return BackendRejected(f"there is no such view ({error})", f"select from {views}")
     return BackendRejected(f"the statement is wrong ({error})", "correct it")
 
 

@@ -70,3 +70,11 @@ def test_what_runs_too_long_is_ended(cli: Cli, url: str) -> None:
     result = cli("sql", endless, "--timeout", "0.2", "--backend", url)
     assert result.code == 1
     assert result.err.count("\n") == 1
+
+
+def test_a_view_that_does_not_exist(cli: Cli, url: str) -> None:
+    """The error names what is not there, and what is."""
+    result = cli("sql", "select * from span", "--backend", url)
+    assert result.code == 1
+    assert "no such table: span" in result.err
+    assert "select from spans, generations, traces, sessions, scores" in result.err

@@ -52,7 +52,7 @@ async def find_trace(store: TraceStore, project: str, typed: str) -> Trace:
         raise AmbiguousId(prefix, found)
     trace = await store.get(project, found[0]) if found else None
     if trace is None:
-        raise NotFound("trace", typed, f"in project {project!r}; `tracecore traces` lists them")
+        raise NotFound("trace", typed, f"`tracecore traces` lists those of project {project!r}")
     return trace
 
 

@@ -85,7 +85,7 @@ def _one(settings: Settings, session_id: str, query: TraceQuery) -> None:
     async def find(backend: Backend) -> tuple[Session, Page[Trace]]:
         session = await sessions_of(backend).get(settings.project, session_id)
         if session is None:
-            raise NotFound("session", session_id, f"in project {settings.project!r}; `tracecore sessions` lists them")
+            raise NotFound("session", session_id, f"`tracecore sessions` lists those of project {settings.project!r}")
         return session, await traces_of(backend).find(settings.project, query)
 
     session, page = read(settings, find)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,30 @@ def test_a_problem_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_variables_that_are_no_settings_are_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that nobody reads is named, in case it was meant to be read."""
+    """A variable that nobody reads is named, in case it was meant to be read; it is a note, and no problem."""
     monkeypatch.setenv("TRACECORE_SERVICE_HOST", "10.0.0.1")
-    assert "TRACECORE_SERVICE_HOST is no setting" in cli("doctor", "--backend", "memory:").out
+    result = cli("doctor", "--backend", "memory:")
+    assert "note     environment variable TRACECORE_SERVICE_HOST is no setting" in result.out
+    assert result.code == 0
+
+
+@pytest.mark.parametrize(("installed", "noted"), [((3, 40, 1), True), (health._SAFE_SQLITE, False)])
+def test_an_old_sqlite_is_noted(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, installed: tuple[int, int, int], *, noted: bool
+) -> None:
+    """A version that asks for caution is never called ok, and what to mind stands below it."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", installed)
+    lines = cli("doctor", "--backend", "memory:").out.splitlines()
+    found = [i for i, line in enumerate(lines) if line.startswith("note     SQLite ")]
+    assert bool(found) is noted
+    assert all("only one process" in lines[i + 1] for i in found)
+
+
+def test_settings_are_written_as_a_file_would(cli: Cli) -> None:
+    """What is shown can be copied into a TOML file: lower-case truth, and no ``None``."""
+    rows = [line.split("  ") for line in cli("doctor", "--backend", "memory:").out.splitlines()]
+    values = {row[0].strip(): next(cell.strip() for cell in row[1:] if cell) for row in rows if len(row) > 1}
+    assert (values["enabled"], values["release"], values["sample_rate"]) == ("true", "not set", "1.0")
 
 
 def test_a_mask_beside_the_program_is_found(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,3 +78,11 @@ def test_a_view_that_does_not_exist(cli: Cli, url: str) -> None:
     assert result.code == 1
     assert "no such table: span" in result.err
     assert "select from spans, generations, traces, sessions, scores" in result.err
+
+
+def test_a_number_is_written_as_sqlite_itself_would(cli: Cli, url: str) -> None:
+    """A table shows the fifteen digits that mean something; JSON holds the number as it is."""
+    statement = "select 5.769999999999999e-05 as usd, 0.1 + 0.2 as ms, 3.0 as whole, 9e15 / 7 as large"
+    out = cli("sql", statement, "--backend", url).out
+    assert out.splitlines()[1].split() == ["5.77e-05", "0.3", "3.0", "1.28571428571429e+15"]
+    assert cli("sql", statement, "--json", "--backend", url).json["rows"][0][:2] == [5.769999999999999e-05, 0.1 + 0.2]

@@ -36,7 +36,7 @@ _PROBE: Final = Span("tracecore-doctor", "0" * 31 + "1", "0" * 15 + "1", "doctor
 
 
 class Finding(Struct, frozen=True):
-    """State one thing that was looked at; ``remedy`` says what to do when it is not ``ok``."""
+    """State one thing that was looked at; ``remedy`` says what to do, or to mind when it is ``ok``."""
 
     what: str
     ok: bool = True
@@ -66,11 +66,12 @@ def settings(config: Config) -> dict[str, dict[str, Any]]:
 def settings_findings(environ: Mapping[str, str]) -> list[Finding]:
     """Return what there is to say about the configuration and what it runs on."""
     ignored = ignored_variables(environ, Config.__struct_fields__)
-    findings = [Finding(f"environment variable {name} is no setting and is ignored") for name in ignored]
+    known = "the settings are those above, in upper case"
+    findings = [Finding(f"environment variable {name} is no setting and is ignored", remedy=known) for name in ignored]
     if sqlite3.sqlite_version_info < _SAFE_SQLITE:
         wanted = ".".join(map(str, _SAFE_SQLITE))
         older = f"SQLite {sqlite3.sqlite_version} is older than {wanted}"
-        findings.append(Finding(f"{older}: let only one process write to a file at a time"))
+        findings.append(Finding(older, remedy="let only one process write to a file at a time"))
     return findings
 
 

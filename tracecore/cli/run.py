@@ -135,9 +135,8 @@ def _as_text(health: tracecore.Health) -> str:
     if health.sampled:
         lines.append(f"tracecore: {count(health.sampled, 'trace')} left out by the sampling rate")
     if not health.emitted and not health.sampled:
-        lines = [
-            f"tracecore: nothing was recorded; decorate a function with @tracecore.observe (for {health.location})"
-        ]
+        advice = "decorate a function with @tracecore.observe"
+        lines = [f"tracecore: nothing was recorded by this process; {advice} (for {health.location})"]
     elif lost or health.pending:
         reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(health.lost.items()))
         lines.append(f"tracecore: {count(lost + health.pending, 'record')} lost ({reasons or 'not delivered'})")

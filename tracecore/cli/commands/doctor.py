@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import anyio
 import click
@@ -44,12 +45,22 @@ def doctor(settings: Settings, *, write: bool) -> int:
 
 def _print(settings: Settings, findings: list[Finding]) -> None:
     installed = [[name, version or "not installed"] for name, version in health.versions().items()]
-    print_table((Column("version of"), Column("is")), installed)
+    print_table((Column("package"), Column("version")), installed)
     print_lines([""])
-    rows = [[key, str(entry["value"]), entry["source"]] for key, entry in health.settings(settings.config).items()]
+    rows = [[key, _value(entry["value"]), entry["source"]] for key, entry in health.settings(settings.config).items()]
     print_table((Column("setting"), Column("value", limit=60), Column("from", limit=80)), rows)
     print_lines([""])
     for finding in findings:
-        print_lines([f"{'ok     ' if finding.ok else 'PROBLEM'}  {visible(finding.what)}"])
+        # What is well as it is, but asks for attention, is no problem: the exit code stays 0.
+        mark = "PROBLEM" if not finding.ok else "note   " if finding.remedy else "ok     "
+        print_lines([f"{mark}  {visible(finding.what)}"])
         if finding.remedy:
-            print_lines([f"         what to do: {visible(finding.remedy)}"])
+            lead = "to mind" if finding.ok else "what to do"
+            print_lines([f"         {lead}: {visible(finding.remedy)}"])
+
+
+def _value(value: Any) -> str:
+    """Return a setting as the configuration files write it."""
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else str(value)

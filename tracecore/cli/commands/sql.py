@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -58,6 +59,8 @@ def sql(settings: Settings, statement: str, *, limit: int, timeout: float, full:
 def _text(cell: Any) -> str:
     if cell is None:
         return "NULL"
+    if isinstance(cell, float) and math.isfinite(cell) and not cell.is_integer():
+        return f"{cell:.15g}"  # as SQLite's own shell: 5.77e-05, and not 5.769999999999999e-05
     return f"<{len(cell)} bytes>" if isinstance(cell, bytes) else str(cell)
 
 

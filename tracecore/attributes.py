@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, TypeGuard, TypeVar, cast
 
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from tracecore.codec import DEFAULT_LIMITS, Limits, metadata, snapshot, unencodables, without_surrogates
 from tracecore.fields import TraceFields
-from tracecore.introspection import class_of
+from tracecore.introspection import class_of, module_of
 from tracecore.records import LEVELS, OBSERVATION_TYPES, Level, ObservationType, TraceAttributes
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "environment_of",
     "extend_attributes",
     "level_of",
+    "plain_number",
     "prompt_of",
     "text_of",
     "texts_of",
@@ -241,7 +243,20 @@ def _make_disjoint(buckets: dict[str, int], provided: Mapping[str, int]) -> None
             buckets[parent] = max(0, buckets[parent] - buckets[f"{parent}_{sub}"])
 
 
+def plain_number(value: object) -> object:
+    """Return a Decimal or a scalar of numpy as Python's own number, None if it is none; anything else as it is."""
+    cls = class_of(value)
+    if cls is int or cls is float:
+        return value
+    if issubclass(cls, Decimal):
+        return _unless_raising(lambda _: float(Decimal.__str__(cast("Decimal", value))), value, None)
+    if module_of(cls) == "numpy" and not issubclass(cls, float | complex | str | bytes):
+        return cast("object", msgspec.json.decode(snapshot(value)))
+    return value
+
+
 def _units(value: object) -> int | None:
+    value = plain_number(value)
     if type(value) is int:
         return value if 0 <= value <= _LARGEST_INTEGER else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_INTEGER:
@@ -260,8 +275,11 @@ def _cost(value: object) -> tuple[dict[str, float] | None, float | None]:
     given = cast("Mapping[object, object]", value if _is_mapping(value) else {"total": value})
     costs = {
         key: float(amount)
-        for key, amount in _entries(given)
-        if (type(amount) is float or (isinstance(amount, int | float) and not isinstance(amount, bool)))
+        for key, given_amount in _entries(given)
+        if (
+            type(amount := plain_number(given_amount)) is float
+            or (isinstance(amount, int | float) and not isinstance(amount, bool))
+        )
         and -MAX_USD <= amount <= MAX_USD
     }
     return _with_total(costs)

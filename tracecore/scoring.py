@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final, TypedDict, Unpack, cast
 
-from tracecore.attributes import text_of
+from tracecore.attributes import plain_number, text_of
 from tracecore.clock import wall_ns
 from tracecore.codec import snapshot
 from tracecore.context import POSITION, Route
@@ -89,6 +89,7 @@ def score_current_span(name: str, value: float | str | bool, **fields: Unpack[Sc
 
 
 def _score(target: Route, name: str, value: object, fields: ScoreFields) -> dict[str, Any] | None:
+    value = plain_number(value)
     number, text = _number_of(value), text_of(value, max_length=target.limits.max_string)
     if number is None and not issubclass(type(value), str):
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import types
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,8 @@ CAMEL = {"promptTokens": 100, "completionTokens": 50, "totalTokens": 150}
         ({"prompt_tokens_details": {"cached_tokens": 5}}, {"input_cached_tokens": 5}),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}, {"input": 0, "input_cached_tokens": 9}),
         ({"prompt_tokens_details": {"cached_tokens": 5}, "prompt_tokens": 8}, {"input_cached_tokens": 5, "input": 3}),
+        ({"input": Decimal(1), "output": np.int64(2), "images": np.float32(3)}, {"input": 1, "output": 2, "images": 3}),
+        ({"a": Decimal("1.5"), "b": np.float32(2.5), "c": np.bool_(1), "d": Decimal("sNaN"), "e": 4}, {"e": 4}),
         ({1: 2, None: 3}, None),
         ({}, None),
         (None, None),
@@ -119,6 +123,10 @@ def test_too_many_buckets_are_cut() -> None:
     [
         ({"input": 0.25, "output": 0.5}, {"input": 0.25, "output": 0.5}, 0.75),
         ({"input": 0.25, "total": 1}, {"input": 0.25, "total": 1.0}, 1.0),
+        ({"input": Decimal("0.25"), "output": np.float32(0.5)}, {"input": 0.25, "output": 0.5}, 0.75),
+        (Decimal("0.1"), {"total": 0.1}, 0.1),
+        (np.int64(2), {"total": 2.0}, 2.0),
+        ({"a": Decimal("NaN"), "b": Decimal("1e999999"), "c": np.bool_(1), "d": np.float32("nan")}, None, None),
         (0.5, {"total": 0.5}, 0.5),
         (3, {"total": 3.0}, 3.0),
         (0, {"total": 0.0}, 0.0),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 import tracecore
@@ -66,6 +68,10 @@ async def test_outside_of_a_trace_there_is_nothing_to_score() -> None:
         (3, None, ("NUMERIC", 3.0, None)),
         (True, None, ("BOOLEAN", 1.0, None)),
         (False, None, ("BOOLEAN", 0.0, None)),
+        (Decimal("0.1"), None, ("NUMERIC", 0.1, None)),
+        (np.float32(0.5), None, ("NUMERIC", 0.5, None)),
+        (np.int64(3), None, ("NUMERIC", 3.0, None)),
+        (np.bool_(1), None, ("BOOLEAN", 1.0, None)),
         ("good", None, ("CATEGORICAL", None, "good")),
         ("", None, ("CATEGORICAL", None, "")),
         (1, "BOOLEAN", ("BOOLEAN", 1.0, None)),
@@ -88,7 +94,9 @@ async def test_values_and_their_types(value: Any, asked: Any, kept: tuple[str, f
     assert (score.data_type, score.value, score.string_value) == kept
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, None, [1], {"a": 1}, object(), Whole(1)])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, 10**400, None, [1], np.ones(1), Decimal("NaN"), object(), Whole(1)]
+)
 async def test_what_is_no_value_is_no_score(value: Any) -> None:
     """What is neither a finite number nor text records nothing, raises nothing, and returns no id."""
     async with capture() as captured:

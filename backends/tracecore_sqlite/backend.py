@@ -91,13 +91,14 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Let go of the file and the threads."""
-        connections = (self._asking, self._reading, self._writing)
+        # From the last to the first: the writing one, when nobody else is there, moves what is in the write-ahead log
+        # into the file. Every one is closed, also where another cannot be, or has no time for it.
+        connections = (self._writing, self._reading, self._asking)
         self._astray = False
         self._asking = self._reading = self._writing = self._writer = None
-        # The writing one goes last: it moves what is in the write-ahead log into the file when nobody else is there.
-        for connection in connections:
-            if connection is not None:
-                await connection.close()
+        async with contextlib.AsyncExitStack() as closing:
+            for connection in filter(None, connections):
+                closing.push_async_callback(connection.close)
 
     async def _begin_anew(self) -> None:
         """Leave a file that was deleted or moved away, and make another in its place, now or at the next batch."""

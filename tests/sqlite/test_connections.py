@@ -1,4 +1,4 @@
-"""The connections for reading are opened on first use: once, however many ask at once, and never half prepared."""
+"""The connections of a file: opened on first use, once, never half prepared, and each of them closed in the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.sqlite.files import opened, span
@@ -14,6 +15,8 @@ from tracecore.backend import TraceQuery
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite import backend as module
 from tracecore_sqlite.connection import Connection
+
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
 
 
 @pytest.fixture
@@ -66,6 +69,20 @@ async def test_closing_meanwhile_leaves_no_connection(tmp_path: Path, connection
         with pytest.raises(Closed):
             await reading
         assert await open_ones(connections) == []
+
+
+async def test_a_busy_console_keeps_no_connection_open(tmp_path: Path, connections: list[Connection]) -> None:
+    """A close that is cut short, because a person's statement still runs, lets go of every connection all the same."""
+    async with opened(tmp_path / "a.db") as backend:
+        await backend.write([span(1)])
+        await backend.sql.query("select 1")
+        slow = asyncio.ensure_future(backend.sql.query(ENDLESS, timeout=1.0))
+        await asyncio.sleep(0)
+        with anyio.move_on_after(0.1):
+            await backend.close()
+        assert await open_ones(connections) == []
+        with pytest.raises(BackendUnavailable, match="took longer"):
+            await slow
 
 
 async def test_nobody_gets_a_console_without_its_guard(

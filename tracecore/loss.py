@@ -15,10 +15,10 @@ Reason: TypeAlias = Literal["ring_full", "unencodable", "rejected", "unavailable
 REASONS: Final[tuple[Reason, ...]] = (
     "ring_full",  # the buffer held its maximum of items or bytes
     "unencodable",  # a record could not be made or masked at all
-    "rejected",  # the backend refused the record, also alone and in sanitized form
+    "rejected",  # the backend refused the record, also alone and in its barest form
     "unavailable",  # the backend was away until the deadline
     "disk_full",  # there was no space until the deadline
-    "sampled",  # left out by the sampling rate, on purpose
+    "sampled",  # left out by the sampling rate, on purpose: lanes count it, apart from what was emitted
     "closing",  # emitted after, or still waiting at the end of, shutdown
 )
 

@@ -49,6 +49,8 @@ _AFTER_ALL_OTHERS: Final = -1_000
 """The priority of our finalizer in a worker of ``multiprocessing``: the lowest run last."""
 _IMPORTS_TAKE: Final = 2.0
 """Seconds that a fork waits at most for a pump's thread that has just begun."""
+_FOR_EVER: Final = 1e9
+"""Seconds that stand for an infinite timeout, which clocks that count in integers cannot add."""
 _EXIT_GRACE: Final = 0.15
 """Seconds beyond a shutdown's deadline for the pump's thread to end: results are due within 200 ms of it."""
 
@@ -208,7 +210,7 @@ class Recorder:
         pump. Shutting down twice does nothing more.
         """
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
-        deadline = monotonic_ns() + int((seconds + _EXIT_GRACE) * 1e9)
+        deadline = monotonic_ns() + int((min(seconds, _FOR_EVER) + _EXIT_GRACE) * 1e9)
         waiter = _Waiter(self._ring, self._pump)
         self.stop(seconds)
         waiter.wait(self._ended, seconds + _EXIT_GRACE)
@@ -271,7 +273,7 @@ class Recorder:
             if self._state == "recording":
                 self._state = "closed"
                 self._ring.closed = True
-                self._pump.stop(timeout)
+                self._pump.stop(min(timeout, _FOR_EVER))
             self._state = "closed" if self._state != "disabled" else "disabled"
             _RECORDING.discard(self)
 
@@ -407,7 +409,7 @@ class _Waiter:
         """Block at most ``timeout`` seconds until the condition holds; in the pump's own thread do not block."""
         event = threading.Event()
         self._pump.listen(event.set)
-        deadline = monotonic_ns() + int(timeout * 1e9)
+        deadline = monotonic_ns() + int(min(timeout, _FOR_EVER) * 1e9)
         try:
             while not condition() and (left := (deadline - monotonic_ns()) / 1e9) > 0 and not self._pump.is_here():
                 event.wait(left)

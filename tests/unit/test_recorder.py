@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -39,6 +40,29 @@ def blocked() -> tuple[FakeBackend, threading.Event, threading.Event]:
         release.wait(30)
 
     return FakeBackend(on_write=wait), began, release
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**30])
+def test_waiting_for_ever_is_a_timeout_too(timeout: float) -> None:
+    """An infinite timeout, or one beyond every clock, waits for the delivery and not longer."""
+    backend = FakeBackend()
+    recorder = recording(backend)
+    open_trace(recorder, "first").end()
+    assert recorder.flush(timeout).delivered
+    open_trace(recorder, "second").end()
+    assert recorder.shutdown(timeout).delivered
+    assert names(backend.records) == ["first", "second"]
+
+
+async def test_waiting_for_ever_in_a_loop_is_a_timeout_too() -> None:
+    """The awaited forms take an infinite timeout as well."""
+    backend = FakeBackend()
+    recorder = recording(backend)
+    open_trace(recorder, "first").end()
+    assert (await recorder.aflush(math.inf)).delivered
+    open_trace(recorder, "second").end()
+    assert (await recorder.ashutdown(math.inf)).delivered
+    assert names(backend.records) == ["first", "second"]
 
 
 def test_nothing_happens_before_start() -> None:

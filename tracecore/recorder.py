@@ -103,6 +103,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._thread: PumpThread | None = None
         self._hosted = False
+        self._entered = False
         self._orphaned = False
         self._open_spans: set[OpenSpan] = set()
         self._ring: Ring[Any] = Ring(
@@ -157,11 +158,16 @@ class Recorder:
 
         Raises:
             Closed: the recorder was shut down.
+            RuntimeError: some block is inside of it already, and its end would be the end for both.
         """
         import anyio  # noqa: PLC0415 - `import tracecore` stays light
 
         with self._lock:
             self.begin()
+            if self._entered:
+                message = "this recorder was entered already; enter it once, around everything that it records"
+                raise RuntimeError(message)
+            self._entered = True
             needs_host = self._needs_host()
             self._hosted = self._hosted or needs_host
         self._group: TaskGroup = await anyio.create_task_group().__aenter__()

@@ -275,3 +275,19 @@ def test_the_end_of_a_wait_leaves_nothing_behind(event_loop: str) -> None:
         assert recorder._pump._listeners == []
 
     run(event_loop, host)
+
+
+def test_is_entered_once(event_loop: str) -> None:
+    """A second block of the same recorder is refused with a word about it, and the first goes on as it was."""
+    backend = FakeBackend()
+
+    async def host() -> None:
+        async with recorder_of(backend) as recorder:
+            with pytest.raises(RuntimeError, match="entered already"):
+                await recorder.__aenter__()
+            with span("inside"):
+                pass
+        accounts_balance(recorder, emitted=1)
+
+    run(event_loop, host)
+    assert names(backend.records) == ["inside"]

@@ -79,7 +79,48 @@ def test_a_chain_of_twenty_thousand_is_drawn() -> None:
     spans = [Span("p", "t", f"{i}", "n", i, parent_id=f"{i - 1}" if i else None, duration_ns=1) for i in range(20_000)]
     lines = waterfall(spans, columns=100)
     assert len(lines) == 20_000
-    assert max(map(width, lines)) < 200
+    assert max(map(width, lines)) <= 100
+
+
+@given(traces(), st.integers(min_value=80, max_value=300))
+def test_no_line_is_longer_than_the_terminal(spans: list[Observation], columns: int) -> None:
+    """A line that a terminal wraps breaks the tree and the bars."""
+    assert max(map(width, waterfall(spans, columns=columns)), default=0) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 120, 160])
+def test_bars_stand_below_each_other(columns: int) -> None:
+    """Thirty levels, long and wide names, every status: all bars begin and end in the same columns, nothing is lost."""
+    names = ["a name as long as a sentence that goes on and on", "東京タワーを検索する", "x"]
+    chain = [
+        Generation(
+            "p", "t", f"{i:02}", names[i % 3], i, parent_id=f"{i - 1:02}" if i else None, duration_ns=60 - i,
+            type="generation", status=STATUSES[i % 5], model="a-model-with-a-name", usage_details={"input": 10**6},
+            total_cost=1.5, completion_start_ns=i,
+        )
+        for i in range(30)
+    ]  # fmt: skip
+    lines = waterfall(chain, columns=columns)
+    bars = [line for line in lines if line.count("|") == 2]
+    assert len(bars) == 30
+    assert len({(width(line[: line.index("|")]), width(line[: line.rindex("|")])) for line in bars}) == 1
+    assert max(map(width, lines)) <= columns
+    assert sum("first token" in line for line in lines) == 30
+
+
+def test_facts_stand_beside_the_bar_where_there_is_room() -> None:
+    """Model, tokens and cost are in the bar's line on a wide terminal, and in one of their own on a narrow one."""
+    call = Generation("p", "t", "a", "call", 0, duration_ns=1, model="large-language-model-2", total_cost=1.5)
+    assert ["large-language-model-2" in line for line in waterfall([call], columns=80)] == [True]
+    assert ["large-language-model-2" in line for line in waterfall([call], columns=50)] == [False, True]
+
+
+def test_folded_levels_keep_the_tree_in_line() -> None:
+    """Where the outer lines have no room, their number stands in their place, and the names below stay aligned."""
+    spans = [Span("p", "t", f"{i}", "n", i, parent_id=f"{i - 1}" if i else None, duration_ns=1) for i in range(130)]
+    lines = waterfall(spans, columns=100)
+    assert {line.index("└") for line in lines[12:]} == {33}
+    assert (lines[13][:5], lines[22][:5], lines[129][:6]) == ("(3)  ", "(12) ", "(119) ")
 
 
 @given(traces(), st.booleans(), st.integers(min_value=10, max_value=300))

@@ -1,7 +1,8 @@
 """A trace as lines of text: its tree, a bar per observation on one time axis, and what each step cost.
 
 Invariants: every observation has a line, whatever its times say (a bar stays inside the axis and is at least one cell);
-no line is cut by hostile nesting (lines beyond a depth are folded into a number); all stored text is made visible.
+no line is cut by hostile nesting (lines beyond a depth are folded into a number); no line is longer than a terminal of
+80 columns or more (facts without room beside the bars stand below them, whole); all stored text is made visible.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ from tracecore.records import Generation, Observation, usage_totals
 __all__ = ["Axis", "troubles", "waterfall"]
 
 _NAME_LIMIT: Final = 44
+_NAME_LEAST: Final = 5
 _DURATION_WIDTH: Final = 8
 _NARROWEST_BAR: Final = 12
 _WIDEST_BAR: Final = 48
+_FRAME: Final = len(" ") + len(" ||")
+"""What stands around the duration and the bar."""
+_FOLD: Final = 2
+"""Levels of the tree in whose place the number of folded ones is written."""
 _MARKS: Final = {"running": "…", "ok": " ", "error": "✗", "cancelled": "∅", "abandoned": "?"}
 
 
@@ -51,19 +57,24 @@ def waterfall(observations: Iterable[Observation], *, columns: int, full: bool =
     placed = branches(observations)
     if not placed:
         return []
-    labels = [_label(branch) for branch in placed]
+    times = [_took(branch.observation) for branch in placed]
+    time_width = max(_DURATION_WIDTH, *map(len, times))
+    labels = [_label(branch, columns - time_width - _FRAME - _NARROWEST_BAR) for branch in placed]
     label_width = max(map(width, labels))
-    axis = _axis(placed, cells=columns - label_width - _DURATION_WIDTH - 30)
+    facts = [cut(_facts(branch.observation), columns) for branch in placed]
+    room = columns - label_width - time_width - _FRAME
+    beside = room - max(map(width, facts)) - 1
+    axis = _axis(placed, cells=beside if beside >= _NARROWEST_BAR else room)
     lines: list[str] = []
-    for branch, label in zip(placed, labels, strict=True):
-        span = branch.observation
-        took = duration(span.duration_ns) if span.duration_ns is not None else "running"
-        head = (
-            f"{pad(label, label_width)} {pad(took, _DURATION_WIDTH, align='right')} |{_bar(span, axis)}| {_facts(span)}"
-        )
-        lines.append(head.rstrip())
-        lines += _below(branch, full=full, columns=columns)
+    for branch, label, took, fact in zip(placed, labels, times, facts, strict=True):
+        bar = f"{pad(label, label_width)} {took:>{time_width}} |{_bar(branch.observation, axis)}|"
+        lines.append(f"{bar} {fact}".rstrip() if beside >= _NARROWEST_BAR else bar)
+        lines += _below(branch, "" if beside >= _NARROWEST_BAR else fact, full=full, columns=columns)
     return lines
+
+
+def _took(span: Observation) -> str:
+    return duration(span.duration_ns) if span.duration_ns is not None else "running"
 
 
 def _axis(placed: list[Branch], *, cells: int) -> Axis:
@@ -81,17 +92,25 @@ def _bar(span: Observation, axis: Axis) -> str:
     return axis.bar(span.start_ns, span.end_ns)
 
 
-def _label(branch: Branch) -> str:
-    """Return the tree's lines, the name and, where it says more than the name, the type."""
+def _label(branch: Branch, room: int) -> str:
+    """Return the tree's lines, the name, cut to fit, and, where it says more than the name, the type."""
     span = branch.observation
-    folded = branch.depth - len(branch.lines)
-    inner, own = branch.lines[:-1], branch.lines[-1:]
-    tree = (f"({folded}) " if folded else "") + "".join("│  " if goes_on else "   " for goes_on in inner)
-    tree += "".join("├─ " if goes_on else "└─ " for goes_on in own)
+    tree = _tree(branch)
     kind = "" if span.type == "span" else f" [{span.type}]"
     mark = _MARKS.get(span.status, " ").strip()
-    name = cut(visible(span.name) or "(no name)", _NAME_LIMIT)
-    return f"{tree}{name}{kind}{' ' + mark if mark else ''}{' (parent missing)' if branch.orphan else ''}"
+    after = f"{kind}{' ' + mark if mark else ''}{' (parent missing)' if branch.orphan else ''}"
+    left = room - width(tree) - width(after)
+    return tree + cut(visible(span.name) or "(no name)", min(_NAME_LIMIT, max(_NAME_LEAST, left))) + after
+
+
+def _tree(branch: Branch) -> str:
+    """Return the lines to the left of an observation, the outer ones as the number of those that are not drawn."""
+    inner, own = branch.lines[:-1], branch.lines[-1:]
+    tree = "".join("│  " if goes_on else "   " for goes_on in inner)
+    tree += "".join("├─ " if goes_on else "└─ " for goes_on in own)
+    if branch.depth == len(branch.lines):
+        return tree
+    return pad(f"({branch.depth - len(branch.lines) + _FOLD}) ", 3 * _FOLD) + tree[3 * _FOLD :]
 
 
 def _facts(span: Observation) -> str:
@@ -121,13 +140,12 @@ def troubles(span: Observation) -> list[str]:
     return lines
 
 
-def _below(branch: Branch, *, full: bool, columns: int) -> list[str]:
-    """Return the lines below an observation: what went wrong, what went in and out."""
+def _below(branch: Branch, fact: str, *, full: bool, columns: int) -> list[str]:
+    """Return the lines below an observation: facts without room beside it, what went wrong, what went in and out."""
     span = branch.observation
     indent = "      " + "   " * len(branch.lines)
     room = max(20, columns - len(indent) - 10)
-    lines: list[str] = []
-    lines += troubles(span)
+    lines = troubles(span)
     for name, payload in (("in", span.input), ("out", span.output), ("meta", span.metadata)):
         if not payload or (name == "meta" and not full):
             continue
@@ -138,4 +156,5 @@ def _below(branch: Branch, *, full: bool, columns: int) -> list[str]:
             lines.append(f"{name}: {excerpt(payload, room)}")
     if full and span.error is not None and span.error.stack:
         lines += [f"  {visible(line)}" for line in span.error.stack.splitlines()]
-    return [indent + (line if full else cut(line, room + 8)) for line in lines]
+    own_line = [indent[: max(0, columns - width(fact))] + fact] if fact else []
+    return own_line + [indent + (line if full else cut(line, room + 8)) for line in lines]

@@ -250,7 +250,7 @@ def plain_number(value: object) -> object:
         return value
     if issubclass(cls, Decimal):
         return _unless_raising(lambda _: float(Decimal.__str__(cast("Decimal", value))), value, None)
-    if module_of(cls) == "numpy" and not issubclass(cls, float | complex | str | bytes):
+    if module_of(class_of(value)) == "numpy" and not issubclass(cls, float | complex | str | bytes):
         return cast("object", msgspec.json.decode(snapshot(value)))
     return value
 

@@ -51,6 +51,7 @@ __all__ = [
     "quote",
     "unencodable",
     "unencodables",
+    "unused_name",
     "without_surrogates",
 ]
 
@@ -151,3 +152,13 @@ def _fingerprint(length: int, piece: Callable[[int, int], bytes]) -> str:
         start = span * sample // (_SAMPLES - 1)
         digest.update(piece(start, start + _SAMPLE_LENGTH))
     return digest.hexdigest()
+
+
+def unused_name(name: bytes, names: set[bytes]) -> bytes:
+    """Return the name, numbered if another key of the same object became the same text, and take it."""
+    free, count = name, 1
+    while free in names:
+        count += 1
+        free = b'%s (%d)"' % (name[:-1], count)
+    names.add(free)
+    return free

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from tracecore.markers import quote, without_surrogates
+from tracecore.markers import quote, unused_name, without_surrogates
 from tracecore.records import ABSENT
 from tracecore.tally import Tally
 
@@ -133,20 +133,10 @@ def _payload(payload: Raw, mask: Mask) -> Raw:
                 around.pop()
             return found[0]
         written = quote(_text(msgspec.json.decode(text, type=str), mask))
-        return written if colon is None else _unused(written, around[-1]) + colon
+        return written if colon is None else unused_name(written, around[-1]) + colon
 
     try:
         msgspec.json.decode(payload, type=Raw)  # where a string begins and ends can be told in JSON only
         return Raw(_TOKEN.sub(masked, bytes(payload)))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Raw(quote(_failed()))
-
-
-def _unused(name: bytes, names: set[bytes]) -> bytes:
-    """Return the name, numbered if another name of the same object has become the same, and take it."""
-    free, count = name, 1
-    while free in names:
-        count += 1
-        free = b'%s (%d)"' % (name[:-1], count)
-    names.add(free)
-    return free

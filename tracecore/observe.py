@@ -12,25 +12,19 @@ import inspect
 import types
 from collections.abc import Callable, Generator
 from functools import partial, update_wrapper
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from tracecore.attributes import MAX_NAME, text_of, type_of
 from tracecore.callsite import Callsite, nothing
 from tracecore.codec import binder, encoded
-from tracecore.context import POSITION, SWITCH, Recording
+from tracecore.context import Recording
 from tracecore.observe_calls import async_wrapper, sync_wrapper
 from tracecore.observe_generators import async_generator_wrapper, generator_wrapper
-from tracecore.open_span import anchor
 
 __all__ = ["observe"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_position = POSITION.get
-_set_position = POSITION.set
-_reset_position = POSITION.reset
-_switch: Final = SWITCH
-_anchor: Final = anchor
 
 
 class Decorator(Protocol):

@@ -21,7 +21,7 @@ from msgspec import Struct
 from tracecore.clock import monotonic_ns
 from tracecore.introspection import class_name, class_of
 from tracecore.limits import Budget, Limits
-from tracecore.markers import encode, encode_text, omitted, unencodable
+from tracecore.markers import encode, encode_text, omitted, unencodable, unused_name
 from tracecore.plain import ENTRY, are_plain_numbers, room_after_dict, room_after_list
 from tracecore.readings import Reading, key_name, reading_of
 
@@ -283,7 +283,7 @@ class _Walk(Budget):
     def entry(self, key: object, names: set[bytes] | None, item: object, *, stop: int, depth: int) -> None:
         name = key_name(key, self.limits.room)
         if names is not None:
-            name = _unused(name, names)
+            name = unused_name(name, names)
         self.spent += len(name) + 1
         self.out += (name, b":")
         self.value(item, stop, depth + 1)
@@ -316,13 +316,3 @@ def _short(value: Any) -> bytes:
 def _are_simple(keys: list[Any]) -> bool:
     """Return whether keys are written as they are: then no two become the same text."""
     return all(type(key) is str and len(key) <= _SHORT_TEXT and key.isascii() for key in keys)
-
-
-def _unused(name: bytes, names: set[bytes]) -> bytes:
-    """Return the name, numbered if another key of the same object became the same text, and take it."""
-    free, count = name, 1
-    while free in names:
-        count += 1
-        free = b'%s (%d)"' % (name[:-1], count)
-    names.add(free)
-    return free

@@ -17,7 +17,7 @@ unexport PYRIGHT_PYTHON_FORCE_VERSION PYRIGHT_PYTHON_PYLANCE_VERSION PYRIGHT_PYT
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	  printf '%-16s %s\n' "  $$name" "$$text"; done
+	  printf '%-16s %s\n' "$$name" "$$text"; done
 
 demo: ## start a real traced service, send it 240 requests, show what was recorded
 	@sh requirements/install.sh run

@@ -16,6 +16,7 @@ import pytest
 
 import tracecore
 from tracecore.cli.app import app
+from tracecore_sql.views import VIEWS
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -121,6 +122,13 @@ def test_every_public_name_is_shown(name: str, readme: str) -> None:
 def test_every_command_is_shown(command: str, readme: str) -> None:
     """Each command of the command line appears with the program's name before it."""
     assert re.search(rf"tracecore {command}\b", readme)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_column_of_a_view_is_listed(view: str, readme: str) -> None:
+    """The table of views names the columns that each has, in their order, and no others."""
+    [row] = [row for row in rows_of(readme) if row.startswith(f"| `{view}` |")]
+    assert re.findall("`([^`]+)`", row.split("|")[3]) == list(VIEWS[view])
 
 
 def test_every_link_leads_somewhere(readme: str) -> None:

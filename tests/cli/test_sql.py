@@ -86,3 +86,13 @@ def test_a_number_is_written_as_sqlite_itself_would(cli: Cli, url: str) -> None:
     out = cli("sql", statement, "--backend", url).out
     assert out.splitlines()[1].split() == ["5.77e-05", "0.3", "3.0", "1.28571428571429e+15"]
     assert cli("sql", statement, "--json", "--backend", url).json["rows"][0][:2] == [5.769999999999999e-05, 0.1 + 0.2]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [("--json", "-- how many?\nselect 1 as one"), ("--\nselect 1", "--json"), ("--json", "--", "-- 1\nselect 1")],
+)
+def test_a_statement_may_begin_with_a_comment(cli: Cli, url: str, order: tuple[str, ...]) -> None:
+    """What was copied with the comment above it is a statement, and no option; a wrong option is still one."""
+    assert cli("sql", "--backend", url, *order).json["rows"] == [[1]]
+    assert "No such option '--jso'" in cli("sql", "--jso", "select 1").err

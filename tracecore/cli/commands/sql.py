@@ -18,7 +18,18 @@ __all__ = ["sql"]
 _CELL_LIMIT = 80
 
 
+class _BeginsWithComment(click.Command):
+    """Take a statement that begins with a comment, such as one copied from a file, for no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put such a statement behind the options."""
+        statements = [text for text in args if text[:2] == "--" and text[2:3].isspace()]
+        options = [text for text in args if text not in statements and text != "--"]
+        return super().parse_args(ctx, [*options, "--", *statements] if statements else args)
+
+
 @click.command(
+    cls=_BeginsWithComment,
     short_help="Run one read-only statement.",
     epilog='\b\nFor example:\n  tracecore sql "select user_id, sum(total_cost) from traces group by 1"',
 )

@@ -42,6 +42,8 @@ SUITES: Final = {
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
         Suite("burst", "suites.burst", "200,000 spans as fast as they can be made: what is lost, counted, and held"),
         Suite("read", "suites.read", "lists, one trace, a session and full text over a million stored spans"),
+        Suite("anatomy/call", "suites.anatomy_call", "what a captured call consists of: one piece left out at a time"),
+        Suite("anatomy/store", "suites.anatomy_store", "what storing a span consists of, step by step"),
         Suite("import", "suites.importing", "import tracecore over bare Python, and what comes with it"),
         Suite("rejected/shared_ring", "rejected.shared_ring", "one ring for all threads, without a lock"),
         Suite("rejected/index_ring", "rejected.index_ring", "slots and two integers as the lane of one thread"),

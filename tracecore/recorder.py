@@ -270,8 +270,8 @@ class Recorder:
         return self._state == "recording" and not self._hosted and not self._orphaned
 
     def _host_in_thread(self) -> None:
-        self._hosted = True
         self._thread = PumpThread(self._pump.run)
+        self._hosted = True  # not where there is no thread to be had: nobody should wait for its end
 
     def stop(self, timeout: float) -> None:
         """Begin to end, as :meth:`shutdown` does, without waiting for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -29,6 +30,12 @@ def open_trace(recorder: Recorder, name: str = "work") -> OpenSpan:
     span = open_root(recorder.route, name)
     assert isinstance(span, OpenSpan)
     return span
+
+
+def none_to_be_had(_: threading.Thread) -> None:
+    """Fail as a system does that has no thread left."""
+    message = "can't start new thread"
+    raise RuntimeError(message)
 
 
 def blocked() -> tuple[FakeBackend, threading.Event, threading.Event]:
@@ -63,6 +70,34 @@ async def test_waiting_for_ever_in_a_loop_is_a_timeout_too() -> None:
     open_trace(recorder, "second").end()
     assert (await recorder.ashutdown(math.inf)).delivered
     assert names(backend.records) == ["first", "second"]
+
+
+def test_without_a_thread_nobody_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started the start says so, the end takes no time, and what came meanwhile is counted."""
+    recorder = Recorder(Config(), backend=FakeBackend())
+    monkeypatch.setattr(threading.Thread, "start", none_to_be_had)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        recorder.start()
+    monkeypatch.undo()
+    open_trace(recorder).end()
+    began = time.monotonic()
+    assert recorder.shutdown(30) == FlushResult(delivered=False, pending=0, lost={"closing": 1})
+    assert time.monotonic() - began < 10
+    accounts_balance(recorder, emitted=1)
+
+
+def test_a_start_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that found no thread delivers everything once it is started again and finds one."""
+    backend = FakeBackend()
+    recorder = Recorder(Config(), backend=backend)
+    monkeypatch.setattr(threading.Thread, "start", none_to_be_had)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        recorder.start()
+    monkeypatch.undo()
+    open_trace(recorder, "before").end()
+    recorder.start()
+    assert recorder.shutdown() == FlushResult(delivered=True, pending=0, lost={})
+    assert names(backend.records) == ["before"]
 
 
 def test_nothing_happens_before_start() -> None:

@@ -57,14 +57,14 @@ _CAPTURED_CALL: Final = (
 )
 _STORED_SPAN: Final = (
     "`run anatomy/store` takes the pump's part apart: a third is SQLite's inserts (three trees for an observation, one"
-    " for its payload), a quarter the roll-up of its trace, an eighth the log and its checkpoints, the rest the making of"
-    " records and rows in Python. The caller's part is above all the generation (2 KB of prompt and 1 KB of completion"
+    " for its payload), a quarter the roll-up of its trace, an eighth the log and its checkpoints, the rest the making"
+    " of records and rows in Python. The caller's part is above all the generation (2 KB of prompt and 1 KB of completion"
     " encoded, usage and cost read) and the root with its user and session."
 )
 _BESIDE_HOST: Final = (
     "After each long statement the pump waits up to 5 ms for the GIL (`sys.getswitchinterval`, which is the host's to"
-    " set): some fifteen times for a batch of 4,096; row by row it would be 4,096 times. What it then does with the GIL,"
-    " 8 to 10 µs a span of Python and of binding values, is what the host loses."
+    " set): some fifteen times for a batch of 4,096; row by row it would be 4,096 times. What it then does with the"
+    " GIL, 8 to 10 µs a span of Python and of binding values, is what the host loses."
 )
 GOALS: Final = (
     Goal(
@@ -99,8 +99,8 @@ GOALS: Final = (
     Goal(
         what="request mix into SQLite, one process", key="store.rate", bound=40_000, unit="spans/s", least=True,
         remark=(
-            "Follows from the row above: producer and pump share one GIL, and what runs beside it (SQLite's own work) is"
-            " a third of the whole."
+            "Follows from the row above: producer and pump share one GIL, and what runs beside it (SQLite's own work)"
+            " is a third of the whole."
         ),
     ),
     Goal(

@@ -30,8 +30,8 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "µs of CPU time per span while a backlog of requests of 5 spans is written into a new SQLite file in batches of"
-    " 512, steps timed one by one on the thread that runs them. Statements hold the GIL while their values are bound and"
-    " give it up while SQLite works; the other steps hold it throughout."
+    " 512, steps timed one by one on the thread that runs them. Statements hold the GIL while their values are bound"
+    " and give it up while SQLite works; the other steps hold it throughout."
 )
 _ROUNDS: Final = 5
 _REQUESTS: Final = 4_000
@@ -164,10 +164,10 @@ def _write_timed(raw: Any, batches: list[list[Record]], watch: Stopwatch) -> flo
 
 
 def _rows(taken: dict[str, list[float]]) -> list[Row]:
-    whole = row_of("anatomy/store.whole", _WHOLE, "µs", taken[_WHOLE])
+    whole = row_of("anatomy.store_whole", _WHOLE, "µs", taken[_WHOLE])
     assert whole.value is not None
     rows = [whole]
     for number, (name, label) in enumerate((name, label) for name, label in _LABELS.items() if name != _WHOLE):
-        row = row_of(f"anatomy/store.{number}", label, "µs", taken[name])
+        row = row_of(f"anatomy.store_{number}", label, "µs", taken[name])
         rows.append(row_of(row.key, label, "µs", taken[name], ratios={_SHARE: (row.value or 0) / whole.value}))
     return rows

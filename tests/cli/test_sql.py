@@ -96,3 +96,11 @@ def test_a_statement_may_begin_with_a_comment(cli: Cli, url: str, order: tuple[s
     """What was copied with the comment above it is a statement, and no option; a wrong option is still one."""
     assert cli("sql", "--backend", url, *order).json["rows"] == [[1]]
     assert "No such option '--jso'" in cli("sql", "--jso", "select 1").err
+
+
+def test_full_means_full_on_a_terminal_too(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of the terminal cuts no cell that was asked for whole."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    wide = "select replace(printf('%0200d', 0), '0', 'x') as wide, 1 as n"
+    assert "x" * 200 in cli("sql", wide, "--full", "--backend", url).out

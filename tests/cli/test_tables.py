@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracecore.cli.output import Column, note, print_json, print_table
+from tracecore.cli.plain_table import width
 
 COLUMNS = (Column("id", firm=True), Column("name\x1b[31m"), Column("cost", "right"))
 ROWS = [["01a20ac9e1117e562e6c", "[red]not markup[/red]\x1b]0;title\x07", "$0.0125"]]
@@ -49,6 +53,38 @@ def test_no_column_disappears_on_a_narrow_terminal(
     out = capsys.readouterr().out
     assert "01a20ac9e1117e562e6c" in out
     assert "$0.0125" in out
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.text("a東\N{SLIGHTLY SMILING FACE}1", max_size=60)), min_size=1, max_size=9),
+    st.integers(min_value=20, max_value=160),
+)
+@settings(max_examples=50)
+def test_a_number_is_never_cut(cells: list[tuple[bool, str]], columns: int) -> None:
+    """Whatever the width, rows stay on one line where they can, texts give way, and numbers and ids are whole."""
+    shown = [Column(f"c{i}", "right" if number else "left") for i, (number, _) in enumerate(cells)]
+    row = [str(10**12 + i) if number else text for i, (number, text) in enumerate(cells)]
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign] # a terminal, as far as can be told
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        be_terminal(patch, columns=columns)
+        print_table(shown, [row])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert len(lines) == 2
+    assert [word for word in row if word.startswith("1000000000")] == re.findall("1000000000[0-9]{3}", lines[1])
+    assert lines[0].split() == [column.heading for column in shown]
+    least = sum(13 if number else min(8, max(2, width(text))) for number, text in cells) + 2 * (len(cells) - 1)
+    assert max(map(width, lines)) <= columns or least > columns
+
+
+def test_a_wide_table_that_fits_nowhere_near(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What must not be cut, as with ``sql --full``, is written out whole on a terminal too."""
+    be_terminal(monkeypatch, columns=40)
+    print_table((Column("prompt", limit=sys.maxsize, firm=True), Column("n", "right")), [["word " * 50, "1"]])
+    assert "word " * 50 in capsys.readouterr().out
 
 
 def test_a_pipe_gets_plain_text(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,12 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.cli.escaping import harmless_json, visible
-from tracecore.cli.plain_table import draw, width
+from tracecore.cli.plain_table import cut, draw, width
 
 __all__ = ["Column", "note", "print_json", "print_lines", "print_table", "terminal_width"]
 
 _WIDTH_WITHOUT_TERMINAL: Final = 120
 _NARROWEST: Final = 8
+_GAP: Final = 2
 
 
 class Column(Struct, frozen=True):
@@ -41,11 +42,12 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     """Print rows under headings; every text is made visible, headings too."""
     headed = [replace(column, heading=visible(column.heading)) for column in columns]
     safe = [[visible(cell) for cell in row] for row in rows]
-    widths = [_width_of(column, [row[i] for row in safe]) for i, column in enumerate(headed)]
-    fits = sum(widths) + 2 * (len(widths) - 1) <= terminal_width()
-    # On a terminal that is too narrow, wrapped lines are better than columns that are not shown.
-    if not (sys.stdout.isatty() and fits and _print_rich(headed, safe, widths)):
-        print_lines(draw(headed, safe))
+    if sys.stdout.isatty():
+        widths = _fitted(headed, safe, room=terminal_width())
+        # On a terminal that is too narrow, wrapped lines are better than columns that are not shown.
+        if widths is not None and _print_rich(headed, safe, widths):
+            return
+    print_lines(draw(headed, safe))
 
 
 def print_lines(lines: Sequence[str]) -> None:
@@ -69,10 +71,24 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 40)).columns
 
 
-def _width_of(column: Column, cells: Sequence[str]) -> int:
-    """Return the columns of the terminal that a column of the table needs at least."""
-    widest = min(column.limit, max(map(width, [column.heading, *cells])))
-    return widest if column.firm or column.align == "right" else min(widest, _NARROWEST)
+def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int) -> list[int] | None:
+    """Return how wide each column is so that all fit; None when there is too little room.
+
+    Room is taken from texts only, and from where most is left: half a number would be a wrong one.
+    """
+    wanted = [
+        min(column.limit, max(width(text) for text in [column.heading, *(row[i] for row in rows)]))
+        for i, column in enumerate(columns)
+    ]
+    firm = [column.firm or column.align == "right" for column in columns]
+    least = [full if kept else min(full, _NARROWEST) for full, kept in zip(wanted, firm, strict=True)]
+    room -= _GAP * (len(columns) - 1)
+    if sum(least) > room:
+        return None
+    widths = [max(low, min(full, room)) for full, low in zip(wanted, least, strict=True)]
+    for _ in range(sum(widths) - room):
+        widths[max(range(len(widths)), key=lambda i: widths[i] - least[i])] -= 1
+    return widths
 
 
 def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> bool:
@@ -84,10 +100,10 @@ def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths
     except ModuleNotFoundError:
         return False
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column, least in zip(columns, widths, strict=True):
-        limit = max(column.limit, least)
-        table.add_column(Text(column.heading), justify=column.align, min_width=least, max_width=limit, no_wrap=True)
+    for column, columns_wide in zip(columns, widths, strict=True):
+        table.add_column(Text(column.heading), justify=column.align, width=columns_wide, no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: square brackets of a cell are no markup
+        # Text: square brackets of a cell are no markup.
+        table.add_row(*(Text(cut(cell, columns_wide)) for cell, columns_wide in zip(row, widths, strict=True)))
     Console(file=sys.stdout).print(table)
     return True

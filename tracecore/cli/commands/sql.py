@@ -59,7 +59,7 @@ def sql(settings: Settings, statement: str, *, limit: int, timeout: float, full:
         for i in range(len(answer.columns))
     ]
     columns = [
-        Column(heading, "right" if is_number else "left", width)
+        Column(heading, "right" if is_number else "left", width, firm=full)
         for heading, is_number in zip(answer.columns, numeric, strict=True)
     ]
     print_table(columns, [[_text(cell) for cell in row] for row in answer.rows])

@@ -58,8 +58,8 @@ _CAPTURED_CALL: Final = (
 _STORED_SPAN: Final = (
     "`run anatomy/store` takes the pump's part apart: a third is SQLite's inserts (three trees for an observation, one"
     " for its payload), a quarter the roll-up of its trace, an eighth the log and its checkpoints, the rest the making"
-    " of records and rows in Python. The caller's part is above all the generation (2 KB of prompt and 1 KB of completion"
-    " encoded, usage and cost read) and the root with its user and session."
+    " of records and rows in Python. The caller's part is above all the generation (2 KB of prompt and 1 KB of"
+    " completion encoded, usage and cost read) and the root with its user and session."
 )
 _BESIDE_HOST: Final = (
     "After each long statement the pump waits up to 5 ms for the GIL (`sys.getswitchinterval`, which is the host's to"

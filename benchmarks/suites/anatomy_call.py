@@ -133,14 +133,14 @@ def _empty(recorder: Recorder) -> None:
 def _rows(taken: dict[str, list[float]]) -> list[Row]:
     least = {name: min(figures) for name, figures in taken.items()}
     whole = least[_WHOLE]
-    rows = [Row(key="anatomy.call_whole", label=_WHOLE, unit="ns", value=whole)]
+    rows = [Row(key="anatomy.call.whole", label=_WHOLE, unit="ns", value=whole)]
     rows += [
         Row(
-            key=f"anatomy.call_{number}", label=name, unit="ns", value=whole - least[name],
+            key=f"anatomy.call.{number}", label=name, unit="ns", value=whole - least[name],
             ratios={_SHARE: (whole - least[name]) / whole},
         )
         for number, name in enumerate(_PIECES, 1)
     ]  # fmt: skip
     left = least[_NOTHING]
     label = "left: the wrapper and the record"
-    return [*rows, Row(key="anatomy.call_left", label=label, unit="ns", value=left, ratios={_SHARE: left / whole})]
+    return [*rows, Row(key="anatomy.call.left", label=label, unit="ns", value=left, ratios={_SHARE: left / whole})]

@@ -164,10 +164,10 @@ def _write_timed(raw: Any, batches: list[list[Record]], watch: Stopwatch) -> flo
 
 
 def _rows(taken: dict[str, list[float]]) -> list[Row]:
-    whole = row_of("anatomy.store_whole", _WHOLE, "µs", taken[_WHOLE])
+    whole = row_of("anatomy.store.whole", _WHOLE, "µs", taken[_WHOLE])
     assert whole.value is not None
     rows = [whole]
     for number, (name, label) in enumerate((name, label) for name, label in _LABELS.items() if name != _WHOLE):
-        row = row_of(f"anatomy.store_{number}", label, "µs", taken[name])
+        row = row_of(f"anatomy.store.{number}", label, "µs", taken[name])
         rows.append(row_of(row.key, label, "µs", taken[name], ratios={_SHARE: (row.value or 0) / whole.value}))
     return rows

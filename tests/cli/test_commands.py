@@ -141,10 +141,24 @@ def test_sums(cli: Cli, stored: Store, sample: list[Record]) -> None:
     assert ">=$0.0125" in out
 
 
+def test_a_heading_keeps_its_facts_whole(cli: Cli, stored: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of a trace is spread over as many lines as it needs; no fact is broken in two by the terminal."""
+    about = TraceAttributes(
+        user_id="user-123", session_id="s-" + "1" * 20, tags=("web", "ios"), release="r-" + "2" * 20
+    )
+    monkeypatch.setenv("COLUMNS", "48")
+    lines = cli("show", "a1".zfill(32), "--backend", stored([span(1, trace=0xA1, about=about)])).out.splitlines()
+    facts = lines[1 : lines.index("")]
+    assert all(len(line) <= 48 for line in facts)
+    assert facts[1:] == ["user user-123  session s-" + "1" * 20, "tags web, ios  release r-" + "2" * 20]
+
+
 def test_tail_once_shows_what_is_recent(cli: Cli, stored: Store, sample: list[Record]) -> None:
     """One look reaches back as far as asked; JSON comes as one record a line."""
     url = stored(sample)
-    assert cli("tail", "--once", "--backend", url).out == ""
+    nothing = cli("tail", "--once", "--backend", url)
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "in the last 10.0 s; --back looks further" in nothing.err
     assert len(cli("tail", "--once", "--json", "--back", "20000d", "--backend", url).out.splitlines()) == 7
     assert "running" in cli("tail", "--once", "--back", "20000d", "--backend", url).out
 

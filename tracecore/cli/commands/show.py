@@ -12,6 +12,7 @@ from tracecore.cli.figures import cost, count, duration, moment
 from tracecore.cli.identify import find_trace
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import print_json, print_lines, terminal_width
+from tracecore.cli.plain_table import width
 from tracecore.cli.reading import Settings, observations_of, read, traces_of
 from tracecore.cli.waterfall import waterfall
 from tracecore.records import Observation, Trace, encode_record
@@ -38,11 +39,12 @@ def show(settings: Settings, trace_id: str, *, full: bool) -> None:
         spans = [Raw(encode_record(observation)) for observation in observations]
         print_json(msgspec.json.encode({"trace": Raw(encode_record(trace)), "observations": spans}))
         return
-    print_lines([*heading(trace), "", *waterfall(observations, columns=terminal_width(), full=full)])
+    columns = terminal_width()
+    print_lines([*heading(trace, columns=columns), "", *waterfall(observations, columns=columns, full=full)])
 
 
-def heading(trace: Trace) -> list[str]:
-    """Return the lines that say what is known of a trace as a whole."""
+def heading(trace: Trace, *, columns: int) -> list[str]:
+    """Return the lines that say what is known of a trace as a whole, each fact on one line where it fits."""
     said = trace.attributes
     facts = [
         duration(trace.duration_ns) + (" so far" if trace.running else ""),
@@ -65,8 +67,20 @@ def heading(trace: Trace) -> list[str]:
         )
         if value
     ]
-    lines = [
+    return [
         f"{visible(trace.name or '(no name)')}  {trace.trace_id}",
-        f"{moment(trace.start_ns)}  " + "  ".join(fact for fact in facts if fact),
+        *_flowed([moment(trace.start_ns), *filter(None, facts)], columns),
+        *_flowed(about, columns),
     ]
-    return [*lines, "  ".join(about)] if about else lines
+
+
+def _flowed(facts: list[str], columns: int) -> list[str]:
+    """Return facts on as few lines as have room for them."""
+    lines: list[str] = []
+    for fact in facts:
+        longer = f"{lines[-1]}  {fact}" if lines else ""
+        if longer and width(longer) <= columns:
+            lines[-1] = longer
+        else:
+            lines.append(fact)
+    return lines

@@ -15,7 +15,7 @@ from tracecore.cli.figures import cost, duration, moment
 from tracecore.cli.follow import Follower, follow
 from tracecore.cli.moments import DURATION
 from tracecore.cli.options import with_settings
-from tracecore.cli.output import print_json, print_lines
+from tracecore.cli.output import note, print_json, print_lines
 from tracecore.cli.plain_table import cut, pad
 from tracecore.cli.reading import Settings, observations_of, read
 from tracecore.cli.waterfall import troubles
@@ -55,15 +55,20 @@ def tail(settings: Settings, *, interval_ns: int, for_ns: int | None, once: bool
     until_ns = None if lasting_ns is None else wall_ns() + lasting_ns
     show = _json_line if settings.as_json else _text_line
 
-    async def watch(backend: Backend) -> None:
+    async def watch(backend: Backend) -> bool:
+        found = False
         follower = Follower(observations_of(backend), settings.project, window_ns=window_ns)
         async for span in follow(
             follower, clock=wall_ns, sleep=lambda: anyio.sleep(interval_ns / 1e9), until_ns=until_ns
         ):
             show(span)
             sys.stdout.flush()
+            found = True
+        return found
 
-    read(settings, watch)
+    found = read(settings, watch)
+    if once and not found:
+        note(f"no span of project {settings.project!r} began in the last {duration(window_ns)}; --back looks further")
 
 
 def _json_line(span: Observation) -> None:

@@ -68,7 +68,9 @@ def check_readable(raw: sqlite3.Connection, path: str, known: Sequence[Migration
         BackendUnavailable: it is still empty, or of an older schema: a writer has to open it first.
     """
     if _missing(raw, path, known):
-        raise BackendUnavailable(f"{path} has no schema of this version yet", "open it once for writing")
+        raise BackendUnavailable(
+            f"{path} has no schema of this version yet", "open it once for writing, as `tracecore doctor --write` does"
+        )
 
 
 def split(script: str) -> Iterator[str]:

@@ -90,7 +90,10 @@ async def test_an_older_schema_is_read_after_it_was_opened_for_writing(tmp_path:
     path = tmp_path / "a.db"
     path.touch()
     for _ in range(2):
-        with pytest.raises(BackendUnavailable, match="no schema of this version yet; open it once for writing"):
+        with pytest.raises(
+            BackendUnavailable,
+            match="no schema of this version yet; open it once for writing, as `tracecore doctor --write` does",
+        ):
             async with opened(path, "read"):
                 pass
         assert path.stat().st_size == 0

@@ -20,7 +20,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
 
@@ -180,6 +180,10 @@ class Pump:
                 if await self._open():
                     await self._work()
                 group.cancel_scope.cancel()
+        except BaseException as error:
+            if self._stop_at is None:
+                self._note_death(error)
+            raise
         finally:
             self._wake = None
             try:
@@ -408,6 +412,13 @@ class Pump:
         if now >= self._next_report:
             self._next_report = now + _REPORT_EVERY_NS
             report("tracecore cannot deliver: %s; the program is not affected, losses are counted", text)
+
+    def _note_death(self, error: BaseException) -> None:
+        """Say that nothing will be delivered any more: what ends a pump that nobody stopped is seen nowhere else."""
+        while isinstance(error, BaseExceptionGroup):  # from the task group around
+            error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+        self.last_error = f"{type(error).__name__}: {text_of_error(error)}"
+        report("tracecore has stopped delivering: %s; the program is not affected", self.last_error, severe=True)
 
     def _report_losses(self, *, ended: bool = False) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""

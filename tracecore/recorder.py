@@ -201,13 +201,13 @@ class Recorder:
         """
         waiter = _Waiter(self._ring, self._pump)
         waiter.wait(waiter.settled, timeout)
-        return self._result(waiter, finished=waiter.settled())
+        return self._result(waiter, finished=waiter.arrived() or self._ended())
 
     async def aflush(self, timeout: float = 5.0) -> FlushResult:
         """Wait as :meth:`flush` does, without blocking the loop."""
         waiter = _Waiter(self._ring, self._pump)
         await waiter.wait_in_loop(waiter.settled, timeout)
-        return self._result(waiter, finished=waiter.settled())
+        return self._result(waiter, finished=waiter.arrived() or self._ended())
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """Stop recording: deliver what can be delivered within ``timeout`` seconds, count the rest as ``closing``.
@@ -404,8 +404,12 @@ class _Waiter:
         self._lost_before = pump.lost_before()
 
     def settled(self) -> bool:
-        """Return whether nothing that was in the buffer is on its way any more."""
-        return self._pump.finished or all(lane.settled >= mark for lane, mark in self._marks)
+        """Return whether there is nothing to wait for: what was in the buffer has arrived, or never will."""
+        return self._pump.finished or self.arrived()
+
+    def arrived(self) -> bool:
+        """Return whether all that was in the buffer is delivered or lost; not so where a pump has died with it."""
+        return all(lane.settled >= mark for lane, mark in self._marks)
 
     def lost(self) -> int:
         """Return how many records the pump has lost since, or, where it has ended, when it did."""

@@ -72,6 +72,24 @@ async def test_waiting_for_ever_in_a_loop_is_a_timeout_too() -> None:
     assert names(backend.records) == ["first", "second"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_pump_that_died_delivers_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """What ends the pump from inside is told, and a flush does not call delivered what nobody will deliver."""
+
+    async def exit_once(_: list[Record]) -> None:
+        raise SystemExit(3)
+
+    recorder = recording(FakeBackend(on_write=exit_once))
+    for number in range(2):
+        open_trace(recorder).end()
+        result = recorder.flush(30)
+        assert (result.delivered, result.pending) == (False, number + 1)
+    assert recorder.health().last_error == "SystemExit: 3"
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "tracecore has stopped delivering: SystemExit: 3" in caplog.text
+    assert recorder.shutdown() == FlushResult(delivered=False, pending=0, lost={"closing": 2})
+
+
 def test_without_a_thread_nobody_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be started the start says so, the end takes no time, and what came meanwhile is counted."""
     recorder = Recorder(Config(), backend=FakeBackend())

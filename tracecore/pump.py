@@ -429,7 +429,8 @@ class Pump:
             lost["closing"] = lost.get("closing", 0) + left
         count = sum(lost.values())
         if count > self._reported:
-            report("tracecore has lost %d records so far: %s", count, lost)
+            reasons = ", ".join(f"{share} {reason}" for reason, share in lost.items())
+            report("tracecore has lost %d records so far (%s)", count, reasons)
             self._reported = count
 
     def _tell(self) -> None:

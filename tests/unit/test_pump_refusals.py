@@ -192,7 +192,7 @@ def test_refusals_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
         pumped(records, FakeBackend(on_write=refusing(says_poison)), batch_items=10)
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "tracecore cannot deliver",
-        "tracecore has lost 10 records so far",
+        "tracecore has lost 10 records so far (10 rejected)",
     ]
 
 

@@ -220,7 +220,8 @@ class OpenSpan(Struct, eq=False, gc=False):
     def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """End the span, noting an exception that passes through."""
         # In a context that is not inside of this span (of somebody who closes a generator) there is nothing to undo.
-        if _is_inside(self):
+        current = POSITION.get()
+        if current is self or _is_inside(current, self):
             _set_position(self.previous)
             self.previous = None
         if error is not None:
@@ -308,7 +309,7 @@ class Muted(Struct, eq=False, gc=False):
 
     def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """Restore the previous position, in a context that is inside of this one."""
-        if self.trace_id and _is_inside(self):
+        if self.trace_id and _is_inside(POSITION.get(), self):
             _set_position(self.previous)
             self.previous = None
 
@@ -321,14 +322,11 @@ class Muted(Struct, eq=False, gc=False):
         self.__exit__(kind, error, traceback)
 
 
-def _is_inside(opened: Position) -> bool:
-    """Return whether the current position is inside of a span.
+def _is_inside(inside: Position | None, opened: Position) -> bool:
+    """Return whether a position is that of a span, or inside of it.
 
     No farther out than programs nest: spans that were entered again inside of each other form a ring.
     """
-    inside = POSITION.get()
-    if inside is opened:
-        return True
     for _ in range(_DEEPEST_NESTING):
         if inside is None or inside is opened:
             break

@@ -34,11 +34,12 @@ from tracecore.errors import Closed
 from tracecore.hosting import PumpThread
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
-from tracecore.pump import Emitted, Pump, PumpSettings, wake_function
+from tracecore.pump import Emitted, Pump, PumpSettings
 from tracecore.records import Provenance, Record, TraceAttributes
 from tracecore.reporting import report
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
+from tracecore.waiting import FOR_EVER, Waiter
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -49,8 +50,6 @@ _AFTER_ALL_OTHERS: Final = -1_000
 """The priority of our finalizer in a worker of ``multiprocessing``: the lowest run last."""
 _IMPORTS_TAKE: Final = 2.0
 """Seconds that a fork waits at most for a pump's thread that has just begun."""
-_FOR_EVER: Final = 1e9
-"""Seconds that stand for an infinite timeout, which clocks that count in integers cannot add."""
 _EXIT_GRACE: Final = 0.15
 """Seconds beyond a shutdown's deadline for the pump's thread to end: results are due within 200 ms of it."""
 
@@ -199,13 +198,13 @@ class Recorder:
         Blocks the calling thread: inside an event loop use :meth:`aflush`. In the very loop that runs the pump it does
         not wait, because nothing could be delivered meanwhile.
         """
-        waiter = _Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._pump)
         waiter.wait(waiter.settled, timeout)
         return self._result(waiter, finished=waiter.arrived() or self._ended())
 
     async def aflush(self, timeout: float = 5.0) -> FlushResult:
         """Wait as :meth:`flush` does, without blocking the loop."""
-        waiter = _Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._pump)
         await waiter.wait_in_loop(waiter.settled, timeout)
         return self._result(waiter, finished=waiter.arrived() or self._ended())
 
@@ -216,8 +215,8 @@ class Recorder:
         pump. Shutting down twice does nothing more.
         """
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
-        deadline = monotonic_ns() + int((min(seconds, _FOR_EVER) + _EXIT_GRACE) * 1e9)
-        waiter = _Waiter(self._ring, self._pump)
+        deadline = monotonic_ns() + int((min(seconds, FOR_EVER) + _EXIT_GRACE) * 1e9)
+        waiter = Waiter(self._ring, self._pump)
         self.stop(seconds)
         waiter.wait(self._ended, seconds + _EXIT_GRACE)
         thread = self._thread
@@ -228,7 +227,7 @@ class Recorder:
     async def ashutdown(self, timeout: float | None = None) -> FlushResult:
         """Stop as :meth:`shutdown` does, without blocking the loop."""
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
-        waiter = _Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._pump)
         self.stop(seconds)
         await waiter.wait_in_loop(self._ended, seconds + _EXIT_GRACE)
         return self._result(waiter, finished=self._ended())
@@ -279,7 +278,7 @@ class Recorder:
             if self._state == "recording":
                 self._state = "closed"
                 self._ring.closed = True
-                self._pump.stop(min(timeout, _FOR_EVER))
+                self._pump.stop(min(timeout, FOR_EVER))
             self._state = "closed" if self._state != "disabled" else "disabled"
             _RECORDING.discard(self)
 
@@ -389,58 +388,10 @@ class Recorder:
         lost["closing"] += totals["closed"] + (self._unsettled() if self._ended() else 0)
         return {reason: count for reason, count in lost.items() if count}
 
-    def _result(self, waiter: _Waiter, *, finished: bool) -> FlushResult:
+    def _result(self, waiter: Waiter, *, finished: bool) -> FlushResult:
         pending = self._pending()
         lost = waiter.lost() + (self._unsettled() if self._ended() else 0)
         return FlushResult(finished and not lost, pending, self._lost())
-
-
-class _Waiter:
-    """Wait for the pump, from any thread or loop, and know what was in the buffer when the waiting began."""
-
-    def __init__(self, ring: Ring[Any], pump: Pump) -> None:
-        self._marks = [(lane, lane.accepted) for lane in ring.lanes()]
-        self._pump = pump
-        self._lost_before = pump.lost_before()
-
-    def settled(self) -> bool:
-        """Return whether there is nothing to wait for: what was in the buffer has arrived, or never will."""
-        return self._pump.finished or self.arrived()
-
-    def arrived(self) -> bool:
-        """Return whether all that was in the buffer is delivered or lost; not so where a pump has died with it."""
-        return all(lane.settled >= mark for lane, mark in self._marks)
-
-    def lost(self) -> int:
-        """Return how many records the pump has lost since, or, where it has ended, when it did."""
-        return self._pump.losses.total() - self._lost_before
-
-    def wait(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Block at most ``timeout`` seconds until the condition holds; in the pump's own thread do not block."""
-        event = threading.Event()
-        self._pump.listen(event.set)
-        deadline = monotonic_ns() + int(min(timeout, _FOR_EVER) * 1e9)
-        try:
-            while not condition() and (left := (deadline - monotonic_ns()) / 1e9) > 0 and not self._pump.is_here():
-                event.wait(left)
-                event.clear()
-        finally:
-            self._pump.unlisten(event.set)
-
-    async def wait_in_loop(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Wait as :meth:`wait` does, without blocking the loop."""
-        import anyio  # noqa: PLC0415 - `import tracecore` stays light
-
-        box = [anyio.Event()]
-        listener = wake_function(lambda: box[0].set())  # noqa: PLW0108 - the event is exchanged
-        self._pump.listen(listener)
-        try:
-            with anyio.move_on_after(timeout):
-                while not condition():
-                    await box[0].wait()
-                    box[0] = anyio.Event()
-        finally:
-            self._pump.unlisten(listener)
 
 
 _RECORDING: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()

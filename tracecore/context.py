@@ -35,6 +35,7 @@ __all__ = [
     "INHERITED",
     "POSITION",
     "SWITCH",
+    "Again",
     "Inherited",
     "Place",
     "Position",
@@ -112,6 +113,12 @@ class Place(Struct, eq=False, frozen=True):
     span_id: str
     trace_id: str
     span: OpenSpan | None = None
+
+
+class Again(Place, eq=False, frozen=True):
+    """Stand for an open span that was entered again, farther in or by another task; ``outer`` is what is around it."""
+
+    outer: Position | None = None
 
 
 Position: TypeAlias = "OpenSpan | Place | Muted"

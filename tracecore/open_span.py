@@ -28,7 +28,7 @@ from tracecore.attributes import (
 )
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.codec import encoded, error_info, metadata, snapshot
-from tracecore.context import INHERITED, POSITION, Place, Position, Route, TraceState
+from tracecore.context import INHERITED, POSITION, Again, Place, Position, Route, TraceState
 from tracecore.fields import SpanChanges, SpanFields, TraceFields
 from tracecore.ids import new_span_id, new_trace_id
 from tracecore.records import (
@@ -58,7 +58,6 @@ __all__ = [
 ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 _MAX_STATUS_MESSAGE: Final = 8_192
-_DEEPEST_NESTING: Final = 10_000
 _KINDS: Final[dict[ObservationType, type[Span]]] = {
     "event": Event,
     **dict.fromkeys(GENERATION_TYPES, Generation),
@@ -114,6 +113,8 @@ class OpenSpan(Struct, eq=False, gc=False):
     """Record fields that few spans have, by name."""
     announced: bool = False
     """Whether the pump has written it as running."""
+    entered: bool = False
+    """Whether some block is inside of it."""
 
     @property
     def trace_id(self) -> str:
@@ -213,17 +214,25 @@ class OpenSpan(Struct, eq=False, gc=False):
         """Make the span current, until the block ends."""
         current = POSITION.get()
         if current is not self:
-            self.previous = current
-            _set_position(self)
+            if self.entered:
+                _set_position(Again(self.trace, self.span_id, self.trace.trace_id, self, current))
+            else:
+                self.entered = True
+                self.previous = current
+                _set_position(self)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """End the span, noting an exception that passes through."""
         # In a context that is not inside of this span (of somebody who closes a generator) there is nothing to undo.
-        current = POSITION.get()
-        if current is self or _is_inside(current, self):
+        here = POSITION.get()
+        if here is not self:
+            here = _found_from(here, self)
+        if here is self:
             _set_position(self.previous)
-            self.previous = None
+            self.previous, self.entered = None, False
+        elif isinstance(here, Again):
+            _set_position(here.outer)
         if error is not None:
             self.fail(error)
         self.end()
@@ -309,7 +318,7 @@ class Muted(Struct, eq=False, gc=False):
 
     def __exit__(self, kind: object, error: BaseException | None, _: TracebackType | None) -> None:
         """Restore the previous position, in a context that is inside of this one."""
-        if self.trace_id and _is_inside(POSITION.get(), self):
+        if self.trace_id and _found_from(POSITION.get(), self) is self:
             _set_position(self.previous)
             self.previous = None
 
@@ -322,16 +331,16 @@ class Muted(Struct, eq=False, gc=False):
         self.__exit__(kind, error, traceback)
 
 
-def _is_inside(inside: Position | None, opened: Position) -> bool:
-    """Return whether a position is that of a span, or inside of it.
-
-    No farther out than programs nest: spans that were entered again inside of each other form a ring.
-    """
-    for _ in range(_DEEPEST_NESTING):
-        if inside is None or inside is opened:
-            break
-        inside = inside.span if isinstance(inside, Place) else inside.previous
-    return inside is opened
+def _found_from(inside: Position | None, opened: Position) -> Position | None:
+    """Return where a span was entered in the context of a position: its own, or one farther out; None if nowhere."""
+    while inside is not None and inside is not opened:
+        if isinstance(inside, Again):
+            if inside.span is opened:
+                return inside
+            inside = inside.outer
+        else:
+            inside = inside.span if isinstance(inside, Place) else inside.previous
+    return inside
 
 
 def payload_bytes(values: Iterable[object]) -> int:

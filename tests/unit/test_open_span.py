@@ -276,6 +276,31 @@ async def test_one_that_is_left_out_is_closed_by_somebody_elses_task() -> None:
             assert tracecore.current_span() is leaver
 
 
+async def test_a_span_entered_by_several_tasks_mixes_them_up_no_more_than_that() -> None:
+    """Tasks that enter one span side by side are each back where they were, and what they open goes below it."""
+    async with capture() as captured:
+        shared = span("shared")
+        opened: list[bool] = []
+
+        async def work(number: int) -> None:
+            with span(f"task {number}") as own:
+                with shared:
+                    await asyncio.sleep(0)
+                    with span(f"inside {number}"):
+                        await asyncio.sleep(0)
+                opened.append(tracecore.current_span() is own)
+                with span(f"after {number}"):
+                    pass
+            opened.append(tracecore.current_span() is None)
+
+        await asyncio.gather(work(1), work(2), work(3))
+        parents = await captured.parents()
+    assert opened == [True] * 6
+    for number in (1, 2, 3):
+        assert parents[f"inside {number}"] == "shared"
+        assert parents[f"after {number}"] == f"task {number}"
+
+
 async def test_spans_entered_inside_of_each_other_do_not_hang_others() -> None:
     """Leaving a block that this context is not inside of ends, also where spans were entered again in a ring."""
     async with capture() as captured:

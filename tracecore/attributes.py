@@ -147,7 +147,7 @@ def extend_attributes(old: TraceAttributes, fields: TraceFields, limits: Limits 
     changes: dict[str, Any] = {}
     for field, value in fields.items():
         if field in _TEXTS:
-            changes[field] = text_of(value)
+            changes[field] = text_of(value) or None  # an empty id would gather everybody who has none
         elif field == "environment":
             changes[field] = environment_of(value)
         elif field == "tags" and value is not None:

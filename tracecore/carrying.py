@@ -8,6 +8,7 @@ what it opens begins a new trace. :class:`~tracecore.executor.ContextExecutor` i
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self, Unpack
 
@@ -142,12 +143,16 @@ class continue_trace(_Carrying):  # noqa: N801 - used like a function: `with con
 
 
 def inject(headers: MutableMapping[str, str]) -> None:
-    """Write ``traceparent``, and ``baggage`` if any, for a call to another service; outside a trace nothing."""
+    """Write ``traceparent``, and ``baggage`` if any, for a call to another service; outside a trace nothing.
+
+    Headers that take nothing are left as they are.
+    """
     position = POSITION.get()
     if position is None:
         return
     trace = position.trace
-    headers["traceparent"] = format_traceparent(position.trace_id, position.span_id, sampled=trace is not None)
     baggage = INHERITED.get().baggage if trace is None else trace.baggage
-    if baggage:
-        headers["baggage"] = format_baggage(baggage)
+    with suppress(Exception):  # a foreign mapping may raise anything, and the call must go out
+        headers["traceparent"] = format_traceparent(position.trace_id, position.span_id, sampled=trace is not None)
+        if baggage:
+            headers["baggage"] = format_baggage(baggage)

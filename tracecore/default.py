@@ -10,6 +10,9 @@ import os
 import threading
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
@@ -18,6 +21,8 @@ from tracecore.reporting import report, text_of_error
 
 __all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
 
+_PAUSE_NS: Final = 10_000_000_000
+"""How long nobody tries again after a start that failed for a reason that may pass."""
 _LONGEST_START: Final = 2.0
 """Seconds that a fork waits at most for a recorder that is being made."""
 
@@ -29,6 +34,9 @@ class _Default:
         self.lock = threading.RLock()
         self.recorder: Recorder | None = None
         self.failed = False
+        """Whether the configuration cannot be used: nobody tries again."""
+        self.trouble: str | None = None
+        self.next_try_ns = 0
         self.starting = False
         """Whether the thread that holds the lock is making a recorder for a first span."""
         self._watching = False
@@ -85,7 +93,9 @@ def configure(**settings: Any) -> Recorder:
 def default_recorder() -> Recorder | None:
     """Return the default recorder, starting it if nobody has; None when its configuration is unusable."""
     recorder = _default.recorder
-    return _start_by_itself() if recorder is None and not _default.failed else recorder
+    if recorder is not None or _default.failed or monotonic_ns() < _default.next_try_ns:
+        return recorder
+    return _start_by_itself()
 
 
 def route() -> Route | None:
@@ -121,7 +131,7 @@ async def ashutdown(timeout: float | None = None) -> FlushResult:
 def health() -> Health:
     """Return counters and state of the default recorder; starts nothing."""
     recorder = _default.recorder
-    return _NO_HEALTH if recorder is None else recorder.health()
+    return replace(_NO_HEALTH, last_error=_default.trouble) if recorder is None else recorder.health()
 
 
 _NOTHING: Final = FlushResult(delivered=True, pending=0, lost={})
@@ -142,14 +152,23 @@ def _start_by_itself() -> Recorder | None:
                 recorder = Recorder(Config.load())
                 if _default.recorder is None:  # that code may have called configure()
                     _default.recorder = recorder.start()
+                _switch_off_if_unused(_default.recorder)
             except Exception as error:  # noqa: BLE001 - inside somebody's first span: nothing may be raised
-                _default.failed = True
-                surprise = None if isinstance(error, TracecoreError) else error
-                report("tracecore records nothing: %s", text_of_error(error), severe=True, error=surprise)
+                _note_failure(error)
             finally:
                 _default.starting = False
-            _switch_off_if_unused(_default.recorder)
         return _default.recorder
+
+
+def _note_failure(error: Exception) -> None:
+    """Remember that starting has failed: for good where the configuration is wrong, else for a while."""
+    surprise = None if isinstance(error, TracecoreError) else error
+    _default.failed = surprise is None
+    _default.next_try_ns = monotonic_ns() + _PAUSE_NS
+    _default.trouble = f"{type(error).__name__}: {text_of_error(error)}"
+    report("tracecore records nothing: %s", text_of_error(error), severe=True, error=surprise)
+    if _default.failed:
+        _switch_off_if_unused(None)
 
 
 def _switch_off_if_unused(recorder: Recorder | None) -> None:

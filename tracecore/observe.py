@@ -74,7 +74,7 @@ def observe(
     instead. ``recorder`` sends the traces that begin here to a recorder other than the default one.
 
     Raises:
-        TypeError: what is decorated is not callable.
+        TypeError: what is decorated is not callable, or is a class.
     """
     if function is None:
         return partial(
@@ -103,9 +103,10 @@ def _observed(
             capture_output=capture_output, join=join, recorder=recorder,
         )  # fmt: skip
         return type(binding)(inner)
+    if isinstance(function, type):
+        raise TypeError(f"observe: expected a function, got the class {function.__name__}; observe its methods instead")
     if not callable(function):
-        message = f"observe: expected a function, got {type(function).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"observe: expected a function, got {type(function).__name__}")
     site = Callsite(
         function=function,
         name=text_of(name, max_length=MAX_NAME) or _name_of(function),

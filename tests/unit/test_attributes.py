@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracecore.attributes import environment_of, level_of, text_of, time_ns_of, type_of
-from tracecore.records import LEVELS, OBSERVATION_TYPES
+from tracecore.attributes import environment_of, extend_attributes, level_of, text_of, time_ns_of, type_of
+from tracecore.records import LEVELS, OBSERVATION_TYPES, TraceAttributes
 
 
 class Color(enum.StrEnum):
@@ -130,3 +130,9 @@ def test_times(value: Any, ns: int | None) -> None:
 def test_local_times(value: datetime) -> None:
     """A naive datetime is local time."""
     assert time_ns_of(value) == time_ns_of(value.astimezone(UTC))
+
+
+@pytest.mark.parametrize("field", ["name", "user_id", "session_id", "release", "version"])
+def test_an_empty_text_says_nothing(field: str) -> None:
+    """An empty id would gather everybody who has none in one session."""
+    assert extend_attributes(TraceAttributes(), {field: ""}) == TraceAttributes()  # type: ignore[misc]  # a key by name

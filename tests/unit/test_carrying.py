@@ -12,7 +12,7 @@ import tracecore
 from tracecore import observe, propagate_attributes, span
 from tracecore.fields import TraceFields
 from tracecore.records import Observation
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 
 @observe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.datastructures import Headers
 import tracecore
 from tracecore import continue_trace, inject, propagate_attributes, span
 from tracecore.propagation import parse_baggage, parse_traceparent
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 INCOMING = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -174,3 +175,10 @@ async def test_hostile_baggage_stays_in_its_header() -> None:
     async with capture():
         with continue_trace({**INCOMING, "baggage": "k=a%0d%0aSet-Cookie:%20x"}), span("root"):
             assert not set("\r\n ") & set(injected()["baggage"])
+
+
+async def test_headers_that_take_nothing_stay_as_they_are() -> None:
+    """A mapping that cannot be written to raises nothing into the call that it is for."""
+    async with capture():
+        with span("outer"):
+            inject(types.MappingProxyType({}))  # type: ignore[arg-type]  # what is tested

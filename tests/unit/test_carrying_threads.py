@@ -17,7 +17,7 @@ import tracecore
 from tests.programs import run_program
 from tracecore import ContextExecutor, Recorder, context, propagate_attributes, propagate_to_threads, span
 from tracecore.integrations import threads
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 variable: ContextVar[str] = ContextVar("variable", default="none")
 Start = Callable[[Callable[[], None]], None]

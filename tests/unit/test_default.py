@@ -66,6 +66,31 @@ def test_the_first_span_starts_it(
     assert (names([record]), record.trace.environment) == (["first"], "staging")  # type: ignore[union-attr]  # a span
 
 
+def test_a_failure_that_may_pass_is_tried_again(
+    undecided: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No thread to be had at the first span: that is told, and after a pause a later span starts the recorder."""
+    backend, failures = FakeBackend(), [OSError("no more files")]
+
+    def opened(_: Recorder) -> FakeBackend:
+        if failures:
+            raise failures.pop()
+        return backend
+
+    now = [1_000_000_000]
+    undecided()
+    monkeypatch.setattr(Recorder, "_open_configured", opened)
+    monkeypatch.setattr(default, "monotonic_ns", lambda: now[0])
+    tracecore.span("lost").end()
+    tracecore.span("lost too").end()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert tracecore.health().last_error == "OSError: no more files"
+    now[0] += 10_000_000_000
+    tracecore.span("kept").end()
+    assert tracecore.shutdown() == DELIVERED
+    assert names(backend.records) == ["kept"]
+
+
 def test_what_a_mask_opens_is_not_recorded(undecided: Callable[[], None], offering: Callable[..., None]) -> None:
     """A mask that is itself observed would feed the pump for ever: what it opens is left out."""
     backend = FakeBackend()

@@ -14,7 +14,7 @@ import tracecore
 from tracecore.codec import Limits
 from tracecore.error_info import error_info
 from tracecore.records import ErrorInfo
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 BEGINNING = "Traceback (most recent call last):"
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 import tracecore
-from tracecore import observe
+from tracecore import Config, observe
 from tracecore.records import ABSENT, Generation
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 
 def decoded(payload: msgspec.Raw) -> Any:
@@ -266,6 +266,12 @@ def test_what_cannot_be_called_is_refused(what: Any) -> None:
     """Decorating something that is not callable is an error at once, which names what it was."""
     with pytest.raises(TypeError, match=type(what).__name__):
         observe(what)
+
+
+def test_a_class_is_refused() -> None:
+    """Decorating a class is an error at once: what came back would be no class any more."""
+    with pytest.raises(TypeError, match="the class Config; observe its methods"):
+        observe(Config)
 
 
 async def test_recursion_to_the_limit_fails_as_it_would() -> None:

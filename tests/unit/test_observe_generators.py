@@ -12,7 +12,7 @@ import pytest
 import tracecore
 from tracecore import observe
 from tracecore.records import ABSENT, Generation, Observation
-from tracecore.testing.capture import Captured, capture
+from tracecore.testing import Captured, capture
 
 
 def output_of(span: Observation) -> Any:

@@ -16,7 +16,7 @@ import pytest
 
 import tracecore
 from tracecore import observe, span
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
 

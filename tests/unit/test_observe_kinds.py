@@ -16,7 +16,7 @@ import pytest
 
 import tracecore
 from tracecore import observe
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 
 def plain(value: int, *, scale: int = 2) -> int:

@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 import tracecore
 from tracecore import observe, span
 from tracecore.records import Observation
-from tracecore.testing.capture import Captured, capture
+from tracecore.testing import Captured, capture
 
 
 async def finish(value: int) -> int:

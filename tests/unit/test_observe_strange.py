@@ -10,7 +10,7 @@ import pytest
 
 import tracecore
 from tracecore import observe
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 MODES: list[dict[str, Any]] = [{}, {"enabled": False}, {"sample_rate": 0.0}]
 

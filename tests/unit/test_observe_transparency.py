@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import tracecore
 from tracecore import observe
-from tracecore.testing.capture import Captured, capture
+from tracecore.testing import Captured, capture
 
 MODES: list[dict[str, Any]] = [
     {},

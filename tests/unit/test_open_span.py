@@ -15,7 +15,7 @@ import pytest
 import tracecore
 from tracecore import OpenSpan, generation, span
 from tracecore.records import ABSENT, Event, Generation, Observation
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 
 def decoded(payload: msgspec.Raw) -> Any:

@@ -22,7 +22,7 @@ from tracecore import (
     span,
 )
 from tracecore.records import ABSENT, Score
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 
 class Whole(int):

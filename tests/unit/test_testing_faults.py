@@ -153,7 +153,7 @@ async def test_what_a_backend_says_of_itself_passes() -> None:
 
 def test_needs_no_test_tools() -> None:
     """``import tracecore.testing`` and its modules for everybody work without pytest and hypothesis."""
-    names = ("", ".capture", ".comparing", ".faults", ".opening", ".samples")
+    names = ("", ".capturing", ".comparing", ".faults", ".opening", ".samples")
     code = "import sys; sys.modules.update(pytest=None, hypothesis=None)\n" + "\n".join(
         f"import tracecore.testing{name}" for name in names
     )

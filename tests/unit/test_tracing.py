@@ -11,7 +11,7 @@ import pytest
 import tracecore
 from tracecore import generation, observe, propagate_attributes, span
 from tracecore.records import Generation
-from tracecore.testing.capture import capture
+from tracecore.testing import capture
 
 
 async def test_the_current_span_is_updated_from_below() -> None:

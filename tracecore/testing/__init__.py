@@ -7,7 +7,11 @@
 * ``samples`` and ``strategies`` make records, by hand and at random.
 
 The suites need pytest and pytest-asyncio, ``machine`` and ``strategies`` need hypothesis; tracecore depends on none of
-them, so nothing is imported here.
+them, so they are not imported here.
 """
 
 from __future__ import annotations
+
+from tracecore.testing.capturing import Captured, capture
+
+__all__ = ["Captured", "capture"]

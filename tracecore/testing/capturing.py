@@ -2,6 +2,8 @@
 
 For tests of *your* instrumentation::
 
+    from tracecore.testing import capture
+
     async def test_answer_is_observed() -> None:
         async with capture() as captured:
             await answer("why?")

@@ -38,7 +38,7 @@ _Execute: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 _BUSY_TIMEOUT_S: Final = 5.0
 # Prepared statements that a connection keeps: the batch sizes of every statement, and the lists people ask for.
 _CACHED_STATEMENTS: Final = 256
-_PRAGMAS: Final = ("cache_size = -16000", "temp_store = memory", "mmap_size = 0")
+_PRAGMAS: Final = ("cache_size = -4000", "temp_store = memory", "mmap_size = 0")
 _WRITER_PRAGMAS: Final = ("wal_autocheckpoint = 500", "secure_delete = fast")
 
 

@@ -85,7 +85,7 @@ GOALS: Final = (
     ),
     Goal(
         what="tracing disabled", key="call.off", bound=150, unit="ns",
-        remark="A wrapper that does nothing at all costs five sixths of it in the same run; the rest is one flag, read.",
+        remark="A wrapper that does nothing at all costs five sixths of it in the same run; the rest is one flag.",
     ),
     Goal(
         what="sampled out", key="call.sampled_out", bound=400, unit="ns",

@@ -268,13 +268,13 @@ def test_emitting_in_the_middle_of_emitting(interrupting: Any, bounds: dict[str,
         spans.append(opened)
         opened.end()
 
+    ordinary = 0
     with interrupting(interrupt):
-        for number in range(400):
-            with open_root(recorder.route, f"s{number}"):
-                pass
+        while ordinary < 400 or len(spans) <= 10:  # how often a timer comes depends on the machine
+            with open_root(recorder.route, f"s{ordinary}"):
+                ordinary += 1
     interruptions = len(spans)
     result = recorder.shutdown()
-    assert interruptions > 10
-    accounts_balance(recorder, emitted=400 + interruptions)
+    accounts_balance(recorder, emitted=ordinary + interruptions)
     stored = names(backend.records)
-    assert len(stored) == len(set(stored)) == 400 + interruptions - sum(result.lost.values())
+    assert len(stored) == len(set(stored)) == ordinary + interruptions - sum(result.lost.values())

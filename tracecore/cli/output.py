@@ -62,7 +62,8 @@ def print_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the person at the terminal something beside the answer."""
+    """Tell the person at the terminal something beside the answer, which is out by then or was not to be written."""
+    sys.stdout.flush()
     sys.stderr.write(visible(text) + "\n")
 
 

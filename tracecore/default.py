@@ -6,7 +6,6 @@ wrong, and the process records nothing.
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
+from tracecore.forks import watch
 from tracecore.recorder import FlushResult, Health, Recorder, is_recording
 from tracecore.reporting import report, text_of_error
 
@@ -39,7 +39,6 @@ class _Default:
         self.next_try_ns = 0
         self.starting = False
         """Whether the thread that holds the lock is making a recorder for a first span."""
-        self._watching = False
         self._forking = threading.local()
 
     def watch_forks(self) -> None:
@@ -48,17 +47,13 @@ class _Default:
         A child that is forked in the middle of an import keeps the half of a module for ever. The wait is bounded, and
         the thread that then still holds the lock does not exist in the child.
         """
-        if not self._watching:
-            self._watching = True
-            os.register_at_fork(before=self._wait, after_in_parent=self._go_on, after_in_child=self._renew_lock)
+        watch(before=self._wait, in_parent=self._go_on, in_child=self._renew_lock)
 
     def _wait(self) -> None:
         self._forking.waited = self.lock.acquire(timeout=_LONGEST_START)
-        if self.recorder is not None:
-            self.recorder.before_fork()  # its own watch may have begun during this very fork
 
     def _go_on(self) -> None:
-        if vars(self._forking).pop("waited", False):  # not there where the watch began during this very fork
+        if vars(self._forking).pop("waited", False):
             self.lock.release()
 
     def _renew_lock(self) -> None:

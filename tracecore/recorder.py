@@ -14,7 +14,6 @@ delivered, and the spans the parent had open, stay the parent's.
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 import threading
 import time
@@ -31,6 +30,7 @@ from tracecore.codec import Limits
 from tracecore.config import Config
 from tracecore.context import EXCHANGE, INHERITED, SWITCH, Route
 from tracecore.errors import Closed
+from tracecore.forks import watch
 from tracecore.hosting import PumpThread
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
@@ -408,10 +408,10 @@ _process: Final = _Process()
 
 def _hook_process_once() -> None:
     """See to it that recorders are flushed at exit and begin anew in forked children."""
+    watch(before=_before_fork_all, in_child=_after_fork_all)
     if not _process.hooked:
         _process.hooked = True
         atexit.register(_shutdown_all)
-        os.register_at_fork(before=_before_fork_all, after_in_child=_after_fork_all)
     _hook_worker_once()
 
 

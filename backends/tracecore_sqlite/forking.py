@@ -12,11 +12,12 @@ it. So the child closes what it inherited, which changes no file while the paren
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
+
+from tracecore.forks import watch
 
 __all__ = ["Unforked", "disown_in_children", "watch_forks"]
 
@@ -33,7 +34,6 @@ class _Gate:
         self._working = 0
         self._forking: set[int] = set()
         self._rested = True
-        self._watching = False
         self._inherited: weakref.WeakKeyDictionary[Any, Callable[[Any, bool], None]] = weakref.WeakKeyDictionary()
 
     def disown_in_children(self, connection: T, let_go: Callable[[T, bool], None]) -> None:
@@ -41,11 +41,8 @@ class _Gate:
         self._inherited[connection] = let_go
 
     def watch(self) -> None:
-        """Stand between forks and work from now on; a fork that has begun already is not noticed."""
-        with self._changed:
-            if not self._watching:
-                self._watching = True
-                os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._renew)
+        """Stand between forks and work from now on; return once a fork that is under way has happened."""
+        watch(before=self._before, in_parent=self._after, in_child=self._renew)
 
     def run(self, work: Callable[[], T]) -> T:
         """Do some work when no fork is about to happen."""
@@ -66,7 +63,7 @@ class _Gate:
 
     def _after(self) -> None:
         with self._changed:
-            self._forking.discard(threading.get_ident())  # not there where the watch began during this very fork
+            self._forking.discard(threading.get_ident())
             self._changed.notify_all()
 
     def _renew(self) -> None:

@@ -13,7 +13,6 @@ from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, 
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
-from tracecore_sqlite.forking import watch_forks
 from tracecore_sqlite.observations import SqliteObservations
 from tracecore_sqlite.schema import check_readable, migrate, migrations
 from tracecore_sqlite.search import Indexer, add_functions
@@ -45,7 +44,6 @@ class SqliteBackend:
     )
 
     def __init__(self, address: Address, *, access: Access) -> None:
-        watch_forks()  # now, and not when it is opened: a fork that has begun by then would not be noticed
         self._address = address
         self._access = access
         self._writing: Connection | None = None

@@ -27,7 +27,7 @@ from aiosqlite.core import _connection_worker_thread  # pyright: ignore[reportPr
 from tracecore.errors import Closed
 from tracecore_sqlite.address import Address
 from tracecore_sqlite.failures import translated
-from tracecore_sqlite.forking import Unforked, disown_in_children
+from tracecore_sqlite.forking import Unforked, disown_in_children, watch_forks
 
 __all__ = ["Connection", "connect"]
 
@@ -85,6 +85,7 @@ async def connect(address: Address, *, writable: bool) -> Connection:
         BackendUnavailable: the file cannot be opened now.
         BackendRejected: it is not a database.
     """
+    watch_forks()
     mode = "rwc" if writable else "ro&immutable=1" if _stands_still(address.path) else "ro"
     uri = f"file:{quote(address.path)}?mode={mode}"
     driver = aiosqlite.connect(

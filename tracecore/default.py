@@ -17,7 +17,7 @@ from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
 from tracecore.forks import watch
 from tracecore.recorder import FlushResult, Health, Recorder, is_recording
-from tracecore.reporting import report, text_of_error
+from tracecore.reporting import named_error, report, text_of_error
 
 __all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
 
@@ -160,7 +160,7 @@ def _note_failure(error: Exception) -> None:
     surprise = None if isinstance(error, TracecoreError) else error
     _default.failed = surprise is None
     _default.next_try_ns = monotonic_ns() + _PAUSE_NS
-    _default.trouble = f"{type(error).__name__}: {text_of_error(error)}"
+    _default.trouble = named_error(error)
     report("tracecore records nothing: %s", text_of_error(error), severe=True, error=surprise)
     if _default.failed:
         _switch_off_if_unused(None)

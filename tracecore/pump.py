@@ -33,7 +33,7 @@ from tracecore.ids import new_trace_id, tick
 from tracecore.loss import Losses
 from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor, payload_bytes
 from tracecore.records import Record
-from tracecore.reporting import report, text_of_error
+from tracecore.reporting import named_error, report, text_of_error
 
 if TYPE_CHECKING:
     import asyncio
@@ -142,6 +142,10 @@ class Pump:
     def lost_before(self) -> int:
         """Return how much was lost so far; once the pump is to stop, how much had been lost by then."""
         return self.losses.total() if self._lost_before_stop is None else self._lost_before_stop
+
+    def unsettled(self) -> int:
+        """Return how many accepted records are neither delivered nor lost."""
+        return max(0, self._ring.totals()["accepted"] - self.delivered - self.losses.total())
 
     def belong_here(self) -> None:
         """Note that it is the calling thread whose loop runs, or will run, the pump."""
@@ -406,18 +410,18 @@ class Pump:
 
     def _note_error(self, error: BaseException) -> None:
         """Remember why delivery fails, and say so at most once in ten seconds."""
-        text = text_of_error(error)
-        self.last_error = f"{type(error).__name__}: {text}"
+        self.last_error = named_error(error)
         now = self._clock()
         if now >= self._next_report:
             self._next_report = now + _REPORT_EVERY_NS
-            report("tracecore cannot deliver: %s; the program is not affected, losses are counted", text)
+            what = text_of_error(error)
+            report("tracecore cannot deliver: %s; the program is not affected, losses are counted", what)
 
     def _note_death(self, error: BaseException) -> None:
         """Say that nothing will be delivered any more: what ends a pump that nobody stopped is seen nowhere else."""
         while isinstance(error, BaseExceptionGroup):  # from the task group around
             error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-        self.last_error = f"{type(error).__name__}: {text_of_error(error)}"
+        self.last_error = named_error(error)
         report("tracecore has stopped delivering: %s; the program is not affected", self.last_error, severe=True)
 
     def _report_losses(self, *, ended: bool = False) -> None:
@@ -425,7 +429,7 @@ class Pump:
         totals = self._ring.totals()
         lost: dict[str, int] = {reason: count for reason, count in self.losses.counts().items() if count}
         lost.update({reason: totals[name] for name, reason in _PRODUCERS_LOSSES if totals[name]})
-        if ended and (left := totals["accepted"] - self.delivered - self.losses.total()) > 0:
+        if ended and (left := self.unsettled()):
             lost["closing"] = lost.get("closing", 0) + left
         count = sum(lost.values())
         if count > self._reported:

@@ -368,7 +368,7 @@ class Recorder:
 
     def _pending(self) -> int:
         """Return how many records are neither delivered nor lost; after the end there are none."""
-        return 0 if self._ended() else self._unsettled()
+        return 0 if self._ended() else self._pump.unsettled()
 
     def _ended(self) -> bool:
         """Return whether nothing will be delivered any more."""
@@ -377,20 +377,16 @@ class Recorder:
         thread = self._thread
         return self._pump.finished or not self._hosted or (thread is not None and not thread.alive)
 
-    def _unsettled(self) -> int:
-        known = self._pump.delivered + self._pump.losses.total()
-        return max(0, self._ring.totals()["accepted"] - known)
-
     def _lost(self) -> dict[str, int]:
         totals = self._ring.totals()
         lost = {str(reason): count for reason, count in self._pump.losses.counts().items()}
         lost["ring_full"] += totals["full"]
-        lost["closing"] += totals["closed"] + (self._unsettled() if self._ended() else 0)
+        lost["closing"] += totals["closed"] + (self._pump.unsettled() if self._ended() else 0)
         return {reason: count for reason, count in lost.items() if count}
 
     def _result(self, waiter: Waiter, *, finished: bool) -> FlushResult:
         pending = self._pending()
-        lost = waiter.lost() + (self._unsettled() if self._ended() else 0)
+        lost = waiter.lost() + (self._pump.unsettled() if self._ended() else 0)
         return FlushResult(finished and not lost, pending, self._lost())
 
 

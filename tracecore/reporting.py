@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-__all__ = ["report", "text_of_error"]
+__all__ = ["named_error", "report", "text_of_error"]
 
 
 def report(message: str, *arguments: object, severe: bool = False, error: BaseException | None = None) -> None:
@@ -25,3 +25,8 @@ def text_of_error(error: BaseException) -> str:
         return str(error) or type(error).__name__
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         return type(error).__name__
+
+
+def named_error(error: BaseException) -> str:
+    """Return the type of an exception and what it says."""
+    return f"{type(error).__name__}: {text_of_error(error)}"

@@ -22,6 +22,8 @@ class Suite(Struct, frozen=True):
     name: str
     module: str
     summary: str
+    only_asked: bool = False
+    """Left out where nothing is named: it takes long, or needs what others publish."""
 
     @property
     def group(self) -> str:
@@ -39,26 +41,44 @@ SUITES: Final = {
         Suite("codec", "suites.codec", "encoding typical and huge payloads, beside msgspec and json.dumps"),
         Suite("pump", "suites.pump", "requests through a whole recorder into nothing and into memory"),
         Suite("store", "suites.store", "requests into SQLite: rate, CPU, bytes; beside a busy host; all read back"),
+        Suite(
+            "throughput", "suites.throughput",
+            "requests into a backend of choice: --backend, --loop, --concurrency, --spans; all read back",
+        ),
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
         Suite("burst", "suites.burst", "200,000 spans as fast as they can be made: what is lost, counted, and held"),
         Suite("read", "suites.read", "lists, one trace, a session and full text over a million stored spans"),
+        Suite("scaling/concurrency", "suites.scaling_concurrency", "cost and rate from 1 to 1,000 requests at once"),
+        Suite("scaling/payload", "suites.scaling_payload", "cost of a span from 0.1 to 100 KB of payload"),
+        Suite("scaling/database", "suites.scaling_database", "storing and reading as a file grows to a million spans"),
         Suite("anatomy/call", "suites.anatomy_call", "what a captured call consists of: one piece left out at a time"),
         Suite("anatomy/store", "suites.anatomy_store", "what storing a span consists of, step by step"),
         Suite("import", "suites.importing", "import tracecore over bare Python, and what comes with it"),
+        Suite("soak", "suites.soak", "requests for --seconds: is memory flat, is everything there", only_asked=True),
+        Suite("rivals/call", "suites.rivals_call", "what a nested call costs the caller, by rival", only_asked=True),
+        Suite(
+            "rivals/load", "suites.rivals_load", "CPU of all threads and rate until everything is delivered",
+            only_asked=True,
+        ),
+        Suite("rivals/lag", "suites.rivals_lag", "how late the event loop is at 2,000 spans a second", only_asked=True),
+        Suite("rivals/size", "suites.rivals_size", "what importing and installing each rival takes", only_asked=True),
         Suite("rejected/shared_ring", "rejected.shared_ring", "one ring for all threads, without a lock"),
         Suite("rejected/index_ring", "rejected.index_ring", "slots and two integers as the lane of one thread"),
         Suite("rejected/stamped_ring", "rejected.stamped_ring", "a shared ring whose slots hold tickets"),
         Suite("rejected/deferred_encoding", "rejected.deferred_encoding", "live objects, encoded by the pump"),
         Suite("rejected/executemany", "rejected.executemany", "rows one by one, beside a busy thread"),
+        Suite("rejected/per_row_await", "rejected.per_row_await", "one await a row on the connection's thread"),
     )
-}
+}  # fmt: skip
 
 GROUPS: Final = frozenset(suite.group for suite in SUITES.values())
 """What can be asked for: the name of a suite, or what the names of several begin with."""
 
 
-def chosen(asked: Sequence[str]) -> list[str]:
-    """Return the suites that are meant, in the catalogue's order; all of them where nothing was asked for.
+def chosen(asked: Sequence[str], *, rivals: bool = False) -> list[str]:
+    """Return the suites that are meant, in the catalogue's order; all that need not be asked for where nothing was.
+
+    ``rivals`` asks for those besides; alone, for nothing else.
 
     Raises:
         KeyError: there is no such suite or group; the key is its name.
@@ -66,7 +86,12 @@ def chosen(asked: Sequence[str]) -> list[str]:
     for name in asked:
         if name not in SUITES and name not in GROUPS:
             raise KeyError(name)
-    return [suite.name for suite in SUITES.values() if not asked or {suite.name, suite.group} & set(asked)]
+    meant = {*asked, *(["rivals"] if rivals else [])}
+    return [
+        suite.name
+        for suite in SUITES.values()
+        if ({suite.name, suite.group} & meant if meant else not suite.only_asked)
+    ]
 
 
 def load(name: str) -> Run:

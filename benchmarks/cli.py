@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from benchmarks import machine
 from benchmarks.catalogue import SUITES, chosen
 from benchmarks.child import SuiteFailed, run_in_child
-from benchmarks.figures import FORMAT, ROOT, Results, Settings, Table, read_results, write_results
+from benchmarks.figures import FORMAT, LOOPS, ROOT, Results, Settings, Table, read_results, write_results
 from benchmarks.progress import ProgressLine
 from benchmarks.report import differing
 from benchmarks.tables import text_report
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit code; without a word, measure everything."""
     options = _parser().parse_args((sys.argv[1:] if arguments is None else arguments) or ["run"])
     if options.command == "list":
-        return _list()
+        return _list(as_json=options.json)
     if options.command == "profile":
         return _profile(options.what, options.lines)
     return _run(options) if options.command == "run" else _report(options.results, check=options.check)
@@ -36,19 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What tracecore costs, on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="show the suites")
-    run = commands.add_parser("run", help="measure and print tables")
-    run.add_argument(
-        "suites", nargs="*", metavar="SUITE", help="which suites, or `rejected` for those; all unless named"
-    )
-    run.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    run.add_argument("--rounds", type=int, metavar="N", help="rounds to take instead of each suite's own number")
-    run.add_argument("--quick", action="store_true", help="a quarter of everything or less, no busy host: about 15 s")
-    run.add_argument("--report", action="store_true", help="keep the results, and write them into the documents")
-    run.add_argument(
-        "--busy-host", action=argparse.BooleanOptionalAction, default=None,
-        help="also store beside a thread that computes (default: yes, unless --quick)",
-    )  # fmt: skip
+    suites = commands.add_parser("list", help="show the suites")
+    suites.add_argument("--json", action="store_true", help="print JSON")
+    _add_run(commands.add_parser("run", help="measure and print tables"))
     profile = commands.add_parser("profile", help="show where the CPU goes, thread by thread and line by line")
     profile.add_argument("what", choices=("call", "store"), help="captured calls, or the request mix into SQLite")
     profile.add_argument("--lines", type=int, default=30, metavar="N", help="lines to show of each thread (30)")
@@ -58,32 +50,81 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list() -> int:
+def _add_run(run: argparse.ArgumentParser) -> None:
+    """Add what ``run`` takes; the defaults of what one suite alone reads are those of :class:`Settings`."""
+    usual = Settings()
+    run.add_argument(
+        "suites", nargs="*", metavar="SUITE",
+        help="which suites, or the first part of a name such as `scaling`; unless named all but those marked in `list`",
+    )  # fmt: skip
+    run.add_argument("--rivals", action="store_true", help="also what others cost: the suites named rivals/…")
+    run.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
+    run.add_argument("--save", type=Path, metavar="FILE", help="also write the results here, as JSON")
+    run.add_argument("--rounds", type=int, metavar="N", help="rounds to take instead of each suite's own number")
+    run.add_argument("--quick", action="store_true", help="a quarter of everything or less, no busy host")
+    run.add_argument("--report", action="store_true", help="keep the results, and write them into the documents")
+    run.add_argument(
+        "--busy-host", action=argparse.BooleanOptionalAction, default=None,
+        help="also store beside a thread that computes (default: yes, unless --quick)",
+    )  # fmt: skip
+    throughput = run.add_argument_group("throughput", "what the suite `throughput` does")
+    throughput.add_argument("--backend", metavar="NAME|URL", default=usual.backend, help="where to store (%(default)s)")
+    throughput.add_argument("--loop", choices=LOOPS, default=usual.loop, help="the event loop (%(default)s)")
+    throughput.add_argument(
+        "--concurrency", type=int, metavar="N", default=usual.concurrency, help="requests at once (%(default)s)"
+    )
+    throughput.add_argument(
+        "--spans", type=int, metavar="N", default=usual.spans, help="spans in a round (%(default)s)"
+    )
+    others = run.add_argument_group("other suites")
+    others.add_argument(
+        "--rows", type=int, metavar="N", default=usual.rows, help="spans in the file that `read` asks (%(default)s)"
+    )
+    others.add_argument(
+        "--seconds", type=int, metavar="N", default=usual.seconds, help="how long `soak` goes on (%(default)s)"
+    )
+
+
+def _list(*, as_json: bool) -> int:
+    if as_json:
+        print(msgspec.json.encode(list(SUITES.values())).decode())
+        return 0
     for suite in SUITES.values():
-        print(f"{suite.name:<27} {suite.summary}")
+        print(f"{suite.name:<27} {suite.summary}{' (only when asked for)' if suite.only_asked else ''}")
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        names = chosen(options.suites)
+        names = chosen(options.suites, rivals=options.rivals)
     except KeyError as unknown:
         return _failed(f"no suite is called {unknown}: there are {', '.join(SUITES)}")
-    if options.rounds is not None and options.rounds < 1:
-        return _failed(f"--rounds {options.rounds}: at least one round is needed")
-    if options.report and (options.suites or options.quick or options.rounds):
-        return _failed("--report keeps whole runs only: leave out suites, --quick and --rounds")
-    busy = not options.quick if options.busy_host is None else options.busy_host
-    results, failures = _measured(names, Settings(rounds=options.rounds, quick=options.quick, busy_host=busy))
-    print(text_report(results))
+    for name in ("rounds", "concurrency", "spans", "rows", "seconds"):
+        if (number := getattr(options, name)) is not None and number < 1:
+            return _failed(f"--{name} {number}: at least one is needed")
+    settings = _settings(options)
+    if options.report and (options.suites or options.rivals or settings != Settings()):
+        return _failed("--report keeps whole runs only: leave out suites and everything that changes what they do")
+    results, failures = _measured(names, settings)
+    print(msgspec.json.encode(results).decode() if options.json else text_report(results))
     if failures:
         return _failed("\n".join(failures))
-    if options.json is not None:
-        write_results(results, options.json)
+    if options.save is not None:
+        write_results(results, options.save)
     if options.report:
         write_results(results, LATEST)
         return _report(LATEST, check=False)
     return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Return how much to measure, and of what, as the options say."""
+    return Settings(
+        rounds=options.rounds, quick=options.quick,
+        busy_host=not options.quick if options.busy_host is None else options.busy_host,
+        backend=options.backend, loop=options.loop, concurrency=options.concurrency, spans=options.spans,
+        rows=options.rows, seconds=options.seconds,
+    )  # fmt: skip
 
 
 def _measured(names: Sequence[str], settings: Settings) -> tuple[Results, list[str]]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 __all__ = [
     "FORMAT",
+    "LOOPS",
     "OTHER",
     "OTHER_CAPTURED",
     "ROOT",
@@ -28,6 +29,7 @@ __all__ = [
 ROOT: Final = Path(__file__).resolve().parent.parent
 FORMAT: Final = 1
 """Of the results file; a reader refuses any other."""
+LOOPS: Final = ("asyncio", "uvloop")
 OTHER: Final = "OpenTelemetry ÷ this"
 OTHER_CAPTURED: Final = "OpenTelemetry, captured ÷ this"
 
@@ -40,6 +42,18 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     busy_host: bool = True
     """Repeat the store's figures beside a thread that computes."""
     seed: int = 20_240_229
+    backend: str = "sqlite"
+    """Of ``throughput``: a backend's name, for a new and empty one, or a URL."""
+    loop: str = "asyncio"
+    """Of ``throughput``: one of :data:`LOOPS`."""
+    concurrency: int = 50
+    """Of ``throughput``: requests at once."""
+    spans: int = 50_000
+    """Of ``throughput``: spans in a round."""
+    rows: int = 1_000_000
+    """Of ``read``: spans in the file."""
+    seconds: int = 60
+    """Of ``soak``."""
 
     def rounds_of(self, full: int) -> int:
         """Return the rounds to take where ``full`` is the suite's own number; a quick run takes a quarter."""

@@ -44,7 +44,7 @@ COUNTS_THAT_MUST_BE_ZERO = (
 def quickest_run(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Return one whole run, as short as it can be, as the command line makes it."""
     path = tmp_path_factory.mktemp("benchmarks") / "results.json"
-    command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--rounds", "1", "--json", str(path)]
+    command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--rounds", "1", "--save", str(path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")])}
     run = subprocess.run(
         command, cwd=path.parent, env=environment, capture_output=True, text=True, check=False, timeout=55
@@ -121,7 +121,7 @@ def test_a_failing_suite_says_why_and_gives_no_figures(
         raise SuiteFailed(f"{name} failed with exit code 1:\nit lost a span")
 
     monkeypatch.setattr("benchmarks.cli.run_in_child", fail)
-    assert main(["run", "ring", "--json", str(tmp_path / "results.json")]) == 2
+    assert main(["run", "ring", "--save", str(tmp_path / "results.json")]) == 2
     assert "it lost a span" in capsys.readouterr().err
     assert not (tmp_path / "results.json").exists()
 

@@ -1,0 +1,1 @@
+"""One module a rival: what it is, and how to record with it."""

@@ -15,7 +15,9 @@ import msgspec
 from benchmarks import machine
 from benchmarks.catalogue import SUITES, chosen
 from benchmarks.child import SuiteFailed, run_in_child
+from benchmarks.compare import compared, json_of, text_of
 from benchmarks.figures import FORMAT, LOOPS, ROOT, Results, Settings, Table, read_results, write_results
+from benchmarks.kept import run_of
 from benchmarks.progress import ProgressLine
 from benchmarks.report import differing
 from benchmarks.tables import text_report
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _list(as_json=options.json)
     if options.command == "profile":
         return _profile(options.what, options.lines)
+    if options.command == "compare":
+        return _compare(options)
     return _run(options) if options.command == "run" else _report(options.results, check=options.check)
 
 
@@ -47,7 +51,20 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write a run into README.md and benchmarks/README.md")
     report.add_argument("--results", type=Path, default=LATEST, metavar="FILE", help="default: results/latest.json")
     report.add_argument("--check", action="store_true", help="change nothing; fail where a document differs")
+    _add_compare(commands.add_parser("compare", help="show what changed from one run to another"))
     return parser
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    run = "a results file; `latest` and `rivals` are those that are kept"
+    compare.add_argument("old", metavar="OLD", help=run)
+    compare.add_argument("new", metavar="NEW", help=run)
+    compare.add_argument("--all", action="store_true", help="show the figures that stayed the same too")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_argument(
+        "--fail-above", type=float, metavar="PERCENT",
+        help="exit with 1 where a figure got worse beyond its spread, and by more than this",
+    )  # fmt: skip
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -159,6 +176,18 @@ def _report(path: Path, *, check: bool) -> int:
         document.write_text(text)
     print(f"changed: {names or 'nothing'}")
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    most: float | None = options.fail_above
+    if most is not None and not most >= 0:
+        return _failed(f"--fail-above {most:g}: zero or more is needed")
+    try:
+        comparison = compared(run_of(options.old), run_of(options.new))
+    except ValueError as error:
+        return _failed(f"cannot compare: {error}")
+    print((json_of if options.json else text_of)(comparison, everything=options.all))
+    return int(most is not None and any(change.worse_above(most) for change in comparison.figures))
 
 
 def _profile(what: str, lines: int) -> int:

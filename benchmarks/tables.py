@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.figures import Results, Row, Table
 
-__all__ = ["NONE", "cells_of", "figure", "heading_of", "markdown", "text_report"]
+__all__ = ["NONE", "aligned", "cells_of", "figure", "heading_of", "markdown", "text_report"]
 
 NONE: Final = "-"
 _THREE_DIGITS: Final = 100
@@ -43,7 +43,7 @@ def text_report(results: Results) -> str:
     parts = ["\n".join(f"{name:>20}  {value}" for name, value in results.facts.items())]
     for table in results.tables:
         rows = [heading_of(table), *(cells_of(row, table.ratio_titles) for row in table.rows)]
-        parts.append("\n".join(_aligned(rows)) + f"\n{_wrapped(table)}")
+        parts.append("\n".join(aligned(rows)) + f"\n{_wrapped(table)}")
     return "\n\n".join(parts)
 
 
@@ -64,7 +64,7 @@ def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows with equal columns: the first and the last to the left, figures to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines: list[str] = []

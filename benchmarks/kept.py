@@ -1,0 +1,63 @@
+"""The results that are kept in the tree: one whole run, and one of the rivals.
+
+Both are measured by ``run --report``, which refuses parts of runs. What the documents and their charts say is a
+function of these two files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from benchmarks.figures import ROOT, Results, Row, read_results
+
+__all__ = ["LATEST", "RIVALS", "Kept", "read_kept", "run_of"]
+
+LATEST: Final = ROOT / "benchmarks" / "results" / "latest.json"
+RIVALS: Final = LATEST.with_name("rivals.json")
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """Hold what was measured last: everything but the rivals, and the rivals."""
+
+    whole: Results | None = None
+    rivals: Results | None = None
+
+    def row(self, key: str) -> Row | None:
+        """Return the figure of this key, or None when neither run took it."""
+        found = (run.row(key) for run in (self.whole, self.rivals) if run is not None)
+        return next((row for row in found if row is not None), None)
+
+
+def read_kept(whole: Path, rivals: Path) -> Kept:
+    """Return what two files hold. A file of the tree that is not there means that nothing was measured.
+
+    Raises:
+        ValueError: a file holds no results, or is not there and is none of the tree's; the message says which.
+    """
+    return Kept(whole=_read_if_there(whole, LATEST), rivals=_read_if_there(rivals, RIVALS))
+
+
+def run_of(name: str) -> Results:
+    """Return the run that a word means: ``latest``, ``rivals``, or the path of a results file.
+
+    Raises:
+        ValueError: the file holds no results, or cannot be read; the message says which.
+    """
+    return _read({"latest": LATEST, "rivals": RIVALS}.get(name, Path(name)))
+
+
+def _read_if_there(path: Path, usual: Path) -> Results | None:
+    return _read(path) if path.exists() or path != usual else None
+
+
+def _read(path: Path) -> Results:
+    try:
+        return read_results(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} holds no results: {error}") from error

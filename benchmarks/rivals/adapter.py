@@ -5,7 +5,8 @@ benchmarks, for its :class:`Rival`, and in the rival's own environment, where no
 library is imported inside ``start``, and there alone.
 
 An adapter module has two names: ``RIVAL``, and ``start(collector)``, which imports the library, points it at the
-collector's URL and returns a :class:`Tracer`.
+collector's URL and returns a :class:`Tracer`. One that does not send to the collector returns a
+:class:`CountingTracer`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-__all__ = ["NUMBERED", "Answer", "Rival", "Tracer"]
+__all__ = ["NUMBERED", "RESULT_TEXT", "Answer", "CountingTracer", "Rival", "Tracer"]
 
 NUMBERED: Final = rb"\[(\d{8})\]"
-"""What marks one call among its arguments: ``[00000042]``; whoever captures the arguments sends it."""
+"""What marks one call among its arguments: ``[00000042]``; whoever captures the arguments sends it. A root has a number
+of its own."""
+RESULT_TEXT: Final = b"until it leaves the warehouse"
+"""What every result holds, that of a root too: whoever captures results sends it."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,11 @@ class Rival:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that the process starts with; ``{collector}`` in a value becomes the collector's URL."""
     counted_by: bytes = NUMBERED
-    """A pattern to find in what arrives: a span each time or, where it has a group, for each different group."""
+    """A pattern to find in what arrives: a span each time or, where it has a group, for each different group. Roots
+    (their function is called ``request``) are counted as well as nested calls (``answer``)."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    """What the collector answers, by ``METHOD /path`` as a regular expression; ``200 {}`` unless given."""
+    """What the collector answers, by ``METHOD /path`` as a regular expression for the whole of it, without a query;
+    ``200 {}`` unless given."""
 
 
 class Tracer(Protocol):
@@ -67,4 +73,12 @@ class Tracer(Protocol):
 
     def close(self) -> None:
         """End whatever the rival runs beside the program."""
+        ...
+
+
+class CountingTracer(Tracer, Protocol):
+    """Record into something that can be read back, instead of sending it to the collector."""
+
+    def delivered(self) -> dict[str, int]:
+        """Return what is there by now, read back: ``spans``, and of those with ``inputs`` and with ``results``."""
         ...

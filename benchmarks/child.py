@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.catalogue import load
-from benchmarks.figures import ROOT, Settings, Table
+from benchmarks.figures import ROOT, STARTED_IN, Refused, Settings, Table
 from benchmarks.machine import peak_memory
 
 __all__ = ["SuiteFailed", "run_in_child"]
@@ -29,11 +30,12 @@ _MB: Final = 1 << 20
 
 
 class Said(Struct, omit_defaults=True):
-    """One line of a child: how far it is, or its table."""
+    """One line of a child: how far it is, its table, or why it could not begin."""
 
     what: str = ""
     share: float = 0.0
     table: Table | None = None
+    refused: str = ""
 
 
 class SuiteFailed(Exception):
@@ -49,8 +51,9 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
     environment = {key: value for key, value in os.environ.items() if not key.startswith(_OTHERS_SETTINGS)}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["PYTHONHASHSEED"] = "0"
+    environment[STARTED_IN] = str(Path.cwd())
     command = [sys.executable, "-m", "benchmarks.child", name]
-    table: Table | None = None
+    table, refused = None, ""
     with (
         tempfile.TemporaryFile() as complaints,  # a pipe that nobody reads meanwhile would stop a talkative child
         subprocess.Popen(
@@ -64,10 +67,12 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
         for line in child.stdout:
             said = msgspec.json.decode(line, type=Said)
             show(said.what, said.share)
-            table = said.table or table
+            table, refused = said.table or table, said.refused or refused
         child.wait()
         complaints.seek(0)
         complaint = complaints.read().decode(errors="replace").strip()
+    if refused:
+        raise SuiteFailed(f"{name}: {refused}")
     if table is None or child.returncode:
         raise SuiteFailed(f"{name} failed with exit code {child.returncode}:\n{complaint}")
     return table
@@ -82,7 +87,11 @@ def main(name: str) -> None:
 
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
     began = time.perf_counter()
-    table = load(name)(settings, lambda what, share: say(Said(what=what, share=share)))
+    try:
+        table = load(name)(settings, lambda what, share: say(Said(what=what, share=share)))
+    except Refused as why:
+        say(Said(refused=str(why)))
+        return
     seconds, peak = round(time.perf_counter() - began, 1), round(peak_memory() / _MB, 1)
     say(Said(what="done", share=1.0, table=replace(table, seconds=seconds, peak_mb=peak)))
 

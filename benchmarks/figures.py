@@ -18,6 +18,8 @@ __all__ = [
     "OTHER",
     "OTHER_CAPTURED",
     "ROOT",
+    "STARTED_IN",
+    "Refused",
     "Results",
     "Row",
     "Settings",
@@ -30,8 +32,14 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FORMAT: Final = 1
 """Of the results file; a reader refuses any other."""
 LOOPS: Final = ("asyncio", "uvloop")
+STARTED_IN: Final = "BENCHMARKS_STARTED_IN"
+"""The environment variable that tells a suite's process where the command was given: a relative path begins there."""
 OTHER: Final = "OpenTelemetry ÷ this"
 OTHER_CAPTURED: Final = "OpenTelemetry, captured ÷ this"
+
+
+class Refused(Exception):
+    """A suite cannot do what the settings ask for. The message is one sentence for whoever asked."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +20,17 @@ from tracecore import Recorder
 from tracecore.backend import Backend, ObservationQuery
 from tracecore.records import Generation, Observation
 
-__all__ = ["AT_ONCE", "MOST_WAITING", "PACING", "Spent", "check_stored", "drive"]
+__all__ = [
+    "AT_ONCE",
+    "MOST_WAITING",
+    "PACING",
+    "Spent",
+    "buffer_for",
+    "check_stored",
+    "drive",
+    "wait_for_room",
+    "whole_spans",
+]
 
 AT_ONCE: Final = 50
 MOST_WAITING: Final = 8_192
@@ -30,6 +40,8 @@ PACING: Final = (
 )
 _PAGE: Final = 1_000
 _FLUSH_WITHIN_S: Final = 60.0
+_BYTES_OF_REQUEST: Final = 16 << 10
+"""What the five records of one take in the buffer, and more."""
 
 
 class Spent(Struct):
@@ -50,8 +62,22 @@ class Spent(Struct):
         return seconds / self.spans * 1e6
 
 
+def buffer_for(at_once: int) -> dict[str, int]:
+    """Return the settings of a buffer that takes what so many requests make, beside what may wait already."""
+    return {
+        "buffer_items": max(65_536, MOST_WAITING + at_once * SPANS),
+        "buffer_bytes": (64 << 20) + at_once * _BYTES_OF_REQUEST,
+    }
+
+
 async def drive(
-    handle: Handle, requests: range, recorder: Recorder | None = None, *, settle: Callable[[], object] | None = None
+    handle: Handle,
+    requests: range,
+    recorder: Recorder | None = None,
+    *,
+    at_once: int = AT_ONCE,
+    most_waiting: int = MOST_WAITING,
+    settle: Callable[[], object] | None = None,
 ) -> Spent:
     """Answer requests, flush, and say what it took, to the moment when everything is delivered.
 
@@ -61,15 +87,17 @@ async def drive(
         RuntimeError: something was lost, or was not delivered in time.
     """
     spent = Spent(len(requests))
-    waited = 0.0
+    waited, unseen = 0.0, 0
     cpu, began = time.process_time(), time.perf_counter()
-    for first in range(0, len(requests), AT_ONCE):
+    for first in range(0, len(requests), at_once):
         entered = time.thread_time()
-        await asyncio.gather(*map(handle, requests[first : first + AT_ONCE]))
+        await asyncio.gather(*map(handle, requests[first : first + at_once]))
         left = time.thread_time()
         spent.caller += left - entered
-        while recorder is not None and recorder.health().buffer_depth > MOST_WAITING:  # noqa: ASYNC110 - polled as a program would
-            await asyncio.sleep(0.002)
+        unseen += at_once
+        if recorder is not None and unseen >= AT_ONCE:  # a look costs more than a request that is answered alone
+            await wait_for_room(recorder, most_waiting)
+            unseen = 0
         waited += time.thread_time() - left
     if recorder is not None:
         await _flushed(recorder)
@@ -80,19 +108,31 @@ async def drive(
     return spent
 
 
+async def wait_for_room(recorder: Recorder, most_waiting: int = MOST_WAITING) -> None:
+    """Wait while more records than this are in the buffer."""
+    while recorder.health().buffer_depth > most_waiting:  # noqa: ASYNC110 - polled as a program would
+        await asyncio.sleep(0.002)
+
+
 async def _flushed(recorder: Recorder) -> None:
     result = await recorder.aflush(_FLUSH_WITHIN_S)
     if not result.delivered or result.lost:
         raise RuntimeError(f"{result.pending} records are pending, lost: {result.lost}; {recorder.health().last_error}")
 
 
-async def check_stored(backend: Backend, texts: Texts, requests: range, *, project: str = "default") -> int:
+async def check_stored(
+    backend: Backend, texts: Texts, requests: range, *, project: str = "default", newest: bool = False
+) -> int:
     """Read every span back, compare it with what was emitted, and return how many there are.
+
+    With ``newest`` older spans may be there too: as many as the requests made are read, from the last one backwards.
 
     Raises:
         RuntimeError: a span is missing, there twice, or not what was emitted; the message says which.
     """
-    stored = await _traces(backend, project)
+    stored: dict[str, list[Observation]] = {}
+    async for span in whole_spans(backend, project, most=len(requests) * SPANS if newest else None):
+        stored.setdefault(span.trace_id, []).append(span)
     numbers: list[int] = []
     for spans in stored.values():
         number = _checked(spans, texts)
@@ -103,17 +143,22 @@ async def check_stored(backend: Backend, texts: Texts, requests: range, *, proje
     return sum(map(len, stored.values()))
 
 
-async def _traces(backend: Backend, project: str) -> dict[str, list[Observation]]:
+async def whole_spans(
+    backend: Backend, project: str = "default", *, most: int | None = None, page: int = _PAGE
+) -> AsyncIterator[Observation]:
+    """Yield the spans of a project with their payloads, the newest first, ``most`` of them or all."""
     assert backend.observations is not None
-    stored: dict[str, list[Observation]] = {}
+    left = float("inf") if most is None else most
     cursor: str | None = None
-    while True:
-        page = await backend.observations.find(project, ObservationQuery(limit=_PAGE, cursor=cursor, bodies=True))
-        for span in page.items:
-            stored.setdefault(span.trace_id, []).append(span)
-        cursor = page.next_cursor
+    while left > 0:
+        limit = int(min(left, page))
+        found = await backend.observations.find(project, ObservationQuery(limit=limit, cursor=cursor, bodies=True))
+        for span in found.items:
+            yield span
+        left -= len(found.items)
+        cursor = found.next_cursor
         if cursor is None:
-            return stored
+            return
 
 
 def _checked(spans: list[Observation], texts: Texts) -> int:

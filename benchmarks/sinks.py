@@ -45,11 +45,12 @@ class HeldBackend:
     """Pass everything on to another backend, but hold back the first batch until told, and its deferred work for ever.
 
     What is emitted before :meth:`release` waits in the buffer; then the pump alone works it off. Deferred work (the
-    search index) is measured by itself, afterwards.
+    search index) is measured by itself, afterwards, unless the backend is ``maintaining`` itself as in a program.
     """
 
-    def __init__(self, backend: Backend, *, held: bool = False) -> None:
+    def __init__(self, backend: Backend, *, held: bool = False, maintaining: bool = False) -> None:
         self._backend = backend
+        self._maintaining = maintaining
         self._gate = threading.Event()
         self._opened = threading.Event()
         if not held:
@@ -85,8 +86,8 @@ class HeldBackend:
         await self._backend.write(batch)
 
     async def maintain(self) -> bool:
-        """Do nothing now."""
-        return False
+        """Do nothing now, or what the backend does."""
+        return self._maintaining and await self._backend.maintain()
 
     async def close(self) -> None:
         """Close the backend."""

@@ -1,12 +1,17 @@
-"""A recorder into a new SQLite file in a temporary folder (``TMPDIR`` chooses where), gone when the block ends."""
+"""A recorder into a store, for the length of a block, and what it stored read back by somebody else.
+
+:class:`Stored` makes a new SQLite file in a temporary folder (``TMPDIR`` chooses where), gone when the block ends.
+"""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from benchmarks.figures import Refused
 from benchmarks.flow import check_stored
 from benchmarks.request_mix import Texts
 from benchmarks.sinks import HeldBackend
@@ -14,41 +19,64 @@ from tracecore import Config, Recorder
 from tracecore.backend import Backend
 from tracecore.plugins import open_backend
 
-__all__ = ["Stored", "maintained"]
+__all__ = ["Recorded", "Stored", "check_space", "maintained"]
+
+_BYTES_OF_SPAN: Final = 2_000
+"""What a span of the request mix takes on disk, its search index and a log beside the file included."""
 
 
-class Stored:
-    """Record into a new file for the length of a block; ``held`` keeps the store from opening until released."""
+class Recorded:
+    """Record into the store of a URL for the length of a block.
 
-    def __init__(self, *, held: bool = False, **settings: Any) -> None:
-        self._exits = ExitStack()
-        folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
-        self._path = Path(folder) / "traces.db"
-        self.url = f"sqlite:///{self._path}"
-        self.backend = HeldBackend(open_backend(self.url), held=held)
-        self.recorder = Recorder(Config(backend=self.url, pending_after_ms=0, **settings), backend=self.backend)
+    ``held`` keeps the store from opening until released; its deferred work is left undone unless ``maintaining``.
+    """
+
+    def __init__(self, url: str, *, held: bool = False, maintaining: bool = False, **settings: Any) -> None:
+        self.url = url
+        self.backend = HeldBackend(open_backend(url), held=held, maintaining=maintaining)
+        self.recorder = Recorder(Config(backend=url, pending_after_ms=0, **settings), backend=self.backend)
 
     def __enter__(self) -> Self:
         self.recorder.start()
-        self._exits.callback(self.recorder.shutdown)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exits.close()
+        self.recorder.shutdown()
+
+    async def read_back(self, texts: Texts, requests: range, *, newest: bool = False) -> int:
+        """Compare everything, or as many of the newest spans, with what was emitted; return the number of spans.
+
+        What is durable is read by somebody else; what is not lives in the backend that has it, and the recorder must
+        have ended.
+        """
+        durable = self.backend.capabilities.durable
+        reader: Backend = open_backend(self.url, access="read") if durable else self.backend
+        await reader.open()
+        try:
+            return await check_stored(
+                reader, texts, requests, project=self.recorder.config.project, newest=newest
+            )  # fmt: skip
+        finally:
+            await reader.close()
+
+
+class Stored(Recorded):
+    """Record into a new SQLite file."""
+
+    def __init__(self, *, held: bool = False, maintaining: bool = False, **settings: Any) -> None:
+        self._exits = ExitStack()
+        folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
+        self._path = Path(folder) / "traces.db"
+        super().__init__(f"sqlite:///{self._path}", held=held, maintaining=maintaining, **settings)
+
+    def __exit__(self, *_: object) -> None:
+        with self._exits:
+            super().__exit__()
 
     @property
     def size(self) -> int:
         """Return the bytes on disk, logs included."""
         return sum(path.stat().st_size for path in self._path.parent.iterdir())
-
-    async def read_back(self, texts: Texts, requests: range) -> int:
-        """Compare everything with what was emitted and return the number of spans."""
-        reader = open_backend(self.url, access="read")
-        await reader.open()
-        try:
-            return await check_stored(reader, texts, requests)
-        finally:
-            await reader.close()
 
     async def count(self) -> int:
         """Return the number of spans in the file, as somebody else sees it."""
@@ -60,6 +88,21 @@ class Stored:
             return int(spans)
         finally:
             await reader.close()
+
+
+def check_space(spans: int) -> None:
+    """Refuse to begin what would fill the disk.
+
+    Raises:
+        Refused: so many spans have no room in the temporary folder.
+    """
+    folder = tempfile.gettempdir()
+    free, needed = shutil.disk_usage(folder).free, spans * _BYTES_OF_SPAN
+    if needed > free:
+        raise Refused(
+            f"{spans:,} spans take {needed / 1e9:,.0f} GB or so, and {folder} has {free / 1e9:,.0f} GB: TMPDIR names"
+            " another folder"
+        )
 
 
 async def maintained(backend: Backend) -> None:

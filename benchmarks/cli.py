@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _profile(options.what, options.lines)
     if options.command == "compare":
         return _compare(options)
+    if options.command == "gate":
+        return _gate(options)
     return _run(options) if options.command == "run" else _report(options.results, check=options.check)
 
 
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--results", type=Path, default=LATEST, metavar="FILE", help="default: results/latest.json")
     report.add_argument("--check", action="store_true", help="change nothing; fail where a document differs")
     _add_compare(commands.add_parser("compare", help="show what changed from one run to another"))
+    gate = commands.add_parser("gate", help="count instructions per call under callgrind; fail where one has grown")
+    gate.add_argument("--update", action="store_true", help="keep these counts instead of comparing with the kept ones")
+    gate.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -195,6 +200,12 @@ def _profile(what: str, lines: int) -> int:
 
     print(PROFILES[what](most=max(1, lines)))
     return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from benchmarks.instructions.gate import guard  # noqa: PLC0415 - as above
+
+    return guard(update=options.update, as_json=options.json)
 
 
 def _failed(message: str) -> int:

@@ -1,0 +1,109 @@
+"""How many instructions one call of each rung takes, counted by callgrind (https://valgrind.org/docs/manual/cl-manual.html)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from benchmarks.figures import ROOT
+from benchmarks.instructions.counted import BASE, FEWER, MORE, WINDOW
+from benchmarks.machine import version_of
+
+__all__ = ["CannotCount", "Environment", "count", "this_environment"]
+
+_TOTAL: Final = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
+_WITHIN_S: Final = 300
+_LINES_OF_COMPLAINT: Final = 5
+
+
+class CannotCount(Exception):
+    """Instructions cannot be counted here; the message says why."""
+
+
+class Environment(Struct, frozen=True):
+    """Say on what a count depends besides the code that is counted: with another interpreter it is another count."""
+
+    python: str
+    build: str
+    machine: str
+    msgspec: str
+
+    def __str__(self) -> str:
+        return f"{self.python} ({self.build}) on {self.machine} with msgspec {self.msgspec}"
+
+
+def this_environment() -> Environment:
+    """Return what counts depend on here."""
+    flags = "optimized" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "plain"
+    return Environment(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        build=f"{platform.python_compiler()}, {flags}",
+        machine=f"{platform.system()} {platform.machine()}",
+        msgspec=version_of("msgspec"),
+    )
+
+
+def count() -> dict[str, int]:
+    """Return instructions per call, by rung; all but the bare calls less what the bare call takes.
+
+    Raises:
+        CannotCount: there is no valgrind, or it cannot count this interpreter.
+    """
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise CannotCount("valgrind is not installed (on Debian and Ubuntu: apt-get install valgrind)")
+    with tempfile.TemporaryDirectory(prefix="tracecore-instructions-") as folder:
+        dumps = Path(folder) / "dump"
+        said = _run(valgrind, dumps)
+        costs = {
+            rung: [min(_cost(dumps.parent / name) for name in names) for names in files] for rung, files in said.items()
+        }
+    whole = {rung: (more - fewer) / (MORE - FEWER) for rung, (fewer, more) in costs.items()}
+    return {
+        rung: round(cost if rung.startswith(BASE) else cost - whole["bare_sync" if rung == "sync" else BASE])
+        for rung, cost in whole.items()
+    }
+
+
+def _run(valgrind: str, dumps: Path) -> dict[str, list[list[str]]]:
+    """Return the names of the files that hold each rung's counts."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TRACECORE_")}
+    environment |= {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [
+        valgrind, "--tool=callgrind", f"--callgrind-out-file={dumps}", f"--toggle-collect={WINDOW}",
+        f"--dump-after={WINDOW}", sys.executable, "-m", "benchmarks.instructions.counted", str(dumps),
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=_WITHIN_S, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        raise CannotCount(f"valgrind did not end within {_WITHIN_S} s") from late
+    if done.returncode:
+        last = "\n".join(done.stderr.splitlines()[-_LINES_OF_COMPLAINT:])
+        raise CannotCount(f"the program ended with exit code {done.returncode} under valgrind:\n{last}")
+    files: dict[str, list[list[str]]] = json.loads(done.stdout)
+    return files
+
+
+def _cost(dump: Path) -> int:
+    """Return the instructions that a file of callgrind's counts.
+
+    Raises:
+        CannotCount: it counts none, as where the interpreter was linked so that the window cannot be seen.
+    """
+    found = _TOTAL.search(dump.read_text(errors="replace"))
+    if found is None or found[1] == "0":
+        raise CannotCount(f"callgrind does not see {WINDOW} in {sys.executable}")
+    return int(found[1])

@@ -1,0 +1,112 @@
+"""The gate: instructions per call beside those that were kept, and an error where one has grown.
+
+The kept counts are in ``benchmarks/results/instructions.json``. They hold for the environment that they name, and for
+no other: elsewhere the gate says so and passes nothing off as checked.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from benchmarks.figures import ROOT
+from benchmarks.instructions.counting import CannotCount, Environment, count, this_environment
+
+__all__ = ["BASELINE", "TOLERANCE", "Baseline", "Change", "changes", "guard"]
+
+BASELINE: Final = ROOT / "benchmarks" / "results" / "instructions.json"
+TOLERANCE: Final = 0.01
+"""Of a count: ten runs of one tree differed by up to 0.4 % on rungs that record, with the machine otherwise busy."""
+_AT_LEAST: Final = 60
+"""Instructions that even the smallest counts may differ by: the bare call's own differ by 20."""
+
+
+class Baseline(Struct, frozen=True):
+    """Hold kept counts by rung, and where they were taken."""
+
+    environment: Environment
+    counts: dict[str, int]
+
+
+class Change(Struct, frozen=True):
+    """Compare one rung's count with the kept one."""
+
+    rung: str
+    kept: int | None
+    now: int
+
+    @property
+    def verdict(self) -> str:
+        """Return ``same``, ``more``, ``less`` or, without a kept count, ``new``."""
+        if self.kept is None:
+            return "new"
+        difference = self.now - self.kept
+        if abs(difference) <= max(_AT_LEAST, TOLERANCE * self.kept):
+            return "same"
+        return "more" if difference > 0 else "less"
+
+    @property
+    def line(self) -> str:
+        """Return the comparison as a line of a table."""
+        kept = "-" if self.kept is None else f"{self.kept:,}"
+        growth = f"{self.now / self.kept - 1:+7.2%}" if self.kept else " " * 7
+        return f"{self.rung:<20} {kept:>10} {self.now:>10,}  {growth}  {self.verdict}"
+
+
+def changes(kept: Baseline | None, now: dict[str, int]) -> list[Change]:
+    """Return every rung beside its kept count."""
+    before = {} if kept is None else kept.counts
+    return [Change(rung, before.get(rung), number) for rung, number in now.items()]
+
+
+def guard(*, update: bool, as_json: bool) -> int:
+    """Count, compare, say so: 0 where nothing has grown or can be compared, 1 where a count has, 2 on misuse."""
+    try:
+        kept = _kept(BASELINE)
+        here = this_environment()
+        if kept is not None and kept.environment != here and not update:
+            return _skipped(f"the kept counts are of {kept.environment}; this is {here}", as_json=as_json)
+        now = count()
+    except CannotCount as reason:
+        return _skipped(str(reason), as_json=as_json)
+    except ValueError as error:
+        print(f"error: {BASELINE.name} cannot be read ({error}): keep new counts with --update", file=sys.stderr)
+        return 2
+    found = changes(kept if kept is not None and kept.environment == here else None, now)
+    _show(found, as_json=as_json)
+    if update:
+        BASELINE.write_bytes(msgspec.json.format(msgspec.json.encode(Baseline(here, now)), indent=1) + b"\n")
+        return 0
+    grown = [change.rung for change in found if change.verdict == "more"]
+    if grown:
+        print(
+            f"error: more instructions per call than before: {', '.join(grown)}. Take out what was added, or keep the"
+            " new counts with --update and say in the commit what they buy",
+            file=sys.stderr,
+        )
+    return 1 if grown else 0
+
+
+def _kept(path: Path) -> Baseline | None:
+    return msgspec.json.decode(path.read_bytes(), type=Baseline) if path.exists() else None
+
+
+def _show(found: list[Change], *, as_json: bool) -> None:
+    if as_json:
+        rows = [{"rung": one.rung, "kept": one.kept, "now": one.now, "verdict": one.verdict} for one in found]
+        print(msgspec.json.encode({"rungs": rows, "tolerance": TOLERANCE}).decode())
+        return
+    print(f"{'instructions a call':<20} {'kept':>10} {'now':>10}")
+    for change in found:
+        print(change.line)
+
+
+def _skipped(reason: str, *, as_json: bool) -> int:
+    if as_json:
+        print(msgspec.json.encode({"skipped": reason}).decode())
+    print(f"skipped, nothing was compared: {reason}", file=sys.stderr)
+    return 0

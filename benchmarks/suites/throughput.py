@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from benchmarks.busy_host import BusyHost, speed_alone
 from benchmarks.figures import STARTED_IN, Refused, Row, Settings, Table
-from benchmarks.flow import Spent, buffer_for, drive
+from benchmarks.flow import Spent, buffer_for, drive_warm
 from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.measure import less, ratio, row_of
 from benchmarks.progress import Step
@@ -63,9 +63,8 @@ class Load(Struct, frozen=True):
             return runner.run(work)
 
     async def drive(self, handle: Handle, recorder: Recorder | None = None) -> Spent:
-        """Answer one request first, and then the others with the clock running."""
-        await drive(handle, self.requests[:1], recorder)
-        return await drive(handle, self.requests[1:], recorder, at_once=self.at_once)
+        """Answer the requests."""
+        return await drive_warm(handle, self.requests, recorder, at_once=self.at_once)
 
 
 class Taken(Struct):

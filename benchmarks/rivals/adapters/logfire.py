@@ -14,7 +14,7 @@ __all__ = ["RIVAL", "start"]
 
 RIVAL: Final = Rival(
     title="Logfire",
-    requirements=("logfire==5.4.0",),
+    requirements=("logfire==5.4.0", "opentelemetry-sdk==1.45.2"),
     remark=(
         "Sends OTLP to an alternative backend, as its manual says: no second span when a call begins, no compression."
         " Its scrubbing is on, as by default; printing each span to the console is switched off."

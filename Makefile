@@ -2,7 +2,7 @@
 # that needs it, from requirements/*.txt, with every hash checked. PYTHON=... chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format coverage torture bench lock clean
+.PHONY: help demo test check format coverage torture bench rivals lock clean
 
 PY := .venv/bin/python
 export PYTHON
@@ -52,6 +52,10 @@ torture: ## the fault and random tests with all their rounds: minutes
 bench: ## measure everything (minutes, on a quiet machine), keep the results, write them into both READMEs
 	@sh requirements/install.sh dev
 	@$(PY) -m benchmarks run --report
+
+rivals: ## measure what others cost, each in an environment of its own (made on demand), and keep that too
+	@sh requirements/install.sh dev
+	@$(PY) -m benchmarks run --rivals --report
 
 # Refresh requirements/*.txt from the ranges and groups in pyproject.toml. One resolution for Python 3.11 and newer.
 # NEWER is the cool-down: nothing that was published after that day is taken (a week ago, unless given). The files name

@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.catalogue import load
-from benchmarks.figures import ROOT, STARTED_IN, Refused, Settings, Table
+from benchmarks.figures import RIVALS_FOLDER, ROOT, STARTED_IN, Refused, Settings, Table
 from benchmarks.machine import peak_memory
 
 __all__ = ["SuiteFailed", "run_in_child"]
@@ -48,7 +48,9 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
     Raises:
         SuiteFailed: it ended without a table.
     """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OTHERS_SETTINGS)}
+    environment = {
+        key: value for key, value in os.environ.items() if key == RIVALS_FOLDER or not key.startswith(_OTHERS_SETTINGS)
+    }
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["PYTHONHASHSEED"] = "0"
     environment[STARTED_IN] = str(Path.cwd())

@@ -20,6 +20,7 @@ from benchmarks.figures import FORMAT, LOOPS, ROOT, Results, Settings, Table, re
 from benchmarks.kept import run_of
 from benchmarks.progress import ProgressLine
 from benchmarks.report import differing
+from benchmarks.rivals.cli import add_rivals, make_ready, rivals, rivals_named
 from benchmarks.tables import text_report
 
 __all__ = ["LATEST", "main"]
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _list(as_json=options.json)
     if options.command == "profile":
         return _profile(options.what, options.lines)
+    if options.command == "rivals":
+        return rivals(options)
     if options.command == "compare":
         return _compare(options)
     if options.command == "gate":
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write a run into README.md and benchmarks/README.md")
     report.add_argument("--results", type=Path, default=LATEST, metavar="FILE", help="default: results/latest.json")
     report.add_argument("--check", action="store_true", help="change nothing; fail where a document differs")
+    add_rivals(commands)
     _add_compare(commands.add_parser("compare", help="show what changed from one run to another"))
     gate = commands.add_parser("gate", help="count instructions per call under callgrind; fail where one has grown")
     gate.add_argument("--update", action="store_true", help="keep these counts instead of comparing with the kept ones")
@@ -100,6 +104,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     others = run.add_argument_group("other suites")
     others.add_argument(
+        "--only", type=rivals_named, metavar="NAME[,NAME…]", default=usual.only,
+        help="the rivals to take in `rivals/…`, which tracecore is always beside (default: all)",
+    )  # fmt: skip
+    others.add_argument(
         "--rows", type=int, metavar="N", default=usual.rows, help="spans in the file that `read` asks (%(default)s)"
     )
     others.add_argument(
@@ -127,6 +135,7 @@ def _run(options: argparse.Namespace) -> int:
     settings = _settings(options)
     if options.report and (options.suites or options.rivals or settings != Settings()):
         return _failed("--report keeps whole runs only: leave out suites and everything that changes what they do")
+    make_ready(names, settings.only)
     results, failures = _measured(names, settings)
     print(msgspec.json.encode(results).decode() if options.json else text_report(results))
     if failures:
@@ -145,7 +154,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         rounds=options.rounds, quick=options.quick,
         busy_host=not options.quick if options.busy_host is None else options.busy_host,
         backend=options.backend, loop=options.loop, concurrency=options.concurrency, spans=options.spans,
-        rows=options.rows, seconds=options.seconds,
+        rows=options.rows, seconds=options.seconds, only=options.only,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "LOOPS",
     "OTHER",
     "OTHER_CAPTURED",
+    "RIVALS_FOLDER",
     "ROOT",
     "STARTED_IN",
     "Refused",
@@ -34,6 +35,8 @@ FORMAT: Final = 1
 LOOPS: Final = ("asyncio", "uvloop")
 STARTED_IN: Final = "BENCHMARKS_STARTED_IN"
 """The environment variable that tells a suite's process where the command was given: a relative path begins there."""
+RIVALS_FOLDER: Final = "TRACECORE_BENCHMARK_RIVALS"
+"""The environment variable that names the folder of the rivals' environments."""
 OTHER: Final = "OpenTelemetry ÷ this"
 OTHER_CAPTURED: Final = "OpenTelemetry, captured ÷ this"
 
@@ -62,6 +65,8 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of ``read``: spans in the file."""
     seconds: int = 60
     """Of ``soak``."""
+    only: tuple[str, ...] = ()
+    """Of the suites named ``rivals/…``: the rivals to take; unless named all of them."""
 
     def rounds_of(self, full: int) -> int:
         """Return the rounds to take where ``full`` is the suite's own number; a quick run takes a quarter."""

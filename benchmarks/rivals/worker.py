@@ -142,7 +142,10 @@ class Worker:
 
     def size(self) -> Said:
         """Say what starting took: ms to import the rival and set it up, and the modules this loaded."""
-        return {"start_ms": self._start_ms, "modules": self._modules, "version": self._version()}
+        return {
+            "start_ms": self._start_ms, "modules": self._modules, "version": self._version(),
+            "counts_itself": hasattr(self._tracer, "delivered"),
+        }  # fmt: skip
 
     def _version(self) -> str:
         """Return the version of the rival, which is the first of its requirements."""

@@ -23,7 +23,7 @@ from benchmarks.figures import Row, Settings, Table
 from benchmarks.measure import Rounds, interleaved, less, row_of
 from benchmarks.progress import Step
 
-__all__ = ["run"]
+__all__ = ["installation", "run"]
 
 METHOD: Final = (
     "ms of wall clock of a fresh interpreter, less the bare interpreter of the same round; rounds interleaved; the"
@@ -102,16 +102,24 @@ def _size(name: str, root: Path) -> int:
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
+def installation() -> dict[str, int]:
+    """Return the distributions that ``pip install tracecore`` brings, without extras, and the bytes of each.
+
+    Raises:
+        ImportError: ``packaging`` is not installed.
+    """
+    return {name: _size(name, Path(__file__).parents[2]) for name in sorted(_needed("tracecore", set()))}
+
+
 def _installed_rows() -> list[Row]:
-    """Say what ``pip install tracecore`` brings, without extras."""
     key, label = "import.installed", "distributions that an installation needs, itself included"
     try:
-        names = sorted(_needed("tracecore", set()))
+        found = installation()
     except ImportError:
         return [Row(key=key, label=label, unit="", value=None, note="packaging is not installed")]
-    size = sum(_size(name, Path(__file__).parents[2]) for name in names) / _BYTES_PER_MB
+    size = sum(found.values()) / _BYTES_PER_MB
     return [
-        Row(key=key, label=label, unit="", value=len(names), note=", ".join(names)),
+        Row(key=key, label=label, unit="", value=len(found), note=", ".join(found)),
         Row(key="import.size", label="their files", unit="MB", value=size, note="without bytecode"),
     ]
 

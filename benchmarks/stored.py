@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
@@ -53,9 +54,8 @@ class Recorded:
         reader: Backend = open_backend(self.url, access="read") if durable else self.backend
         await reader.open()
         try:
-            return await check_stored(
-                reader, texts, requests, project=self.recorder.config.project, newest=newest
-            )  # fmt: skip
+            project = self.recorder.config.project
+            return await check_stored(reader, texts, requests, project=project, newest=newest)
         finally:
             await reader.close()
 
@@ -105,11 +105,13 @@ def check_space(spans: int) -> None:
         )
 
 
-async def maintained(backend: Backend) -> None:
-    """Do all the deferred work of a store."""
+async def maintained(backend: Backend, note: Callable[[int], object] = lambda _: None) -> None:
+    """Do all the deferred work of a store; ``note`` is told how many slices of it are done."""
     await backend.open()
     try:
+        slices = 0
         while await backend.maintain():
-            pass
+            slices += 1
+            note(slices)
     finally:
         await backend.close()

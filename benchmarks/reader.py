@@ -1,0 +1,140 @@
+"""Asking a store of the request mix what a person would ask it, and timing the answers.
+
+A reader of its own, as the command line has one, asks different questions in shuffled order; pages after the first go
+by cursor. Every answer is checked for what it must hold.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from benchmarks.request_mix import SPANS, Texts
+from tracecore.backend import Backend, ObservationQuery, TraceQuery
+from tracecore.plugins import open_backend
+
+__all__ = ["QUESTIONS", "Reader", "times_of_reading"]
+
+_TIMES: Final = 40
+_PAGE: Final = 50
+_USERS: Final = 200
+
+QUESTIONS: Final = {
+    "newest": "newest traces",
+    "next": "traces, page after page",
+    "user": "traces of a user",
+    "session": "traces of a session",
+    "generations": "newest generations",
+    "trace": "one trace, bodies included",
+    "rare": "full text: said by one request",
+    "common": "full text: said by all requests",
+}
+"""What is asked, by the name of the question."""
+
+Ask: TypeAlias = Callable[[random.Random], Awaitable[bool]]
+
+
+class Reader:
+    """Ask a store what a person would ask it; each question says whether the answer is right."""
+
+    def __init__(self, backend: Backend, texts: Texts, requests: int) -> None:
+        assert backend.traces is not None
+        assert backend.observations is not None
+        self._traces, self._observations = backend.traces, backend.observations
+        self._texts = texts
+        self._requests = requests
+        self._whole_page = min(_PAGE, requests)
+        self._cursor: str | None = None
+        self._known: list[str] = []
+
+    async def newest(self, _: random.Random) -> bool:
+        """Ask for the newest traces."""
+        page = await self._traces.find("default", TraceQuery(limit=_PAGE))
+        return len(page.items) == self._whole_page
+
+    async def next_page(self, _: random.Random) -> bool:
+        """Go on in the list of all traces, and begin again at its end."""
+        page = await self._traces.find("default", TraceQuery(limit=_PAGE, cursor=self._cursor))
+        self._cursor = page.next_cursor
+        return bool(page.items)
+
+    async def of_user(self, chance: random.Random) -> bool:
+        """Ask for the newest traces of one user."""
+        user = self._texts.user(chance.randrange(self._requests))
+        page = await self._traces.find("default", TraceQuery(limit=_PAGE, user_id=user))
+        return bool(page.items) and all(trace.attributes.user_id == user for trace in page.items)
+
+    async def of_session(self, chance: random.Random) -> bool:
+        """Ask for the newest traces of one session."""
+        session = f"session-{self._texts.user(chance.randrange(self._requests))}"
+        page = await self._traces.find("default", TraceQuery(limit=_PAGE, session_id=session))
+        return bool(page.items) and all(trace.attributes.session_id == session for trace in page.items)
+
+    async def generations(self, _: random.Random) -> bool:
+        """Ask for the newest generations."""
+        page = await self._observations.find("default", ObservationQuery(limit=_PAGE, type="generation"))
+        return len(page.items) == self._whole_page
+
+    async def one_trace(self, chance: random.Random) -> bool:
+        """Ask for every observation of a trace, bodies included."""
+        trace_id = chance.choice(self._known)
+        return len(await self._observations.tree("default", trace_id)) == SPANS
+
+    async def rare_words(self, chance: random.Random) -> bool:
+        """Search for what only one request says."""
+        page = await self._traces.find(
+            "default", TraceQuery(limit=_PAGE, search=f"{chance.randrange(self._requests):08}")
+        )
+        return len(page.items) == 1
+
+    async def common_word(self, _: random.Random) -> bool:
+        """Search for what every request says."""
+        page = await self._traces.find("default", TraceQuery(limit=_PAGE, search="request"))
+        return len(page.items) == self._whole_page
+
+    async def learn(self) -> None:
+        """Find traces of different users to ask for later."""
+        for number in range(0, min(self._requests, _USERS), 4):
+            page = await self._traces.find("default", TraceQuery(limit=_PAGE, user_id=self._texts.user(number)))
+            self._known += [trace.trace_id for trace in page.items]
+
+    @property
+    def asks(self) -> dict[str, Ask]:
+        """Return what asks each of the :data:`QUESTIONS`."""
+        return {
+            "newest": self.newest, "next": self.next_page, "user": self.of_user, "session": self.of_session,
+            "generations": self.generations, "trace": self.one_trace, "rare": self.rare_words,
+            "common": self.common_word,
+        }  # fmt: skip
+
+
+async def times_of_reading(url: str, texts: Texts, requests: int, seed: int) -> dict[str, list[float]]:
+    """Return ms of wall clock of each asking, by question; the first asking of each is dropped.
+
+    Raises:
+        RuntimeError: an answer is not what was stored.
+    """
+    backend = open_backend(url, access="read")
+    await backend.open()
+    try:
+        reader = Reader(backend, texts, requests)
+        await reader.learn()
+        return await _timed(reader, random.Random(seed))
+    finally:
+        await backend.close()
+
+
+async def _timed(reader: Reader, chance: random.Random) -> dict[str, list[float]]:
+    asks = reader.asks
+    taken: dict[str, list[float]] = {name: [] for name in asks}
+    order = list(asks) * _TIMES
+    chance.shuffle(order)
+    for name in [*asks, *order]:
+        began = time.perf_counter()
+        right = await asks[name](chance)
+        taken[name].append((time.perf_counter() - began) * 1e3)
+        if not right:
+            raise RuntimeError(f"{QUESTIONS[name]}: the answer is not what was stored")
+    return {name: times[1:] for name, times in taken.items()}

@@ -6,8 +6,9 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -16,7 +17,7 @@ from benchmarks.figures import Row, Settings, Table
 from benchmarks.measure import ratio, row_of
 from benchmarks.progress import Step
 
-__all__ = ["REASON", "WAYS", "rows_of", "run", "store"]
+__all__ = ["COLUMNS", "INTO", "ONE_ROW", "REASON", "SCHEMA", "WAYS", "rows_beside", "rows_of", "run", "store"]
 
 REASON: Final = (
     "`executemany` steps row by row, and the driver gives the GIL up at every step and takes it again. Alone that costs"
@@ -33,16 +34,16 @@ _BATCH: Final = 512
 _BATCHES: Final = 2
 _ROUNDS: Final = 6
 _IDLE: Final = "this ÷ alone"
-_COLUMNS: Final = ("trace_id", "span_id", "name", "user", "start", "duration", "status", "body")
-_SCHEMA: Final = f"""
-CREATE TABLE spans (id INTEGER PRIMARY KEY, {", ".join(_COLUMNS)}, UNIQUE (trace_id, span_id));
+COLUMNS: Final = ("trace_id", "span_id", "name", "user", "start", "duration", "status", "body")
+SCHEMA: Final = f"""
+CREATE TABLE spans (id INTEGER PRIMARY KEY, {", ".join(COLUMNS)}, UNIQUE (trace_id, span_id));
 CREATE INDEX by_start ON spans (start);
 CREATE INDEX by_user ON spans (user, start);
 CREATE INDEX by_name ON spans (name, start);
 """
 _BODY: Final = "x" * 3_400
-_ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
-_INTO: Final = f"INSERT INTO spans ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608 - the names are those above
+ONE_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+INTO: Final = f"INSERT INTO spans ({', '.join(COLUMNS)}) VALUES "  # noqa: S608 - the names are those above
 
 
 def rows_of(batch: int) -> list[Values]:
@@ -52,11 +53,11 @@ def rows_of(batch: int) -> list[Values]:
 
 
 def _executemany(connection: sqlite3.Connection, rows: list[Values]) -> None:
-    connection.executemany(_INTO + _ROW, rows)
+    connection.executemany(INTO + ONE_ROW, rows)
 
 
 def _one_statement(connection: sqlite3.Connection, rows: list[Values]) -> None:
-    connection.execute(_INTO + ", ".join([_ROW] * len(rows)), [value for row in rows for value in row])
+    connection.execute(INTO + ", ".join([ONE_ROW] * len(rows)), [value for row in rows for value in row])
 
 
 WAYS: Final[dict[str, tuple[str, Insert]]] = {
@@ -70,7 +71,7 @@ def store(insert: Insert, batches: int, path: Path) -> float:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = wal")
         connection.execute("PRAGMA synchronous = normal")
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
         prepared = [rows_of(batch) for batch in range(batches)]
         began = time.perf_counter()
         for rows in prepared:
@@ -86,27 +87,40 @@ def store(insert: Insert, batches: int, path: Path) -> float:
 
 def run(settings: Settings, step: Step) -> Table:
     """Store in both ways, alone and beside a host that computes, in turn."""
-    host_alone = speed_alone()
-    rounds = settings.rounds_of(_ROUNDS)
     batches = max(1, settings.size_of(_BATCHES))
-    alone: dict[str, list[float]] = {name: [] for name in WAYS}
-    beside: dict[str, list[float]] = {name: [] for name in WAYS}
-    kept: dict[str, list[float]] = {name: [] for name in WAYS}
-    for number in range(rounds):
-        step(f"round {number + 1} of {rounds}", number / rounds)
-        for name, (_, insert) in WAYS.items():
-            with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
-                alone[name].append(store(insert, batches, Path(folder) / "alone.db"))
-                with BusyHost() as host:
-                    mark = host.mark()
-                    beside[name].append(store(insert, batches, Path(folder) / "beside.db"))
-                    kept[name].append(100 * ratio(host.speed_since(mark), host_alone))
-    rows = [row for name in WAYS for row in _rows_of_way(name, alone[name], beside[name], kept[name])]
+    ways = {name: (label, partial(store, insert, batches)) for name, (label, insert) in WAYS.items()}
+    rows = rows_beside("rejected.executemany", ways, rounds=settings.rounds_of(_ROUNDS), step=step)
     return Table(suite="rejected/executemany", title="Into SQLite", method=REASON, rows=rows)
 
 
-def _rows_of_way(name: str, alone: list[float], beside: list[float], kept: list[float]) -> list[Row]:
-    label, key = WAYS[name][0], f"rejected.executemany.{name}"
+def rows_beside(
+    prefix: str, ways: Mapping[str, tuple[str, Callable[[Path], float]]], *, rounds: int, step: Step
+) -> list[Row]:
+    """Store into new files in each way, alone and beside a host that computes, in turn.
+
+    A way has a label, and a function that stores into the file of a path and returns rows per second.
+    """
+    host_alone = speed_alone()
+    alone: dict[str, list[float]] = {name: [] for name in ways}
+    beside: dict[str, list[float]] = {name: [] for name in ways}
+    kept: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        step(f"round {number + 1} of {rounds}", number / rounds)
+        for name, (_, stored_into) in ways.items():
+            with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
+                alone[name].append(stored_into(Path(folder) / "alone.db"))
+                with BusyHost() as host:
+                    mark = host.mark()
+                    beside[name].append(stored_into(Path(folder) / "beside.db"))
+                    kept[name].append(100 * ratio(host.speed_since(mark), host_alone))
+    return [
+        row
+        for name, (label, _) in ways.items()
+        for row in _rows_of_way(f"{prefix}.{name}", label, alone[name], beside[name], kept[name])
+    ]
+
+
+def _rows_of_way(key: str, label: str, alone: list[float], beside: list[float], kept: list[float]) -> list[Row]:
     ratios = {_IDLE: ratio(statistics.median(beside), statistics.median(alone))}
     return [
         row_of(f"{key}.alone", f"{label}, alone", "rows/s", alone),

@@ -6,13 +6,16 @@ they must arrive, so that :meth:`Ladder.check` can hold the whole run to it.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 import tracecore
+from benchmarks.flow import whole_spans
 from benchmarks.loops import (
     Loop,
     over_async_items,
@@ -24,8 +27,11 @@ from benchmarks.loops import (
 )
 from benchmarks.request_mix import COST, MODEL, USAGE
 from benchmarks.sinks import NullBackend
+from benchmarks.stored import Stored
 from benchmarks.workload import (
+    ARGUMENTS_JSON,
     ITEMS,
+    RESULT_JSON,
     SEARCH_ARGUMENTS,
     answer,
     answer_in_parts,
@@ -36,6 +42,7 @@ from benchmarks.workload import (
 from tracecore import Config, Recorder, generation, observe, span
 from tracecore.context import SWITCH
 from tracecore.memory import MemoryBackend, MemoryData
+from tracecore.plugins import open_backend
 
 __all__ = ["Ladder", "Rung"]
 
@@ -44,7 +51,7 @@ _MESSAGES: Final = [
     {"role": "user", "content": "Which of my last three orders can still be cancelled, and until when?"}
 ]
 
-Sink: TypeAlias = Literal["", "sampled out", "null sink", "memory", "rival"]
+Sink: TypeAlias = Literal["", "sampled out", "null sink", "memory", "SQLite", "rival"]
 
 
 class Rung(Struct, frozen=True):
@@ -92,10 +99,11 @@ async def _in_generation(question: str, user_id: str, top_k: int) -> dict[str, A
 
 
 class Ladder:
-    """Hold the recorders and the rungs over them. Needs a process in which nothing records yet."""
+    """Hold the recorders and the rungs over them; with a file one rung more. Needs a process that records nothing."""
 
-    def __init__(self, *, calls: int) -> None:
+    def __init__(self, *, calls: int, file: Stored | None = None) -> None:
         self.calls = calls
+        self._file = file
         tracecore.configure(enabled=False)
         if not SWITCH.off:
             raise RuntimeError("a recorder is recording already: run this suite in a process of its own")
@@ -108,6 +116,8 @@ class Ladder:
             Config(backend="memory:", flush_interval_ms=1, pending_after_ms=0), backend=memory
         ).start()
         self.rungs = self._ground() | self._left_out() | self._captured()
+        if file is not None:
+            self.rungs["sqlite"] = self._stored(file)
 
     def _ground(self) -> dict[str, Rung]:
         """Return what is no span at all: the bare calls, and the least that a decorator costs."""
@@ -187,6 +197,18 @@ class Ladder:
             label, self._below(loop, self.recording), bare, "null sink", outer=True, settle=self._flush, note=note
         )
 
+    def _stored(self, file: Stored) -> Rung:
+        """Return the call that becomes a span in a file."""
+
+        def flush() -> None:
+            if not file.recorder.flush(_FLUSH_WITHIN_S).delivered:
+                raise RuntimeError(f"the file did not take everything: {file.recorder.health()}")
+
+        return Rung(
+            "captured, nested, SQLite at work", self._below(own_loop(over_calls, observe(answer)), file.recorder),
+            sink="SQLite", outer=True, settle=flush, note="the same, into a file that is read back at the end",
+        )  # fmt: skip
+
     @staticmethod
     def _below(loop: Loop, recorder: Recorder) -> Loop:
         """Return the loop inside an open span, so that what it opens is nested."""
@@ -204,7 +226,10 @@ class Ladder:
 
     def check(self, rounds: int) -> None:
         """Raise unless every span of every round arrived where it belongs."""
-        for name, recorder in (("null sink", self.recording), ("memory", self.working)):
+        recorders = {"null sink": self.recording, "memory": self.working}
+        if self._file is not None:
+            recorders["SQLite"] = self._file.recorder
+        for name, recorder in recorders.items():
             made = [self.calls + rung.outer for rung in self.rungs.values() if rung.sink == name]
             health = recorder.health()
             if health.lost or health.delivered != rounds * sum(made):
@@ -215,6 +240,22 @@ class Ladder:
         left_out = rounds * (self.calls + 1)
         if self.left_out.health().sampled != left_out:
             raise RuntimeError(f"sampled out {self.left_out.health().sampled}, expected {left_out}")
+        if self._file is not None:
+            asyncio.run(self._check_file(self._file, rounds))
+
+    async def _check_file(self, file: Stored, rounds: int) -> None:
+        """Read every span of the file back."""
+        reader = open_backend(file.url, access="read")
+        await reader.open()
+        right = Counter[str]()
+        try:
+            async for span in whole_spans(reader):
+                whole = (bytes(span.input), bytes(span.output)) == (ARGUMENTS_JSON, RESULT_JSON)
+                right[span.name] += span.parent_id is None if span.name == "outer" else whole
+        finally:
+            await reader.close()
+        if right != {"outer": rounds, "answer": rounds * self.calls}:
+            raise RuntimeError(f"{rounds} rounds of {self.calls} calls are stored as {right}")
 
     def close(self) -> None:
         """End the pumps."""

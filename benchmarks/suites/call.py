@@ -19,6 +19,7 @@ from benchmarks.ladder import Ladder, Rung
 from benchmarks.loops import Loop, over_calls, own_loop
 from benchmarks.measure import Rounds, interleaved, less, ratio, row_of
 from benchmarks.progress import Step
+from benchmarks.stored import Stored
 from benchmarks.workload import answer
 
 __all__ = ["run"]
@@ -38,7 +39,14 @@ _NAMES: Final = ("question", "user_id", "top_k")
 
 def run(settings: Settings, step: Step) -> Table:
     """Climb the ladder and return its figures."""
-    ladder, rounds = Ladder(calls=_CALLS), settings.rounds_of(_ROUNDS)
+    file = Stored(flush_interval_ms=1)
+    ladder = Ladder(calls=_CALLS, file=file)
+    with file:
+        return _climbed(ladder, settings, step)
+
+
+def _climbed(ladder: Ladder, settings: Settings, step: Step) -> Table:
+    rounds = settings.rounds_of(_ROUNDS)
     rungs, close_rival, missing = dict(ladder.rungs), None, ""
     try:
         rival_rungs, close_rival = _rival_rungs()

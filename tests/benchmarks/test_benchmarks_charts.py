@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -82,12 +82,14 @@ def texts_in(path: Path) -> list[ET.Element]:
     return list(ET.parse(path).iter(f"{SVG}text"))  # noqa: S314 - a file that we wrote
 
 
-def place_of(text: ET.Element) -> tuple[float, float]:
-    """Return where a text stands, in points."""
-    if "x" in text.attrib:
-        return float(text.attrib["x"]), float(text.attrib["y"])
-    [(x, y)] = re.findall(r"translate\(([\d.]+) ([\d.]+)", text.attrib["transform"])
-    return float(x), float(y)
+def box_of(text: ET.Element) -> tuple[float, float, float, float]:
+    """Return about where a text is, in points: left, right, top and bottom."""
+    style = text.attrib["style"]
+    size = float(re.findall(r"([\d.]+)px", style)[0])
+    length = len("".join(text.itertext())) * size * 0.56
+    x, y = float(text.attrib["x"]), float(text.attrib["y"])
+    left = x - length * {"end": 1.0, "middle": 0.5}.get("".join(re.findall(r"anchor: (\w+)", style)), 0.0)
+    return left, left + length, y - size * 0.7, y
 
 
 def test_there_is_a_chart_for_what_was_measured_and_for_nothing_else() -> None:
@@ -164,25 +166,16 @@ def test_a_picture_is_small_dated_by_nothing_and_says_its_names_as_text(name: st
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_nothing_that_a_picture_says_is_cut_off(name: str, drawn: Path) -> None:
-    """Every text ends inside the picture, however long the longest bar is."""
+def test_texts_are_inside_the_picture_and_beside_each_other(name: str, drawn: Path) -> None:
+    """No text is cut off or written over another, however long the longest bar is."""
     path = drawn / f"{name}.svg"
     wide = float(re.findall(r'viewBox="0 0 ([\d.]+) ', path.read_text())[0])
-    for text in texts_in(path):
-        style, words = text.attrib["style"], "".join(text.itertext())
-        length = len(words) * float(re.findall(r"([\d.]+)px", style)[0]) * 0.6
-        left = {"end": 1.0, "middle": 0.5}.get("".join(re.findall(r"anchor: (\w+)", style)), 0.0)
-        begin = place_of(text)[0] - left * length
-        assert -0.02 * wide < begin < begin + length < 1.02 * wide, words
-
-
-def test_names_of_curves_do_not_lie_on_each_other(drawn: Path) -> None:
-    """Where curves end at almost one height, their names are moved apart."""
-    named = re.compile(r"(newest|next page|a user's|a session's|generations|one trace|text, rare) +\d")
-    texts = [text for text in texts_in(drawn / "scaling_database.svg") if named.match("".join(text.itertext()))]
-    heights = sorted(place_of(text)[1] for text in texts)
-    assert len(heights) == 7
-    assert min(lower - upper for upper, lower in pairwise(heights)) > 9
+    boxes = {text: box_of(text) for text in texts_in(path)}
+    for text, (left, right, _, _) in boxes.items():
+        assert 0 < left < right < wide, "".join(text.itertext())
+    for (one, first), (other, second) in combinations(boxes.items(), 2):
+        apart = first[1] <= second[0] or second[1] <= first[0] or first[3] <= second[2] or second[3] <= first[2]
+        assert apart, ("".join(one.itertext()), "".join(other.itertext()))
 
 
 @pytest.mark.parametrize("kind", FORMATS)

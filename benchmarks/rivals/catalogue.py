@@ -62,7 +62,7 @@ def adapter(name: str) -> ModuleType:
         ImportError: there is no such file.
     """
     path = path_of(name)
-    full = f"benchmarks.rivals.adapters.{path.stem}"
+    full = f"{path.parent.name}.{path.stem}"  # never the name by which anybody imports it
     spec = importlib.util.spec_from_file_location(full, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise ImportError(f"no adapter at {path}")

@@ -184,11 +184,11 @@ class Member:
 
     def close(self, within: float = _CLOSE_S) -> bool:
         """End both processes and say whether the rival ended by itself."""
-        ended = True
+        ended, worker, self._worker = True, self._worker, None
         try:
-            if self._worker is not None:
-                self._worker.say(b'{"do": "close"}')
-                ended = self._worker.end(within)
+            if worker is not None:
+                worker.say(b'{"do": "close"}')
+                ended = worker.end(within)
         finally:
             self._exits.close()
         return ended

@@ -20,7 +20,6 @@ RIVAL: Final = Rival(
         "opentelemetry-instrumentation==0.66b1",
         "httpx==0.28.1",  # imported without being asked for
     ),
-    without=("litellm",),
     remark=(
         "`@workflow` and `@task` with its own batch processor, OTLP over HTTP, not compressed, as by default; its"
         " metrics are switched off."

@@ -19,6 +19,7 @@ batches beside the caller, as in a program; its CPU is not in the caller's.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
@@ -36,13 +37,15 @@ _QUEUE: Final = 1 << 17
 
 
 class _NullExporter(SpanExporter):
-    """Count what arrives and forget it; count those that hold both payloads."""
+    """Count what arrives and forget it; count those that hold both payloads. Takes nothing before its gate is open."""
 
     def __init__(self) -> None:
         self.spans = 0
         self.captured = 0
+        self.gate = threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.gate.wait()
         self.spans += len(spans)
         self.captured += sum(1 for span in spans if span.attributes and {"input", "output"} <= span.attributes.keys())
         return SpanExportResult.SUCCESS
@@ -61,10 +64,12 @@ class _Generation:
 
 
 class OpenTelemetry:
-    """Record with a provider of its own; the global one is left alone."""
+    """Record with a provider of its own; the global one is left alone. ``held`` keeps spans waiting until released."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held: bool = False) -> None:
         self._exporter = _NullExporter()
+        if not held:
+            self.release()
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=_QUEUE))
         self.tracer = self._provider.get_tracer("benchmarks")
@@ -113,6 +118,10 @@ class OpenTelemetry:
             span.set_attribute("input", json.dumps(input))
             yield _Generation(span)
 
+    def release(self) -> None:
+        """Let the exporter take what waits."""
+        self._exporter.gate.set()
+
     def settle(self) -> tuple[int, int]:
         """Export what waits; return how many spans were exported so far, and how many of them with both attributes."""
         self._provider.force_flush()
@@ -120,4 +129,5 @@ class OpenTelemetry:
 
     def close(self) -> None:
         """End the processor's thread."""
+        self.release()
         self._provider.shutdown()

@@ -17,6 +17,7 @@ from benchmarks.flow import PACING, Spent, drive
 from benchmarks.measure import Rounds, less, ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import Texts, bare_service, traced_service
+from benchmarks.retained import retained_by_opentelemetry, retained_by_recorder
 from benchmarks.sinks import NullBackend
 from tracecore import Config, Recorder
 from tracecore.backend import Backend
@@ -28,10 +29,13 @@ METHOD: Final = (
     "Requests of 5 spans (846 B of payload per span) through a recorder whose pump has its own thread; less the same"
     f" requests without tracing, round by round. Pacing: {PACING}. Time ends when flush says delivered. The"
     " OpenTelemetry SDK gets the same payloads as attributes of `json.dumps`, user and session left out; its queue"
-    " takes all spans of a round."
+    " takes all spans of a round. Memory: bytes allocated (tracemalloc) by captured nested spans (200 B of payload)"
+    " that wait, the store or the exporter held back."
 )
 _ROUNDS: Final = 6
 _REQUESTS: Final = 2_000
+_WAITING: Final = 10_000
+"""Spans that are made to wait."""
 
 
 def run(settings: Settings, step: Step) -> Table:
@@ -54,7 +58,9 @@ def run(settings: Settings, step: Step) -> Table:
             taken["otel"] = rival(requests)
         for name in spent if number else ():
             spent[name].append(taken[name])
-    return Table(suite="pump", title="Buffer and pump", method=METHOD, rows=_rows(spent))
+    step("spans that wait", 0.99)
+    rows = _rows(spent) + _retained_rows(settings.size_of(_WAITING), rival=rival is not None)
+    return Table(suite="pump", title="Buffer and pump", method=METHOD, rows=rows)
 
 
 def _memory() -> MemoryBackend:
@@ -124,6 +130,23 @@ def _rows(spent: dict[str, list[Spent]]) -> list[Row]:
     if "otel" not in taken:
         rows.append(Row(key="pump.otel.cpu", label=_SINKS["otel"], unit="µs", value=None, note="not installed"))
     return rows
+
+
+def _retained_rows(spans: int, *, rival: bool) -> list[Row]:
+    """Return what a span takes in memory while it waits."""
+    ours = retained_by_recorder(spans)
+    label, note = "memory of a span that waits", f"{spans:,} spans, 200 B of payload each"
+    if not rival:
+        return [Row(key="pump.retained", label=label, unit="bytes", value=ours, note=note)]
+    theirs = retained_by_opentelemetry(spans)
+    ratios = {OTHER_CAPTURED: ratio(theirs, ours)}
+    return [
+        Row(key="pump.retained", label=label, unit="bytes", value=ours, ratios=ratios, note=note),
+        Row(
+            key="pump.otel_retained", label=f"{_SINKS['otel']}: {label}", unit="bytes", value=theirs,
+            ratios={OTHER_CAPTURED: 1.0},
+        ),
+    ]  # fmt: skip
 
 
 def _against(figures: Rounds, name: str) -> dict[str, float]:

@@ -146,17 +146,20 @@ def extend_attributes(old: TraceAttributes, fields: TraceFields, limits: Limits 
     """Return ``old`` with the given fields replaced, tags joined and metadata merged; None leaves a field as it is."""
     changes: dict[str, Any] = {}
     for field, value in fields.items():
+        if value is None:
+            continue
         if field in _TEXTS:
-            changes[field] = text_of(value) or None  # an empty id would gather everybody who has none
+            made: object = text_of(value) or None  # an empty id would gather everybody who has none
         elif field == "environment":
-            changes[field] = environment_of(value)
-        elif field == "tags" and value is not None:
-            changes[field] = tuple(dict.fromkeys((*old.tags, *texts_of(value))))[:MAX_TAGS]
-        elif field == "metadata" and value is not None:
-            changes[field] = metadata(old.metadata, value, limits)
-        elif field == "public" and type(value) is bool:
-            changes[field] = value
-    changes = {key: value for key, value in changes.items() if value is not None}
+            made = environment_of(value)
+        elif field == "tags":
+            made = tuple(dict.fromkeys((*old.tags, *texts_of(value))))[:MAX_TAGS]
+        elif field == "metadata":
+            made = metadata(old.metadata, value, limits)
+        else:
+            made = value if field == "public" and type(value) is bool else None
+        if made is not None:
+            changes[field] = made
     return replace(old, **changes) if changes else old
 
 

@@ -15,9 +15,10 @@ from benchmarks.request_mix import SPANS, Texts
 from tracecore.backend import Backend, ObservationQuery, TraceQuery
 from tracecore.plugins import open_backend
 
-__all__ = ["QUESTIONS", "Reader", "times_of_reading"]
+__all__ = ["QUESTIONS", "TIMES", "Reader", "times_of_reading"]
 
-_TIMES: Final = 40
+TIMES: Final = 40
+"""How often each question is asked, unless told otherwise."""
 _PAGE: Final = 50
 _USERS: Final = 200
 
@@ -110,7 +111,9 @@ class Reader:
         }  # fmt: skip
 
 
-async def times_of_reading(url: str, texts: Texts, requests: int, seed: int) -> dict[str, list[float]]:
+async def times_of_reading(
+    url: str, texts: Texts, requests: int, *, seed: int, times: int = TIMES
+) -> dict[str, list[float]]:
     """Return ms of wall clock of each asking, by question; the first asking of each is dropped.
 
     Raises:
@@ -121,15 +124,15 @@ async def times_of_reading(url: str, texts: Texts, requests: int, seed: int) -> 
     try:
         reader = Reader(backend, texts, requests)
         await reader.learn()
-        return await _timed(reader, random.Random(seed))
+        return await _timed(reader, random.Random(seed), times)
     finally:
         await backend.close()
 
 
-async def _timed(reader: Reader, chance: random.Random) -> dict[str, list[float]]:
+async def _timed(reader: Reader, chance: random.Random, times: int) -> dict[str, list[float]]:
     asks = reader.asks
     taken: dict[str, list[float]] = {name: [] for name in asks}
-    order = list(asks) * _TIMES
+    order = list(asks) * times
     chance.shuffle(order)
     for name in [*asks, *order]:
         began = time.perf_counter()
@@ -137,4 +140,4 @@ async def _timed(reader: Reader, chance: random.Random) -> dict[str, list[float]
         taken[name].append((time.perf_counter() - began) * 1e3)
         if not right:
             raise RuntimeError(f"{QUESTIONS[name]}: the answer is not what was stored")
-    return {name: times[1:] for name, times in taken.items()}
+    return {name: figures[1:] for name, figures in taken.items()}

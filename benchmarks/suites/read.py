@@ -14,7 +14,7 @@ from benchmarks.figures import Row, Settings, Table
 from benchmarks.flow import drive
 from benchmarks.measure import percentile
 from benchmarks.progress import Step
-from benchmarks.reader import QUESTIONS, times_of_reading
+from benchmarks.reader import QUESTIONS, TIMES, times_of_reading
 from benchmarks.request_mix import SPANS, Texts, traced_service
 from benchmarks.stored import Stored, check_space, maintained
 from tracecore.plugins import open_backend
@@ -41,7 +41,8 @@ def run(settings: Settings, step: Step) -> Table:
         asyncio.run(_fill(stored, texts, requests, step))
         asyncio.run(maintained(open_backend(stored.url), partial(_indexing, step, requests * SPANS)))
         step("reading", 0.98)
-        times = asyncio.run(times_of_reading(stored.url, texts, requests, settings.seed))
+        asking = times_of_reading(stored.url, texts, requests, seed=settings.seed, times=settings.size_of(TIMES))
+        times = asyncio.run(asking)
         size = stored.size / 1e6
     rows = [_row(name, label, times[name]) for name, label in QUESTIONS.items()]
     rows.append(Row(key="read.size", label="the file", unit="MB", value=size, note=f"{requests * SPANS:,} spans"))

@@ -33,7 +33,6 @@ _REQUESTS: Final = 2_000
 def run(settings: Settings, step: Step) -> Table:
     """Measure each concurrency in turn."""
     texts, chance, rounds = Texts(settings.seed), random.Random(settings.seed), settings.rounds_of(_ROUNDS)
-    requests = range(1 + max(*_AT_ONCE, settings.size_of(_REQUESTS)))
     order = list(_AT_ONCE)
     bare: dict[int, list[Spent]] = {at_once: [] for at_once in _AT_ONCE}
     stored: dict[int, list[Spent]] = {at_once: [] for at_once in _AT_ONCE}
@@ -42,6 +41,7 @@ def run(settings: Settings, step: Step) -> Table:
         for place, at_once in enumerate(order):
             what = f"round {number} of {rounds}" if number else "warm-up"
             step(f"{what}, {at_once:,} at once", (number + place / len(order)) / (rounds + 1))
+            requests = range(1 + max(at_once, settings.size_of(_REQUESTS)))
             pair = _bare(texts, requests, at_once), _stored(texts, requests, at_once)
             if number:
                 bare[at_once].append(pair[0])

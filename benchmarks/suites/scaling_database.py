@@ -16,7 +16,7 @@ from benchmarks.figures import Row, Settings, Table
 from benchmarks.flow import Spent, drive
 from benchmarks.measure import less, percentile, row_of
 from benchmarks.progress import Step
-from benchmarks.reader import QUESTIONS, times_of_reading
+from benchmarks.reader import QUESTIONS, TIMES, times_of_reading
 from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
 from benchmarks.stored import Stored, check_space, maintained
 from tracecore.plugins import open_backend
@@ -95,7 +95,9 @@ def run(settings: Settings, step: Step) -> Table:
             step(f"building the search index of {size.spans:,} spans", size.spans / whole * 0.99)
             asyncio.run(maintained(open_backend(stored.url)))
             step(f"reading from {size.spans:,} spans", size.spans / whole * 0.99)
-            size.reading = asyncio.run(times_of_reading(stored.url, texts, size.spans // SPANS, settings.seed))
+            requests, times = size.spans // SPANS, settings.size_of(TIMES)
+            asking = times_of_reading(stored.url, texts, requests, seed=settings.seed, times=times)
+            size.reading = asyncio.run(asking)
     return Table(suite="scaling/database", title="A file that grows", method=METHOD, rows=_rows(sizes))
 
 

@@ -9,7 +9,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from benchmarks.figures import OTHER, OTHER_CAPTURED, Results
+from benchmarks.figures import OTHER, OTHER_CAPTURED
+from benchmarks.kept import Kept
+from benchmarks.rivals.fleet import AGAINST
 from benchmarks.tables import NONE, figure
 
 __all__ = ["GOALS", "Goal", "Verdict", "verdicts"]
@@ -80,6 +82,10 @@ GOALS: Final = (
         least=True, column=OTHER, remark="One side encodes 200 bytes of arguments and result, the other does not.",
     ),
     Goal(
+        what="the same: Langfuse ÷ tracecore into SQLite", key="rivals.call.langfuse", bound=80, unit="x", least=True,
+        column=AGAINST, remark="Follows from the first row: it would be met with about what that row asks for.",
+    ),
+    Goal(
         what="nothing captured: OpenTelemetry ÷ tracecore", key="call.uncaptured", bound=12, unit="x", least=True,
         column=OTHER,
     ),
@@ -146,14 +152,15 @@ GOALS: Final = (
 )  # fmt: skip
 
 
-def verdicts(results: Results) -> list[Verdict]:
-    """Return how each goal fares in a run."""
-    return [_verdict(goal, results) for goal in GOALS]
+def verdicts(kept: Kept) -> list[Verdict]:
+    """Return how each goal fares in what was measured last."""
+    return [_verdict(goal, kept) for goal in GOALS]
 
 
-def _verdict(goal: Goal, results: Results) -> Verdict:
-    row = results.row(goal.key)
-    if row is None or (goal.whole and results.settings.quick):
+def _verdict(goal: Goal, kept: Kept) -> Verdict:
+    run = kept.run_with(goal.key)
+    row = None if run is None else run.row(goal.key)
+    if run is None or row is None or (goal.whole and run.settings.quick):
         return Verdict(goal, None, "not measured")
     value = row.ratios.get(goal.column) if goal.column else row.minimum if goal.minimum else row.value
     if value is None:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from benchmarks.figures import ROOT, Results, Row, read_results
+from benchmarks.figures import ROOT, Results, read_results
 
 __all__ = ["LATEST", "RIVALS", "Kept", "read_kept", "run_of"]
 
@@ -26,10 +26,9 @@ class Kept(Struct, frozen=True, kw_only=True):
     whole: Results | None = None
     rivals: Results | None = None
 
-    def row(self, key: str) -> Row | None:
-        """Return the figure of this key, or None when neither run took it."""
-        found = (run.row(key) for run in (self.whole, self.rivals) if run is not None)
-        return next((row for row in found if row is not None), None)
+    def run_with(self, key: str) -> Results | None:
+        """Return the run that took the figure of this key, or None when neither did."""
+        return next((run for run in (self.whole, self.rivals) if run is not None and run.row(key) is not None), None)
 
 
 def read_kept(whole: Path, rivals: Path) -> Kept:

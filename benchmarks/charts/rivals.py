@@ -8,9 +8,9 @@ from benchmarks.charts.shapes import Bar, Bars, Column, Role, source_of
 from benchmarks.figures import Results, Row
 from benchmarks.tables import figure
 
-__all__ = ["by_cost", "rivals_bars", "rows_by_rival"]
+__all__ = ["OURS", "by_cost", "rivals_bars", "rows_by_rival"]
 
-_OURS: Final = "tracecore_sqlite"
+OURS: Final = "tracecore_sqlite"
 _NO_TRACERS: Final = ("structlog",)
 _NS_PER_US: Final = 1_000.0
 _FEW: Final = 9.95
@@ -44,7 +44,7 @@ def rivals_bars(results: Results) -> Bars | None:
         name="rivals", title="What tracers cost the service that they trace",
         subtitle="Logarithmic bars. In parentheses: how many times the cost of tracecore.",
         source=source_of(results), names=[calls[name].label for name in names], roles=[_role(name) for name in names],
-        strong=calls[_OURS].label if _OURS in names else "", columns=columns, logarithmic=True,
+        strong=calls[OURS].label if OURS in names else "", columns=columns, logarithmic=True,
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def _column(
     title: str, unit: str, names: list[str], rows: dict[str, Row], *, parts: float = 1.0, compared: bool = True
 ) -> Column:
     """Return the bars of one figure; ``parts`` is how many of the rows' unit are one of the column's."""
-    ours = rows[_OURS].value if compared and _OURS in rows else None
+    ours = rows[OURS].value if compared and OURS in rows else None
     found = [rows[name].value if name in rows else None for name in names]
     return Column(title=title, unit=unit, bars=[_bar(value, ours, parts) for value in found])
 

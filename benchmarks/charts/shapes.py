@@ -102,14 +102,14 @@ def digest(chart: Chart) -> str:
 def alt_text(chart: Chart) -> str:
     """Say what a chart shows to those who cannot see it."""
     parts = _bars_in_words(chart) if isinstance(chart, Bars) else _curves_in_words(chart)
-    return f"{chart.title}. {'; '.join(parts)}.".replace("[", "(").replace("]", ")")
+    return f"{chart.title}. {'. '.join(parts)}.".replace("[", "(").replace("]", ")")
 
 
 def _bars_in_words(chart: Bars) -> list[str]:
     words: list[str] = []
     for column in chart.columns:
         pairs = zip(chart.names, column.bars, strict=True)
-        said = ", ".join(f"{name} {figure(bar.value)}" for name, bar in pairs if bar.value is not None)
+        said = "; ".join(f"{name} {figure(bar.value)}" for name, bar in pairs if bar.value is not None)
         words.append(f"{column.title}, {column.unit}: {said}")
     return words
 
@@ -117,7 +117,7 @@ def _bars_in_words(chart: Bars) -> list[str]:
 def _curves_in_words(chart: Curves) -> list[str]:
     return [
         f"{panel.title}, {curve.name}: "
-        + ", ".join(f"{figure(value)} at {chart.marks[number]} {chart.below}" for number, value in curve.points)
+        + "; ".join(f"{figure(value)} at {chart.marks[number]} {chart.below}" for number, value in curve.points)
         for panel in chart.panels
         for curve in panel.curves
     ]

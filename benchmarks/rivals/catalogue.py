@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.rivals.adapter import Rival
 
-__all__ = ["OURS", "adapter", "chosen", "names", "path_of", "rival_of"]
+__all__ = ["OURS", "adapter", "chosen", "names", "path_of", "pins", "rival_of"]
 
 FOLDER = Path(__file__).parent / "adapters"
 OURS: Final = "tracecore_sqlite"
@@ -76,3 +76,9 @@ def rival_of(name: str) -> Rival:
     """Return what an adapter says of its rival."""
     rival: Rival = adapter(name).RIVAL
     return rival
+
+
+def pins(only: Sequence[str] = ()) -> dict[str, str]:
+    """Return the version of each rival that is meant, by the name of what is installed for it."""
+    first = (rival.requirements[0] for name in chosen(only) if (rival := rival_of(name)).requirements)
+    return {name: version for name, _, version in (requirement.partition("==") for requirement in first)}

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.catalogue import SUITES, chosen, load
+from benchmarks.catalogue import GROUPS, SUITES, chosen, load
 from benchmarks.figures import FORMAT, Results, Row, Settings, Table
 from benchmarks.goals import GOALS, Goal, Verdict, verdicts
+from benchmarks.kept import Kept
 from benchmarks.measure import interleaved, less, percentile, ratio, row_of, spread_of
 from benchmarks.progress import ProgressLine
 from benchmarks.tables import cells_of, figure, heading_of, markdown, text_report
@@ -190,7 +191,7 @@ def test_a_goal_is_met_missed_or_not_measured(
 ) -> None:
     """A bound is met when it is reached exactly; a figure that is not there meets nothing and misses nothing."""
     monkeypatch.setattr("benchmarks.goals.GOALS", (goal,))
-    [verdict] = verdicts(results_of(Row(key="k", label="l", unit="ns", **row)))  # type: ignore[arg-type]  # by name
+    [verdict] = verdicts(Kept(whole=results_of(Row(key="k", label="l", unit="ns", **row))))  # type: ignore[arg-type]  # by name
     assert (verdict.value, verdict.outcome) == (value, outcome)
 
 
@@ -199,8 +200,8 @@ def test_a_quick_run_is_not_judged_by_what_it_did_not_do(monkeypatch: pytest.Mon
     goal = Goal(what="w", key="k", bound=5, unit="ns", whole=True)
     monkeypatch.setattr("benchmarks.goals.GOALS", (goal,))
     row = Row(key="k", label="l", unit="ns", value=1.0)
-    assert [verdict.outcome for verdict in verdicts(results_of(row))] == ["met"]
-    assert [verdict.outcome for verdict in verdicts(results_of(row, quick=True))] == ["not measured"]
+    assert [verdict.outcome for verdict in verdicts(Kept(whole=results_of(row)))] == ["met"]
+    assert [verdict.outcome for verdict in verdicts(Kept(whole=results_of(row, quick=True)))] == ["not measured"]
 
 
 def test_a_remark_is_shown_where_the_goal_is_missed() -> None:
@@ -214,12 +215,15 @@ def test_a_remark_is_shown_where_the_goal_is_missed() -> None:
 def test_goals_are_distinct_and_of_known_suites() -> None:
     """No goal is there twice, and each belongs to a suite."""
     assert len({(goal.key, goal.column) for goal in GOALS}) == len(GOALS)
-    assert {goal.key.partition(".")[0] for goal in GOALS} <= set(SUITES)
+    assert {goal.key.partition(".")[0] for goal in GOALS} <= GROUPS
 
 
 def test_suites_are_chosen_by_name_and_by_group() -> None:
-    """Nothing asked for means all of them; the name of a group means its suites; order is the catalogue's."""
-    assert chosen([]) == list(SUITES)
+    """Nothing asked for means all that need not be; a group means its suites; order is the catalogue's."""
+    assert chosen([]) == [suite.name for suite in SUITES.values() if not suite.only_asked]
+    assert chosen(["soak"]) == ["soak"]
+    assert chosen([], rivals=True) == chosen(["rivals"]) == [name for name in SUITES if name.startswith("rivals/")]
+    assert chosen(["call"], rivals=True) == ["call", *chosen(["rivals"])]
     assert chosen(["ring", "call"]) == ["call", "ring"]
     rejected = chosen(["rejected"])
     assert len(rejected) >= 5

@@ -1,4 +1,4 @@
-"""The documents and the results file say the same, and ``report`` is what makes them."""
+"""The documents, the charts and the results files say the same, and ``report`` is what makes them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks import cli
-from benchmarks.cli import LATEST, main
+from benchmarks import cli, kept
+from benchmarks.catalogue import chosen
+from benchmarks.cli import main
 from benchmarks.figures import FORMAT, ROOT, Results, Row, Settings, Table, read_results, write_results
-from benchmarks.report import BEGIN, END, differing, documents, rewritten
+from benchmarks.goals import verdicts
+from benchmarks.kept import LATEST, RIVALS, Kept, read_kept
+from benchmarks.report import BEGIN, END, bring_in_line, documents, rewritten
 
 FACTS = {"CPU": "a processor", "cores": "2 of 2", "Python": "CPython 3.11", "SQLite": "3.40", "opentelemetry-sdk": "1"}
+AGAINST = "this ÷ tracecore"
+
+
+def run_of(*tables: Table, **facts: str) -> Results:
+    """Return a run with these tables."""
+    return Results(
+        format=FORMAT, when="2026-01-01 00:00 UTC", facts=FACTS | facts, settings=Settings(), tables=list(tables)
+    )
 
 
 def results_of(nested: float = 1_234.0) -> Results:
@@ -30,12 +41,42 @@ def results_of(nested: float = 1_234.0) -> Results:
         Row(key="store.disk", label="on disk", unit="bytes", value=1_440.0),
     ]
     lost = [Row(key="rejected.index_ring.lost", label="accepted and lost", unit="items", value=77)]
-    tables = [
+    return run_of(
         Table(suite="call", title="One call", method="Called often.", rows=call),
         Table(suite="store", title="Into SQLite", method="Stored.", rows=store),
         Table(suite="rejected/index_ring", title="One thread", method="It loses items.", rows=lost),
+    )
+
+
+def rivals_of(langfuse: float = 142_000.0) -> Results:
+    """Return a run of rivals: ours, one that costs more, one that captures nothing, and one that cannot be run."""
+    call = [
+        Row(key="rivals.call.langfuse", label="Langfuse", unit="ns", value=langfuse, ratios={AGAINST: langfuse / 3_000},
+            note="5.0.4, 98.0% of its spans arrived. Only the queue is longer"),
+        Row(key="rivals.call.ddtrace", label="ddtrace", unit="ns", value=28_000.0, ratios={AGAINST: 9.333},
+            note="4.16.0rc1. captures nothing. By hand"),
+        Row(key="rivals.call.opik", label="Opik", unit="ns", value=None, note="No matching\n distribution found."),
+        Row(key="rivals.call.tracecore_sqlite", label="tracecore into SQLite", unit="ns", value=3_000.0,
+            ratios={AGAINST: 1.0}, note="0.1.0. Stores"),
+    ]  # fmt: skip
+    load = [
+        Row(key="rivals.load.cpu.langfuse", label="Langfuse: CPU per span", unit="µs", value=254.0),
+        Row(key="rivals.load.rate.langfuse", label="Langfuse: rate", unit="spans/s", value=3_900.0),
+        Row(key="rivals.load.cpu.ddtrace", label="ddtrace: CPU per span", unit="µs", value=None, note="it hung"),
+        Row(key="rivals.load.cpu.opik", label="Opik: CPU per span", unit="µs", value=None, note="No match."),
+        Row(key="rivals.load.delivered.langfuse", label="Langfuse: spans that arrived", unit="%", value=98.04),
     ]
-    return Results(format=FORMAT, when="2026-01-01 00:00 UTC", facts=FACTS, settings=Settings(), tables=tables)
+    size = [
+        Row(key="rivals.size.import.langfuse", label="Langfuse: import and start", unit="ms", value=340.0),
+        Row(key="rivals.size.disk.langfuse", label="Langfuse: on disk", unit="MB", value=39.4),
+        Row(key="rivals.size.distributions.langfuse", label="Langfuse: distributions", unit="", value=28.0),
+    ]
+    return run_of(
+        Table(suite="rivals/call", title="One nested call", method="Called by all.", rows=call),
+        Table(suite="rivals/load", title="Load", method="Loaded.", rows=load),
+        Table(suite="rivals/size", title="Size", method="Weighed.", rows=size),
+        langfuse="5.0.4",
+    )
 
 
 @pytest.fixture
@@ -47,32 +88,34 @@ def in_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Pat
             target = tmp_path / name
             target.parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, target)
+        folder = tmp_path / "benchmarks" / "results"
+        folder.mkdir()
         monkeypatch.setattr(cli, "ROOT", tmp_path)
-        monkeypatch.setattr(cli, "LATEST", tmp_path / "benchmarks" / "results" / "latest.json")
-        monkeypatch.setattr(cli, "differing", lambda results: differing(results, tmp_path))
-        return tmp_path
+        monkeypatch.setattr(kept, "LATEST", folder / "latest.json")
+        monkeypatch.setattr(kept, "RIVALS", folder / "rivals.json")
+        return folder
 
     return enter
 
 
-def test_the_documents_say_what_the_results_say() -> None:
-    """README.md and benchmarks/README.md are what ``report`` writes of the results that are kept, or of none."""
-    results = read_results(LATEST) if LATEST.exists() else None
-    stale = [str(path.relative_to(ROOT)) for path in differing(results)]
+def test_documents_and_charts_say_what_the_results_say() -> None:
+    """Both documents and every chart are what ``report`` makes of the results that are kept, or of none."""
+    stale = [str(path.relative_to(ROOT)) for path in bring_in_line(read_kept(LATEST, RIVALS), check=True)]
     assert stale == [], "run: python -m benchmarks report"
 
 
-def test_what_is_kept_is_a_whole_run() -> None:
-    """Figures in the documents come from a run with every suite, all rounds and the busy host."""
-    if LATEST.exists():
-        results = read_results(LATEST)
-        assert {table.suite for table in results.tables} == set(cli.SUITES)
+@pytest.mark.parametrize(("path", "suites"), [(LATEST, chosen([])), (RIVALS, chosen([], rivals=True))])
+def test_what_is_kept_is_a_whole_run(path: Path, suites: list[str]) -> None:
+    """Figures in the documents come from runs with every suite of their kind, all rounds and the busy host."""
+    if path.exists():
+        results = read_results(path)
+        assert {table.suite for table in results.tables} == set(suites)
         assert results.settings == Settings()
 
 
 def test_both_documents_get_the_figures() -> None:
     """The short form has calls and storing; the full one goals, every table and the rejected designs."""
-    short, full = documents(results_of()).values()
+    short, full = documents(Kept(whole=results_of())).values()
     for said in (
         "| tracing disabled | 93 |  |  |",
         "| 1,234 | 17 x | 29 x |",
@@ -92,7 +135,7 @@ def test_both_documents_get_the_figures() -> None:
 def test_a_figure_that_was_not_taken_is_not_invented() -> None:
     """Without a rival the table says so; without storing nothing is said of it."""
     results = msgspec.structs.replace(results_of(), tables=results_of().tables[:1])
-    short, full = documents(results).values()
+    short, full = documents(Kept(whole=results)).values()
     assert "| OpenTelemetry SDK, nothing captured | not measured |" in short
     assert "Into SQLite" not in short
     assert "not measured" in full
@@ -101,7 +144,7 @@ def test_a_figure_that_was_not_taken_is_not_invented() -> None:
 
 def test_without_results_the_documents_say_so() -> None:
     """Both say that nothing was measured, and how to do it."""
-    assert {"make bench" in content for content in documents(None).values()} == {True}
+    assert {"make bench" in content for content in documents(Kept()).values()} == {True}
 
 
 def test_only_what_is_between_the_markers_changes() -> None:
@@ -119,43 +162,122 @@ def test_a_document_without_one_place_is_refused(text: str) -> None:
         rewritten(text, "new")
 
 
+def test_rivals_stand_beside_each_other_in_the_short_form() -> None:
+    """A row for each that could be run, by the caller's cost; what is missing, and why, is said below."""
+    [short, _] = documents(Kept(rivals=rivals_of())).values()
+    rows = [line for line in short.splitlines() if line.startswith("| ")][2:]
+    assert rows == [
+        "| **tracecore into SQLite** | 0.1.0 | 3 | 1 x | - | - | - | - | - | yes |",
+        "| ddtrace | 4.16.0rc1 | 28 | 9.33 x | - | - | - | - | - | no |",
+        "| Langfuse | 5.0.4 | 142 | 47.3 x | 254 | 3,900 | - | 340 | 39.4 | yes |",
+    ]
+    assert "Could not be measured: Opik (No matching distribution found); CPU per span of ddtrace (it hung)." in short
+    assert "Not all spans arrived at the collector: 98.0 % (Langfuse)." in short
+    assert "](benchmarks/results/rivals.svg)" in short
+    assert "Langfuse 142" in short.partition("![")[2].partition("]")[0]
+
+
+def test_rivals_have_a_part_of_their_own_in_the_full_form() -> None:
+    """Their versions, chart and every table stand before the rejected designs."""
+    [_, full] = documents(Kept(whole=results_of(), rivals=rivals_of())).values()
+    rivals = full.partition("## Rivals")[2].partition("## Rejected designs")[0]
+    for said in ("langfuse 5.0.4", "](results/rivals.svg)", "### `rivals/load`", "Weighed.", "| Opik | ns | - |"):
+        assert said in rivals
+    assert "## Rivals" not in documents(Kept(whole=results_of()))[ROOT / "benchmarks" / "README.md"]
+
+
+def test_without_rivals_nothing_is_said_of_them() -> None:
+    """A run in which no rival could be run, and no run of rivals, leave the newcomer's part as it is."""
+    alone = documents(Kept(whole=results_of()))
+    failed = msgspec.structs.replace(rivals_of(), tables=rivals_of().tables[1:])
+    assert documents(Kept(whole=results_of(), rivals=failed))[ROOT / "README.md"] == alone[ROOT / "README.md"]
+
+
+@pytest.mark.parametrize(("cost", "outcome"), [(241_000.0, "met"), (239_000.0, "missed"), (None, "not measured")])
+def test_goals_are_judged_by_the_run_that_took_their_figure(cost: float | None, outcome: str) -> None:
+    """What is said of Langfuse comes from the rivals' run, the rest from the other."""
+    rivals = None if cost is None else rivals_of(cost)
+    found = {verdict.goal.key: verdict.outcome for verdict in verdicts(Kept(whole=results_of(), rivals=rivals))}
+    assert found["rivals.call.langfuse"] == outcome
+    assert found["store.rate"] == "met"
+
+
 def test_report_writes_once_and_check_sees_a_changed_figure(
     in_copy: Callable[[], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``report`` brings both documents in line; ``--check`` then agrees, until a figure or a document changes."""
-    root = in_copy()
-    write_results(results_of(), root / "benchmarks" / "results" / "latest.json")
-    assert main(["report", "--results", str(cli.LATEST), "--check"]) == 2
-    assert main(["report", "--results", str(cli.LATEST)]) == 0
-    assert "changed: README.md, benchmarks/README.md" in capsys.readouterr().out
-    assert main(["report", "--results", str(cli.LATEST), "--check"]) == 0
-    (root / "README.md").write_text((root / "README.md").read_text().replace("1,234", "1,134"))
-    assert main(["report", "--results", str(cli.LATEST), "--check"]) == 2
-    assert "README.md: not what latest.json says" in capsys.readouterr().err
-    assert main(["report", "--results", str(cli.LATEST)]) == 0
-    write_results(results_of(1_999.0), cli.LATEST)
-    assert main(["report", "--results", str(cli.LATEST), "--check"]) == 2
+    """``report`` brings documents and charts in line; ``--check`` then agrees, until a figure or a document changes."""
+    folder = in_copy()
+    readme = folder.parent.parent / "README.md"
+    write_results(results_of(), kept.LATEST)
+    write_results(rivals_of(), kept.RIVALS)
+    assert main(["report", "--check"]) == 2
+    assert list(folder.glob("*.svg")) == []
+    assert main(["report"]) == 0
+    assert sorted(path.name for path in folder.glob("*.svg")) == ["call.svg", "rivals.svg"]
+    made = "README.md, benchmarks/README.md, benchmarks/results/call.svg, benchmarks/results/rivals.svg"
+    assert f"changed: {made}" in capsys.readouterr().out
+    assert main(["report", "--check"]) == 0
+    readme.write_text(readme.read_text().replace("1,234", "1,134"))
+    assert main(["report", "--check"]) == 2
+    assert "error: README.md: not what the results say" in capsys.readouterr().err
+    assert main(["report"]) == 0
+    assert "changed: README.md\n" in capsys.readouterr().out
+
+
+def test_check_sees_a_chart_that_belongs_to_other_results(
+    in_copy: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A chart of figures that are not kept any more is drawn anew, or removed; to see it nothing is drawn."""
+    folder = in_copy()
+    write_results(results_of(), kept.LATEST)
+    write_results(rivals_of(), kept.RIVALS)
+    assert main(["report"]) == 0
+    kept.RIVALS.unlink()
+    write_results(results_of(1_999.0), kept.LATEST)
+    capsys.readouterr()
+    assert main(["report", "--check"]) == 2
+    assert "benchmarks/results/call.svg, benchmarks/results/rivals.svg: not what" in capsys.readouterr().err
+    assert main(["report"]) == 0
+    assert main(["report", "--check"]) == 0
+    assert [path.name for path in folder.glob("*.svg")] == ["call.svg"]
+
+
+def test_a_document_without_a_place_leaves_everything_as_it_is(
+    in_copy: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where one document cannot be written, the other is not, and no chart is."""
+    folder = in_copy()
+    write_results(results_of(), kept.LATEST)
+    before = (folder.parent.parent / "README.md").read_text()
+    (folder.parent / "README.md").write_text("nothing")
+    assert main(["report"]) == 2
+    assert "error: cannot report: benchmarks/README.md: expected one" in capsys.readouterr().err
+    assert (folder.parent.parent / "README.md").read_text() == before
+    assert list(folder.glob("*.svg")) == []
 
 
 def test_report_without_results_is_no_error(in_copy: Callable[[], Path]) -> None:
     """A checkout that was never measured can be reported and checked; what was written before is taken back."""
-    root = in_copy()
-    assert main(["report", "--results", str(cli.LATEST)]) == 0
-    assert main(["report", "--results", str(cli.LATEST), "--check"]) == 0
-    assert "Nothing has been measured" in (root / "README.md").read_text()
+    folder = in_copy()
+    assert main(["report"]) == 0
+    assert main(["report", "--check"]) == 0
+    assert "Nothing has been measured" in (folder.parent.parent / "README.md").read_text()
 
 
-def test_a_results_file_that_was_named_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--results", "--rivals"])
+def test_a_results_file_that_was_named_must_be_there(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A file that somebody asks for and that is not there, or is something else, is an error that changes nothing."""
-    before = [path.read_bytes() for path in documents(None)]
-    assert main(["report", "--results", str(tmp_path / "none.json")]) == 2
+    before = [path.read_bytes() for path in documents(Kept())]
+    assert main(["report", option, str(tmp_path / "none.json")]) == 2
     (tmp_path / "bad.json").write_text("[]")
-    assert main(["report", "--results", str(tmp_path / "bad.json")]) == 2
+    assert main(["report", option, str(tmp_path / "bad.json")]) == 2
     other = msgspec.json.encode(msgspec.structs.replace(results_of(), format=FORMAT + 1))
     (tmp_path / "other.json").write_bytes(other)
-    assert main(["report", "--results", str(tmp_path / "other.json")]) == 2
+    assert main(["report", option, str(tmp_path / "other.json")]) == 2
     assert capsys.readouterr().err.count("error: cannot report") == 3
-    assert [path.read_bytes() for path in documents(None)] == before
+    assert [path.read_bytes() for path in documents(Kept())] == before
 
 
 def test_results_survive_their_file(tmp_path: Path) -> None:
@@ -165,8 +287,56 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
     assert read_results(path) == results_of()
 
 
-@pytest.mark.parametrize("arguments", [["call"], ["--quick"], ["--rounds", "2"]])
-def test_only_whole_runs_are_kept(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("more", [["call"], ["--quick"], ["--rounds", "2"], ["--rivals", "--only", "langfuse"]])
+def test_only_whole_runs_are_kept(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A part of a run never replaces the figures in the documents."""
-    assert main(["run", "--report", *arguments]) == 2
+    assert main(["run", "--report", *more]) == 2
     assert "whole runs only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "name"), [([], "latest.json"), (["--rivals"], "rivals.json")])
+def test_a_whole_run_is_kept_with_its_kind(
+    more: list[str], name: str, in_copy: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tracecore costs and what the rivals cost are measured, and kept, apart from each other."""
+
+    def empty(suite: str, *_: object) -> Table:
+        return Table(suite=suite, title=suite, method=f"Did {suite}.", rows=[])
+
+    folder = in_copy()
+    monkeypatch.setattr(cli, "run_in_child", empty)
+    monkeypatch.setattr(cli, "make_ready", lambda names, only: None)
+    assert main(["run", "--report", *more]) == 0
+    assert [path.name for path in folder.iterdir()] == [name]
+    results = read_results(folder / name)
+    assert [table.suite for table in results.tables] == chosen([], rivals=bool(more))
+    assert ("langfuse" in results.facts) == bool(more)
+    assert f"Did {results.tables[0].suite}." in (folder.parent / "README.md").read_text()
+
+
+def test_a_run_is_plotted_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--plot`` draws what was measured and names the files apart from the results, which stay JSON."""
+    monkeypatch.setattr(cli, "run_in_child", lambda name, *_: results_of().tables[0 if name == "call" else 1])
+    for kind in ("svg", "png"):
+        assert main(["run", "call", "store", "--plot", str(tmp_path / "new"), "--plot-format", kind, "--json"]) == 0
+        said = capsys.readouterr()
+        assert (tmp_path / "new" / f"call.{kind}").stat().st_size > 1_000
+        assert said.err == f"charts: {tmp_path / 'new' / 'call'}.{kind}\n"
+        assert msgspec.json.decode(said.out, type=Results).row("store.rate") is not None
+    assert main(["run", "store", "--plot", str(tmp_path / "none")]) == 0
+    assert "none of what was measured" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["run", "call", "--plot", str(tmp_path / "file")]) == 2
+    assert "error: cannot plot" in capsys.readouterr().err
+
+
+def test_a_run_that_could_not_be_plotted_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for minutes to learn that what draws is not installed."""
+    monkeypatch.setattr("benchmarks.charts.files.importlib.util.find_spec", lambda name: None)
+    for how in (["--plot", "folder"], ["--report"]):
+        assert main(["run", *how]) == 2
+        assert "charts need matplotlib" in capsys.readouterr().err

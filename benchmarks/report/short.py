@@ -1,0 +1,62 @@
+"""What a newcomer asks: what a call costs, what storing costs, and what others cost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.figures import OTHER, OTHER_CAPTURED, Results
+from benchmarks.kept import Kept
+from benchmarks.report.beside import beside
+from benchmarks.tables import figure, markdown
+
+__all__ = ["short"]
+
+_CALLS: Final = (
+    ("call.off", "tracing disabled"),
+    ("call.sampled_out", "sampled out"),
+    ("call.uncaptured", "async span, nothing captured"),
+    ("call.nested", "**async span, arguments and result captured**"),
+    ("call.root", "the same, as the root of a trace"),
+    ("call.otel", "OpenTelemetry SDK, nothing captured"),
+    ("call.otel_captured", "OpenTelemetry SDK, arguments and result as JSON attributes"),
+)
+
+
+def short(kept: Kept) -> str:
+    """Return the few figures that are asked for; nothing where nothing was measured."""
+    parts = [*(_ours(kept.whole) if kept.whole else ()), *(beside(kept.rivals) if kept.rivals else ())]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _ours(results: Results) -> list[str]:
+    heading = ["one call of an async function", "ns", "OpenTelemetry ÷ this", "the same, captured"]
+    facts = results.facts
+    return [
+        "CPU of the caller per call, over the bare call:",
+        markdown(heading, [_call(results, key, label) for key, label in _CALLS], numbers=range(1, 4)),
+        _storing(results),
+        (
+            f"Measured on {facts['CPU']}, {facts['cores']} cores, {facts['Python']}, SQLite {facts['SQLite']}, in one"
+            f" run with OpenTelemetry SDK {facts['opentelemetry-sdk']} (batch processor, exporter that drops"
+            " everything)."
+        ),
+    ]
+
+
+def _call(results: Results, key: str, label: str) -> list[str]:
+    row = results.row(key)
+    if row is None or row.value is None:
+        return [label, "not measured", "", ""]
+    ratios = [row.ratios.get(title) for title in (OTHER, OTHER_CAPTURED)]
+    return [label, figure(row.value), *("" if found is None else f"{figure(found)} x" for found in ratios)]
+
+
+def _storing(results: Results) -> str:
+    rate, cpu, disk = (results.row(key) for key in ("store.rate", "store.cpu", "store.disk"))
+    if rate is None or cpu is None or disk is None:
+        return ""
+    return (
+        "Into SQLite, requests of five spans with 2 KB of prompt and 1 KB of completion:"
+        f" {figure(rate.value)} spans/s in one process, {figure(cpu.value)} µs of CPU per span in all threads,"
+        f" {figure(disk.value)} bytes on disk, nothing lost, every span read back and compared."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,12 @@ import msgspec
 import pytest
 
 from benchmarks import cli, kept
-from benchmarks.catalogue import chosen
+from benchmarks.catalogue import SUITES, chosen
 from benchmarks.cli import main
 from benchmarks.figures import FORMAT, ROOT, Results, Row, Settings, Table, read_results, write_results
 from benchmarks.goals import verdicts
 from benchmarks.kept import LATEST, RIVALS, Kept, read_kept
+from benchmarks.options import parser
 from benchmarks.report import BEGIN, END, bring_in_line, documents, rewritten
 
 FACTS = {"CPU": "a processor", "cores": "2 of 2", "Python": "CPython 3.11", "SQLite": "3.40", "opentelemetry-sdk": "1"}
@@ -145,6 +147,17 @@ def test_a_figure_that_was_not_taken_is_not_invented() -> None:
 def test_without_results_the_documents_say_so() -> None:
     """Both say that nothing was measured, and how to do it."""
     assert {"make bench" in content for content in documents(Kept()).values()} == {True}
+
+
+def test_the_full_document_explains_every_suite_command_and_option() -> None:
+    """What can be measured and said on the command line stands in the part that is written by hand."""
+    text = (ROOT / "benchmarks" / "README.md").read_text().partition(BEGIN)[0]
+    named = {"rejected/…" if suite.startswith("rejected/") else suite for suite in SUITES}
+    assert [suite for suite in named if f"`{suite}`" not in text] == []
+    [commands] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    assert [name for name in commands.choices if f"python -m benchmarks {name}" not in text] == []
+    options = [option for action in commands.choices["run"]._actions for option in action.option_strings]
+    assert [option for option in options if option not in {"-h", "--help", "--busy-host"} and option not in text] == []
 
 
 def test_only_what_is_between_the_markers_changes() -> None:

@@ -24,6 +24,7 @@ from benchmarks.request_mix import SPANS, Handle, Texts
 from benchmarks.stored import Stored
 from tracecore import observe
 from tracecore.plugins import open_backend
+from tracecore.records import Observation
 
 __all__ = ["SIZES", "Payloads", "run"]
 
@@ -87,24 +88,25 @@ class Payloads:
         """
         reader = open_backend(url, access="read")
         await reader.open()
-        found: list[int] = []
+        page = max(1, min(1_000, _BYTES_READ_AT_ONCE // self.size))
         try:
-            async for span in whole_spans(reader, page=max(1, min(1_000, _BYTES_READ_AT_ONCE // self.size))):
-                text = msgspec.json.decode(span.input)["text"]
-                number = _number_in(text)
-                said = bytes(span.input), bytes(span.output)
-                if (
-                    said != (b'{"text":"%b"}' % text.encode(), b'"%b"' % text[1:].encode())
-                    or sum(map(len, said)) != self.size
-                ):
-                    raise RuntimeError(f"span {number} is not stored as it was")
-                if text != self.given(number) or (span.parent_id is None) is not (number % SPANS == 0):
-                    raise RuntimeError(f"span {number} is stored as {span.name}")
-                found.append(number)
+            found = [self._number_of(span) async for span in whole_spans(reader, page=page)]
         finally:
             await reader.close()
         if sorted(found) != list(range(len(requests) * SPANS)):
             raise RuntimeError(f"{len(found)} of {len(requests) * SPANS} spans are stored")
+
+    def _number_of(self, span: Observation) -> int:
+        """Return which span it is, having compared what it says."""
+        text = msgspec.json.decode(span.input)["text"]
+        number = _number_in(text) if isinstance(text, str) else -1
+        given = self.given(number)
+        payloads = b'{"text":"%b"}' % given.encode(), b'"%b"' % given[1:].encode()
+        if (bytes(span.input), bytes(span.output)) != payloads or sum(map(len, payloads)) != self.size:
+            raise RuntimeError(f"a payload of {self.size} bytes is stored as {bytes(span.input)[:100]!r}")
+        if (span.parent_id is None) is not (number % SPANS == 0):
+            raise RuntimeError(f"span {number} is stored as {span.name}")
+        return number
 
 
 def _number_in(text: str) -> int:

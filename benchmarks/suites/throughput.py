@@ -32,7 +32,7 @@ from benchmarks.stores import NEW, check_store, store_of
 from tracecore import Recorder
 from tracecore.config import without_credentials
 
-__all__ = ["run"]
+__all__ = ["loop_factory", "run"]
 
 METHOD: Final = (
     "Requests of 5 spans (846 B of payload per span, user and session) through a recorder whose pump has its own"
@@ -100,12 +100,12 @@ def _load(settings: Settings) -> Load:
         raise Refused(f"--concurrency {settings.concurrency}: at most {_MOST_AT_ONCE:,} requests at once")
     requests = range(1 + max(1, settings.size_of(settings.spans) // SPANS))
     return Load(
-        backend=settings.backend, loop=_loop_factory(settings.loop), at_once=min(settings.concurrency, len(requests)),
+        backend=settings.backend, loop=loop_factory(settings.loop), at_once=min(settings.concurrency, len(requests)),
         requests=requests, texts=Texts(settings.seed), mark=uuid.uuid4().hex[:8],
     )  # fmt: skip
 
 
-def _loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return what makes a loop of this name, None where that is asyncio's own."""
     if loop == "asyncio":
         return None

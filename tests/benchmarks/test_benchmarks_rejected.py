@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from benchmarks.rejected.deferred_encoding import at_the_edge, copied, later, remembered_wrongly
 from benchmarks.rejected.executemany import WAYS, rows_of, store
 from benchmarks.rejected.index_ring import IndexRing, lost_when_interrupted
+from benchmarks.rejected.per_row_await import WAYS as AWAITED_WAYS
+from benchmarks.rejected.per_row_await import Values
+from benchmarks.rejected.per_row_await import store as awaited_store
 from benchmarks.rejected.shared_ring import kept_by
 from benchmarks.rejected.stamped_ring import StampedRing, clobbered_by_a_slow_writer
 from benchmarks.request_mix import Texts
@@ -84,3 +88,16 @@ def test_both_ways_store_the_same_rows(way: str, tmp_path: Path) -> None:
     assert rate > 0
     assert len(rows_of(0)) == 512
     assert len({row[1] for row in rows_of(0) + rows_of(1)}) == 1_024
+
+
+@pytest.mark.parametrize("way", AWAITED_WAYS)
+async def test_however_often_one_awaits_the_same_rows_are_stored(way: str, tmp_path: Path) -> None:
+    """Each way stores the rows that it got, which are read back and compared; a way that leaves one out is found."""
+    insert, rows = AWAITED_WAYS[way][1], rows_of(0)[:20]
+    assert await awaited_store(insert, rows, tmp_path / "rows.db") > 0
+
+    async def forgetful(connection: aiosqlite.Connection, all_rows: list[Values]) -> None:
+        await insert(connection, all_rows[1:])
+
+    with pytest.raises(RuntimeError, match="not what was inserted"):
+        await awaited_store(forgetful, rows, tmp_path / "fewer.db")

@@ -63,7 +63,7 @@ class Spent(Struct):
         return seconds / self.spans * 1e6
 
 
-def buffer_for(at_once: int) -> dict[str, int]:
+def buffer_for(at_once: int) -> dict[str, Any]:
     """Return the settings of a buffer that takes what so many requests make, beside what may wait already."""
     return {
         "buffer_items": max(65_536, MOST_WAITING + at_once * SPANS),

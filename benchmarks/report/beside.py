@@ -9,6 +9,7 @@ from benchmarks.charts.rivals import OURS, by_cost, rivals_bars, rows_by_rival
 from benchmarks.figures import Results, Row
 from benchmarks.report.pictures import picture
 from benchmarks.rivals.fleet import AGAINST
+from benchmarks.suites.rivals_call import CAPTURES_NOTHING
 from benchmarks.tables import NONE, figure, markdown
 
 __all__ = ["beside"]
@@ -24,7 +25,6 @@ _OTHERS: Final = {
 """The figures besides that of a call, in the order of the columns, and what each is called where it is missing."""
 _NS_PER_US: Final = 1_000.0
 _VERSION: Final = re.compile(r"\d[\w.+!-]*\w|\d")
-_CAPTURES_NOTHING: Final = "captures nothing"
 _MOST: Final = 160
 """Characters of a reason."""
 
@@ -58,7 +58,7 @@ def _cells(name: str, call: Row, others: list[Row | None]) -> list[str]:
     return [
         title, _version(call), figure(call.value / _NS_PER_US), NONE if ratio is None else f"{figure(ratio)} x",
         *(NONE if row is None else figure(row.value) for row in others),
-        "no" if _CAPTURES_NOTHING in call.note else "yes",
+        "no" if CAPTURES_NOTHING in call.note else "yes",
     ]  # fmt: skip
 
 

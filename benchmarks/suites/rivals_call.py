@@ -8,8 +8,10 @@ from benchmarks.figures import Settings, Table
 from benchmarks.progress import Step
 from benchmarks.rivals.fleet import Fleet, Standing, Taken, rows_of
 
-__all__ = ["run"]
+__all__ = ["CAPTURES_NOTHING", "run"]
 
+CAPTURES_NOTHING: Final = "captures nothing"
+"""In the note of a rival that does not."""
 METHOD: Final = (
     "ns of CPU time of the calling thread per nested call, less the bare call before and after it; every rival in a"
     " process and an environment of its own, set up as its manual says, sending to a collector on the loopback"
@@ -36,5 +38,5 @@ def _over_bare(taken: Taken) -> float:
 
 def _note(standing: Standing) -> str:
     """Return what there is to know of a rival, in full: this is the table that speaks of each."""
-    captures = "" if standing.rival.captures else "captures nothing"
+    captures = "" if standing.rival.captures else CAPTURES_NOTHING
     return ". ".join(part.rstrip(".") for part in (standing.note, captures, standing.rival.remark) if part)

@@ -1,6 +1,6 @@
 """The program that runs under callgrind: each rung of the call ladder, a few calls and then more of them.
 
-``python -m benchmarks.instructions.counted DUMPS`` prints one JSON object: for each rung the files, among those
+``python -m benchmarks.instructions.counted DUMPS RUNG…`` prints one JSON object: for each rung the files, among those
 that callgrind writes beside ``DUMPS``, with the costs of :data:`FEWER` and :data:`MORE` calls, some of each. What is
 not a call (the event loop, the timer) costs both times the same and goes out in their difference. What happens now and
 then (a page of memory that the allocator asks for, a thread that wants the interpreter) only ever adds: the least of
@@ -17,13 +17,13 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.ladder import Ladder, Rung
 
-__all__ = ["BASE", "FEWER", "MORE", "RUNGS", "WINDOW"]
+__all__ = ["BARE", "FEWER", "MORE", "RUNGS", "WINDOW"]
 
 WINDOW: Final = "PyRun_StringFlags"
 FEWER: Final = 200
@@ -31,41 +31,49 @@ MORE: Final = 700
 _TIMES: Final = 3
 _WARM_UP: Final = 300
 """Calls before the first that is counted: the interpreter specializes code in its first runs."""
-BASE: Final = "bare"
+BARE: Final = ("bare", "bare_sync")
+"""Calls that nothing observes: a coroutine function's and a function's."""
 RUNGS: Final = (
-    BASE, "bare_sync", "wrapper", "off", "off_here", "sampled_out", "sampled_out_nested", "uncaptured", "nested",
+    *BARE, "wrapper", "off", "off_here", "sampled_out", "sampled_out_nested", "uncaptured", "nested",
     "containers", "keywords", "root", "sync", "generator", "async_generator", "with", "generation",
 )  # fmt: skip
 
 
-def main(dumps: Path) -> None:
-    """Run all rungs and print where their counts are."""
+def main(dumps: Path, rungs: Sequence[str]) -> None:
+    """Run the rungs and print where their counts are."""
     ladder = Ladder(calls=MORE)
     ladder.working.shutdown()  # its pump wakes every ms; the others sleep until they are asked
-    gc.disable()
-    gc.freeze()
     with asyncio.Runner() as runner:
-        found = {name: _counted(runner, ladder.rungs[name], dumps) for name in RUNGS}
+        # Also what pumps and loops import when they begin: while something is imported, others may use the window.
+        for name in rungs:
+            runner.run(_awaiting(ladder.rungs[name].loop(_WARM_UP)))
+            ladder.rungs[name].settle()
+        for recorder in (ladder.recording, ladder.left_out, ladder.disabled):
+            recorder.flush()
+        gc.disable()
+        gc.freeze()
+        found = {name: _counted(runner, ladder.rungs[name], dumps) for name in rungs}
     print(json.dumps(found), flush=True)
     os._exit(0)  # what comes after is not counted, and callgrind makes it slow
 
 
 def _counted(runner: asyncio.Runner, rung: Rung, dumps: Path) -> list[list[str]]:
     """Return the files of a rung: those of fewer calls, and those of more."""
-    runner.run(_awaiting(rung.loop(_WARM_UP)))
-    rung.settle()
     files: list[list[str]] = [[], []]
     for _ in range(_TIMES):
         for calls, names in zip((FEWER, MORE), files, strict=True):
             window: dict[str, Any] = {"run": runner.run, "loop": _awaiting(rung.loop(calls))}
+            before = _dumps(dumps)
             exec("run(loop)", window)  # noqa: S102 - the text is the window in which callgrind counts
-            names.append(max(dumps.parent.glob(f"{dumps.name}.*"), key=_number_of).name)
+            [name] = _dumps(dumps) - before
+            names.append(name)
             rung.settle()
     return files
 
 
-def _number_of(dump: Path) -> int:
-    return int(dump.suffix[1:])
+def _dumps(dumps: Path) -> set[str]:
+    """Return the names of the files that callgrind has written."""
+    return {path.name for path in dumps.parent.glob(f"{dumps.name}.*")}
 
 
 async def _awaiting(figure: Awaitable[float]) -> float:
@@ -73,4 +81,4 @@ async def _awaiting(figure: Awaitable[float]) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

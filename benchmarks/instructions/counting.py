@@ -11,13 +11,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from benchmarks.figures import ROOT
-from benchmarks.instructions.counted import BASE, FEWER, MORE, WINDOW
+from benchmarks.instructions.counted import BARE, FEWER, MORE, RUNGS, WINDOW
 from benchmarks.machine import version_of
 
 __all__ = ["CannotCount", "Environment", "count", "this_environment"]
@@ -54,8 +55,8 @@ def this_environment() -> Environment:
     )
 
 
-def count() -> dict[str, int]:
-    """Return instructions per call, by rung; all but the bare calls less what the bare call takes.
+def count(rungs: Sequence[str] = RUNGS) -> dict[str, int]:
+    """Return instructions per call, by rung, less what the bare call takes (which stands beside them whole).
 
     Raises:
         CannotCount: there is no valgrind, or it cannot count this interpreter.
@@ -65,24 +66,23 @@ def count() -> dict[str, int]:
         raise CannotCount("valgrind is not installed (on Debian and Ubuntu: apt-get install valgrind)")
     with tempfile.TemporaryDirectory(prefix="tracecore-instructions-") as folder:
         dumps = Path(folder) / "dump"
-        said = _run(valgrind, dumps)
+        said = _run(valgrind, dumps, [*BARE, *(rung for rung in rungs if rung not in BARE)])
         costs = {
             rung: [min(_cost(dumps.parent / name) for name in names) for names in files] for rung, files in said.items()
         }
     whole = {rung: (more - fewer) / (MORE - FEWER) for rung, (fewer, more) in costs.items()}
-    return {
-        rung: round(cost if rung.startswith(BASE) else cost - whole["bare_sync" if rung == "sync" else BASE])
-        for rung, cost in whole.items()
-    }
+    bare, bare_sync = (whole[rung] for rung in BARE)
+    base = dict.fromkeys(BARE, 0.0) | {"sync": bare_sync}
+    return {rung: round(cost - base.get(rung, bare)) for rung, cost in whole.items()}
 
 
-def _run(valgrind: str, dumps: Path) -> dict[str, list[list[str]]]:
+def _run(valgrind: str, dumps: Path, rungs: list[str]) -> dict[str, list[list[str]]]:
     """Return the names of the files that hold each rung's counts."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TRACECORE_")}
     environment |= {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [
         valgrind, "--tool=callgrind", f"--callgrind-out-file={dumps}", f"--toggle-collect={WINDOW}",
-        f"--dump-after={WINDOW}", sys.executable, "-m", "benchmarks.instructions.counted", str(dumps),
+        f"--dump-after={WINDOW}", sys.executable, "-m", "benchmarks.instructions.counted", str(dumps), *rungs,
     ]  # fmt: skip
     try:
         done = subprocess.run(

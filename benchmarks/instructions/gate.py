@@ -7,6 +7,7 @@ no other: elsewhere the gate says so and passes nothing off as checked.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.figures import ROOT
+from benchmarks.instructions.counted import RUNGS
 from benchmarks.instructions.counting import CannotCount, Environment, count, this_environment
 
 __all__ = ["BASELINE", "TOLERANCE", "Baseline", "Change", "changes", "guard"]
@@ -23,6 +25,9 @@ TOLERANCE: Final = 0.01
 """Of a count: ten runs of one tree differed by up to 0.4 % on rungs that record, with the machine otherwise busy."""
 _AT_LEAST: Final = 60
 """Instructions that even the smallest counts may differ by: the bare call's own differ by 20."""
+
+
+_WHOLE: Final = "--update keeps whole counts only: leave out the rungs"
 
 
 class Baseline(Struct, frozen=True):
@@ -63,19 +68,21 @@ def changes(kept: Baseline | None, now: dict[str, int]) -> list[Change]:
     return [Change(rung, before.get(rung), number) for rung, number in now.items()]
 
 
-def guard(*, update: bool, as_json: bool) -> int:
+def guard(rungs: Sequence[str] = (), *, update: bool = False, as_json: bool = False) -> int:
     """Count, compare, say so: 0 where nothing has grown or can be compared, 1 where a count has, 2 on misuse."""
+    unknown = [rung for rung in rungs if rung not in RUNGS]
+    if unknown or (rungs and update):
+        return _refused(f"no rung is called {unknown[0]!r}: there are {', '.join(RUNGS)}" if unknown else _WHOLE)
     try:
         kept = _kept(BASELINE)
         here = this_environment()
         if kept is not None and kept.environment != here and not update:
             return _skipped(f"the kept counts are of {kept.environment}; this is {here}", as_json=as_json)
-        now = count()
+        now = count(rungs or RUNGS)
     except CannotCount as reason:
         return _skipped(str(reason), as_json=as_json)
     except ValueError as error:
-        print(f"error: {BASELINE.name} cannot be read ({error}): keep new counts with --update", file=sys.stderr)
-        return 2
+        return _refused(f"{BASELINE.name} cannot be read ({error}): count anew with --update")
     found = changes(kept if kept is not None and kept.environment == here else None, now)
     _show(found, as_json=as_json)
     if update:
@@ -89,6 +96,11 @@ def guard(*, update: bool, as_json: bool) -> int:
             file=sys.stderr,
         )
     return 1 if grown else 0
+
+
+def _refused(why: str) -> int:
+    print(f"error: {why}", file=sys.stderr)
+    return 2
 
 
 def _kept(path: Path) -> Baseline | None:

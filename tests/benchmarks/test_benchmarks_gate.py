@@ -1,0 +1,170 @@
+"""The gate counts instructions: it passes what has not grown, and finds one allocation more on the hot path."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.figures import ROOT
+from benchmarks.instructions import counting, gate
+from benchmarks.instructions.counted import RUNGS
+from benchmarks.instructions.counting import CannotCount, Environment, this_environment
+from benchmarks.instructions.gate import BASELINE, Baseline, Change, changes
+
+NO_VALGRIND = "valgrind is not installed (apt-get install valgrind): instructions cannot be counted here"
+needs_valgrind = pytest.mark.skipif(shutil.which("valgrind") is None, reason=NO_VALGRIND)
+PLANTED = ("        span.ended = monotonic_ns()\n", '        span.ended = monotonic_ns()\n        _ = {"span": span}\n')
+"""One dict a span, thrown away at once: 80 ns in 2.7 µs, which no clock on a shared machine can show."""
+
+
+def kept_in(folder: Path, monkeypatch: pytest.MonkeyPatch, environment: Environment | None = None) -> Path:
+    """Keep counts of two rungs in a folder and make the gate use them."""
+    path = folder / "instructions.json"
+    path.write_bytes(
+        msgspec.json.encode(Baseline(environment or this_environment(), {"bare": 1_000, "nested": 20_000}))
+    )
+    monkeypatch.setattr(gate, "BASELINE", path)
+    return path
+
+
+def counting_as(monkeypatch: pytest.MonkeyPatch, **counts: int) -> None:
+    """Make the gate count this."""
+    monkeypatch.setattr(gate, "count", lambda rungs: counts)
+
+
+@pytest.mark.parametrize(
+    ("kept", "now", "verdict"),
+    [
+        (20_000, 20_200, "same"), (20_000, 20_201, "more"), (20_000, 19_800, "same"), (20_000, 19_799, "less"),
+        (600, 660, "same"), (600, 661, "more"), (None, 5, "new"),
+    ],
+)  # fmt: skip
+def test_a_count_grows_beyond_one_percent_and_sixty_instructions(kept: int | None, now: int, verdict: str) -> None:
+    """The verdict is of the larger of both bounds, on either side."""
+    assert Change("nested", kept, now).verdict == verdict
+
+
+def test_every_rung_stands_beside_its_kept_count() -> None:
+    """What was not kept is new; what is not counted now is not judged."""
+    kept = Baseline(this_environment(), {"nested": 1, "gone": 2})
+    assert changes(kept, {"nested": 3, "added": 4}) == [Change("nested", 1, 3), Change("added", None, 4)]
+    assert changes(None, {"nested": 3}) == [Change("nested", None, 3)]
+
+
+def test_growth_is_an_error_that_names_the_rungs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One rung that has grown fails the command; less and same do not."""
+    kept_in(tmp_path, monkeypatch)
+    counting_as(monkeypatch, bare=1_000, nested=20_500)
+    assert main(["gate"]) == 1
+    said = capsys.readouterr()
+    assert "+2.50%  more" in said.out
+    assert "more instructions per call than before: nested." in said.err
+    counting_as(monkeypatch, bare=900, nested=20_000)
+    assert main(["gate", "--json"]) == 0
+    rungs = {rung["rung"]: rung["verdict"] for rung in json.loads(capsys.readouterr().out)["rungs"]}
+    assert rungs == {"bare": "less", "nested": "same"}
+
+
+def test_new_counts_are_kept_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--update`` writes the file, with the environment; a plain run never does."""
+    path = kept_in(tmp_path, monkeypatch)
+    counting_as(monkeypatch, bare=1_000, nested=30_000)
+    before = path.read_bytes()
+    assert main(["gate"]) == 1
+    assert path.read_bytes() == before
+    assert main(["gate", "--update"]) == 0
+    assert msgspec.json.decode(path.read_bytes(), type=Baseline).counts["nested"] == 30_000
+    assert main(["gate"]) == 0
+
+
+def test_counts_of_another_interpreter_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Elsewhere the gate says that it compared nothing, and of what the kept counts are."""
+    kept_in(tmp_path, monkeypatch, Environment("CPython 2.7", "cc, plain", "VMS vax", "0.1"))
+    counting_as(monkeypatch, nested=1_000_000)
+    assert main(["gate"]) == 0
+    assert "skipped, nothing was compared: the kept counts are of CPython 2.7" in capsys.readouterr().err
+
+
+def test_without_valgrind_the_gate_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing tool is no failure, and no silent pass: the way to get it is named."""
+    kept_in(tmp_path, monkeypatch)
+    monkeypatch.setattr(counting.shutil, "which", lambda _: None)
+    assert main(["gate", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "apt-get install valgrind" in said.err
+    assert "valgrind is not installed" in json.loads(said.out)["skipped"]
+
+
+def test_an_interpreter_that_hides_the_window_cannot_be_counted(tmp_path: Path) -> None:
+    """A file without a count is not taken for a count of nothing."""
+    dump = tmp_path / "dump.1"
+    dump.write_text("events: Ir\nsummary: 0\n")
+    with pytest.raises(CannotCount, match="does not see"):
+        counting._cost(dump)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["nonsense"], "no rung is called 'nonsense'"), (["nested", "--update"], "leave out")]
+)
+def test_misuse_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rungs that are not there, and keeping a part of them, end before anything is counted."""
+    assert main(["gate", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_damaged_counts_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is no counts ends with one sentence that says how to make it anew."""
+    kept_in(tmp_path, monkeypatch).write_text("[]")
+    assert main(["gate"]) == 2
+    assert "count anew with --update" in capsys.readouterr().err
+
+
+@needs_valgrind
+@pytest.mark.timeout(300)
+def test_nothing_has_grown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every rung takes the instructions that were kept for it, or fewer."""
+    kept = msgspec.json.decode(BASELINE.read_bytes(), type=Baseline)
+    if kept.environment != this_environment():
+        pytest.skip(f"the kept counts are of {kept.environment}; this is {this_environment()}")
+    assert set(kept.counts) == set(RUNGS)
+    code = gate.guard()
+    assert code == 0, capsys.readouterr()
+
+
+@needs_valgrind
+@pytest.mark.timeout(300)
+def test_one_allocation_more_on_the_hot_path_is_caught(tmp_path: Path) -> None:
+    """A copy of this tree whose wrappers make one dict more per span fails against this tree's own counts."""
+    for folder in ("tracecore", "backends", "benchmarks"):
+        ignored = shutil.ignore_patterns("__pycache__", "environments", "local")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    path = os.pathsep.join([str(tmp_path), str(tmp_path / "backends")])
+    kept = tmp_path / "benchmarks" / "results" / "instructions.json"
+    counts = counting.count(["uncaptured"])
+    kept.write_bytes(msgspec.json.encode(Baseline(this_environment(), counts)))
+    hot = tmp_path / "tracecore" / "observe_calls.py"
+    text = hot.read_text()
+    assert text.count(PLANTED[0]) == 2
+    hot.write_text(text.replace(*PLANTED))
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "gate", "uncaptured"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path},
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert run.returncode == 1, run
+    assert "more instructions per call than before: uncaptured." in run.stderr

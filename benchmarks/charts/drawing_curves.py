@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from statistics import mean
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -55,6 +55,7 @@ def _panel(ax: Axes, panel: Panel, chart: Curves) -> None:
     ax.set_xscale("log")
     ax.set_xticks(list(chart.marks), list(chart.marks.values()), fontsize=8)
     ax.set_xlabel(chart.below, color=MUTED, fontsize=8)
+    ax.tick_params(axis="x", pad=6)
     _scale(ax, [value for curve in panel.curves for _, value in curve.points])
     ax.grid(axis="y", color=LINES, linewidth=0.8)
     for number, curve in enumerate(panel.curves):
@@ -85,13 +86,22 @@ def _colour(number: int) -> str:
 
 def _write_names(ax: Axes, names: list[str], ends: list[tuple[int, float]]) -> None:
     """Write names at the ends of curves; those that would lie on each other are moved apart."""
-    points_per_pixel = 72 / ax.figure.dpi
-    heights = [float(ax.transData.transform(end)[1]) * points_per_pixel for end in ends]
-    below = -math.inf
-    for number in sorted(range(len(ends)), key=heights.__getitem__):
-        above = max(heights[number], below + _LINE)
-        below = above
+    heights = [float(ax.transData.transform(end)[1]) * 72 / ax.figure.dpi for end in ends]
+    order = sorted(range(len(ends)), key=heights.__getitem__)
+    for number, place in zip(order, _apart([heights[number] for number in order]), strict=True):
         ax.annotate(
-            names[number], ends[number], xytext=(7, above - heights[number]), textcoords="offset points", va="center",
+            names[number], ends[number], xytext=(7, place - heights[number]), textcoords="offset points", va="center",
             fontsize=8.5, color=_colour(number),
         )  # fmt: skip
+
+
+def _apart(heights: list[float]) -> list[float]:
+    """Return places a line apart at least, as near to these ascending heights as can be."""
+    crowds: list[list[float]] = []
+    for number, height in enumerate(heights):
+        crowds.append([height - number * _LINE])
+        while len(crowds) > 1 and mean(crowds[-2]) > mean(crowds[-1]):
+            last = crowds.pop()
+            crowds[-1] += last
+    middles = [mean(crowd) for crowd in crowds for _ in crowd]
+    return [middle + number * _LINE for number, middle in enumerate(middles)]

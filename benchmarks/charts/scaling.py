@@ -34,7 +34,7 @@ _NAMES: Final = {
 }  # fmt: skip
 """What a series is called where its key does not say it."""
 _FEW: Final = 2
-_LETTERS: Final = {1_000_000: "M", 1_000: "k"}
+_THOUSAND, _MILLION = 1_000, 1_000_000
 
 
 def scaling_curves(results: Results) -> list[Curves]:
@@ -84,7 +84,6 @@ def _written(number: int, *, in_bytes: bool) -> str:
     """Return a number as short as it can be written: 100, 10 k, 1 M, or 0.1 KB."""
     if in_bytes:
         return f"{round(number / 1_024, 1):g} KB"
-    for size, letter in _LETTERS.items():
-        if number >= size:
-            return f"{number / size:g} {letter}"
-    return str(number)
+    if number >= _MILLION:
+        return f"{number / _MILLION:g} M"
+    return f"{number / _THOUSAND:g} k" if number >= 10 * _THOUSAND else f"{number:,}"

@@ -20,7 +20,7 @@ __all__ = ["Bar", "Bars", "Chart", "Column", "Curve", "Curves", "Panel", "Role",
 Role: TypeAlias = Literal["ours", "opentelemetry", "other", "plain"]
 """Who a bar is of: this decides its colour. ``plain`` is no tracer: what a bare call costs, or a line of a log."""
 
-_LOOKS: Final = 1
+_LOOKS: Final = 2
 """Of how charts are drawn: another number makes every picture out of date."""
 
 

@@ -6,12 +6,13 @@ import os
 import platform
 import sqlite3
 import sys
+import sysconfig
 import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-__all__ = ["facts", "peak_memory", "resident_memory", "version_of"]
+__all__ = ["facts", "is_optimized", "peak_memory", "resident_memory", "version_of"]
 
 _PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "opentelemetry-sdk")
 _STATUS: Final = Path("/proc/self/status")
@@ -25,10 +26,16 @@ def facts() -> dict[str, str]:
         "load before": _load(),
         "kernel": f"{platform.system()} {platform.release()}",
         "temporary files on": _filesystem(Path(tempfile.gettempdir()).resolve()),
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}"
+        + ("" if is_optimized() else " (built without profile-guided optimization)"),
         "SQLite": sqlite3.sqlite_version,
         **{package: version_of(package) for package in _PACKAGES},
     }
+
+
+def is_optimized() -> bool:
+    """Return whether the interpreter was built with profile-guided optimization, as most that are distributed are."""
+    return "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "--enable-optimizations")
 
 
 def version_of(package: str) -> str:

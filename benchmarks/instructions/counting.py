@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from benchmarks.figures import ROOT
 from benchmarks.instructions.counted import BARE, FEWER, MORE, RUNGS, WINDOW
-from benchmarks.machine import version_of
+from benchmarks.machine import is_optimized, version_of
 
 __all__ = ["CannotCount", "Environment", "count", "this_environment"]
 
@@ -46,7 +45,7 @@ class Environment(Struct, frozen=True):
 
 def this_environment() -> Environment:
     """Return what counts depend on here."""
-    flags = "optimized" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "plain"
+    flags = "optimized" if is_optimized() else "plain"
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         build=f"{platform.python_compiler()}, {flags}",

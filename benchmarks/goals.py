@@ -83,7 +83,7 @@ GOALS: Final = (
     ),
     Goal(
         what="the same: Langfuse ÷ tracecore into SQLite", key="rivals.call.langfuse", bound=80, unit="x", least=True,
-        column=AGAINST, remark="Follows from the first row: it would be met with about what that row asks for.",
+        column=AGAINST, remark="The other side of the first row: what would meet that would meet this.",
     ),
     Goal(
         what="nothing captured: OpenTelemetry ÷ tracecore", key="call.uncaptured", bound=12, unit="x", least=True,

@@ -48,7 +48,7 @@ def _column(ax: Axes, column: Column, chart: Bars, width: float) -> None:
     texts = max(len(bar.text) for bar in column.bars if bar.value is not None) * LETTER + 0.15
     share = max(_LEAST_SHARE, 1 - texts / width)
     values = [bar.value for bar in column.bars if bar.value is not None and bar.value > 0] or [1.0]
-    begin = _logarithmic(ax, values, share, width) if chart.logarithmic else _linear(ax, values, share)
+    begin = _logarithmic(ax, values, share, width) if column.logarithmic else _linear(ax, values, share)
     ax.grid(axis="x", color=LINES, linewidth=0.8)
     for place, (bar, role) in enumerate(zip(column.bars, chart.roles, strict=True)):
         end = max(begin if bar.value is None else bar.value, begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from benchmarks.charts.shapes import Bar, Bars, Column, Role, source_of
@@ -35,16 +36,16 @@ def rivals_bars(results: Results) -> Bars | None:
     names = [name for name in by_cost(calls) if calls[name].value is not None]
     if not names:
         return None
-    columns = [_column("The caller", "µs of its CPU per nested call", names, calls, parts=_NS_PER_US)]
+    columns = [_costs("The caller", "µs of its CPU per nested call", names, calls, parts=_NS_PER_US)]
     if cpus:
-        columns.append(_column("The whole process", "µs of CPU per delivered span", names, cpus))
-    if lags:  # what ours adds is as small as the noise: a ratio to it would be of noise
-        columns.append(_column("The event loop", "ms later than by itself, p99", names, lags, compared=False))
+        columns.append(_costs("The whole process", "µs of CPU per delivered span", names, cpus))
+    if lags:
+        columns.append(_lags(names, lags))
     return Bars(
         name="rivals", title="What tracers cost the service that they trace",
-        subtitle="Logarithmic bars. In parentheses: how many times the cost of tracecore.",
+        subtitle="CPU is drawn logarithmically. In parentheses: how many times the cost of tracecore.",
         source=source_of(results), names=[calls[name].label for name in names], roles=[_role(name) for name in names],
-        strong=calls[OURS].label if OURS in names else "", columns=columns, logarithmic=True,
+        strong=calls[OURS].label if OURS in names else "", columns=columns,
     )  # fmt: skip
 
 
@@ -56,20 +57,30 @@ def _role(name: str) -> Role:
     return "opentelemetry" if name.startswith("opentelemetry") else "other"
 
 
-def _column(
-    title: str, unit: str, names: list[str], rows: dict[str, Row], *, parts: float = 1.0, compared: bool = True
-) -> Column:
-    """Return the bars of one figure; ``parts`` is how many of the rows' unit are one of the column's."""
-    ours = rows[OURS].value if compared and OURS in rows else None
-    found = [rows[name].value if name in rows else None for name in names]
-    return Column(title=title, unit=unit, bars=[_bar(value, ours, parts) for value in found])
+def _costs(title: str, unit: str, names: list[str], rows: dict[str, Row], *, parts: float = 1.0) -> Column:
+    """Return bars with their ratio to ours; ``parts`` is how many of the rows' unit are one of the column's."""
+    ours = rows[OURS].value if OURS in rows else None
+
+    def said(name: str, value: float) -> str:
+        times = f" ({_times(value / ours)}×)" if ours and ours > 0 and name != OURS else ""  # noqa: RUF001 - times
+        return f"{figure(value / parts)}{times}"
+
+    return Column(title=title, unit=unit, bars=_bars(names, rows, said, parts), logarithmic=True)
 
 
-def _bar(value: float | None, ours: float | None, parts: float) -> Bar:
-    if value is None:
-        return Bar(value=None, text="not measured")
-    times = f" ({_times(value / ours)}×)" if ours and ours > 0 and value != ours else ""  # noqa: RUF001 - the sign for times
-    return Bar(value=value / parts, text=f"{figure(value / parts)}{times}")
+def _lags(names: list[str], rows: dict[str, Row]) -> Column:
+    """Return bars without ratios, from zero on: most lags are as small as the noise, and a ratio would be of noise."""
+    bars = _bars(names, rows, lambda _, value: figure(value))
+    return Column(title="The event loop", unit="ms later than by itself, p99", bars=bars)
+
+
+def _bars(names: list[str], rows: dict[str, Row], said: Callable[[str, float], str], parts: float = 1.0) -> list[Bar]:
+    bars: list[Bar] = []
+    for name in names:
+        value = rows[name].value if name in rows else None
+        text = "not measured" if value is None else said(name, value)
+        bars.append(Bar(value=None if value is None else value / parts, text=text))
+    return bars
 
 
 def _times(ratio: float) -> str:

@@ -20,7 +20,7 @@ __all__ = ["Bar", "Bars", "Chart", "Column", "Curve", "Curves", "Panel", "Role",
 Role: TypeAlias = Literal["ours", "opentelemetry", "other", "plain"]
 """Who a bar is of: this decides its colour. ``plain`` is no tracer: what a bare call costs, or a line of a log."""
 
-_LOOKS: Final = 2
+_LOOKS: Final = 1
 """Of how charts are drawn: another number makes every picture out of date."""
 
 
@@ -38,6 +38,7 @@ class Column(Struct, frozen=True, kw_only=True):
     unit: str
     """Of the figures, and per what."""
     bars: list[Bar]
+    logarithmic: bool = False
 
 
 class Bars(Struct, frozen=True, kw_only=True, tag="bars"):
@@ -53,7 +54,6 @@ class Bars(Struct, frozen=True, kw_only=True, tag="bars"):
     strong: str
     """The name that the eye should find."""
     columns: list[Column]
-    logarithmic: bool = False
 
 
 class Curve(Struct, frozen=True, kw_only=True):

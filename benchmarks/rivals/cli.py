@@ -19,16 +19,23 @@ from benchmarks.rivals.environments import Environment
 
 __all__ = ["add_rivals", "install_all", "make_ready", "rivals", "rivals_named"]
 
+_ACTIONS: Final = {
+    "list": "show them, and what is installed of them",
+    "install": "make the environments that are missing",
+    "remove": "remove environments",
+}
 _BYTES_PER_MB: Final = 1e6
 
 
 def add_rivals(commands: Any) -> None:
     """Add the command to those that ``add_subparsers`` returned."""
     parser = commands.add_parser("rivals", help="show, install or remove what `run --rivals` compares with")
-    parser.add_argument("action", choices=("list", "install", "remove"), help="what to do")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="with which; unless named with all")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help=f"where their environments are (${RIVALS_FOLDER})")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    actions = parser.add_subparsers(dest="action", required=True)
+    for name, summary in _ACTIONS.items():
+        action = actions.add_parser(name, help=summary)
+        action.add_argument("names", nargs="*", metavar="NAME", help="which; unless named all")
+        action.add_argument("--folder", type=Path, metavar="DIR", help=f"of the environments (${RIVALS_FOLDER})")
+        action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def rivals(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Final, Self
 
 from msgspec import Struct
@@ -100,11 +101,14 @@ class Fleet:
         self._members: dict[str, Member] = {}
 
     def __enter__(self) -> Self:
-        for standing in self.standings:
-            if not standing.reason:
-                self._step(f"starting {standing.rival.title}", 0.0)
-                self._members[standing.name] = Member(standing.name, standing.rival, standing.environment)
-                self._attempt(standing, lambda standing=standing: self._started(standing))
+        with ExitStack() as exits:
+            exits.push(self.__exit__)
+            for standing in self.standings:
+                if not standing.reason:
+                    self._step(f"starting {standing.rival.title}", 0.0)
+                    self._members[standing.name] = Member(standing.name, standing.rival, standing.environment)
+                    self._attempt(standing, lambda standing=standing: self._started(standing))
+            exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

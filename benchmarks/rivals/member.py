@@ -1,8 +1,9 @@
 """One rival at work: its worker and its collector, each in a process of its own, in an environment of nobody else's.
 
-Home and working directory are an empty folder, and of our environment variables only those go along that a process
-needs to run: neither somebody's settings nor credentials nor a proxy. Both processes end when their standard input is
-closed, so that none is left when we die, and a process that does not is killed, with whatever it has started.
+Home, working directory and the place for temporary files are one empty folder, which goes with it. Of our environment
+variables only those go along that a process needs to run: neither somebody's settings nor credentials nor a proxy. Both
+processes end when their standard input is closed, so that none is left when we die, and a process that does not is
+killed, with whatever it has started.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.rivals.environments import Environment
 
 __all__ = ["Counts", "Failed", "Member", "Process"]
 
-_NEEDED: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_NEEDED: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _START_S: Final = 90.0
 _CLOSE_S: Final = 15.0
 _SETTLE_S: Final = 3.0
@@ -207,6 +208,7 @@ class Member:
         return {
             **{name: os.environ[name] for name in _NEEDED if name in os.environ},
             "HOME": self._home,
+            "TMPDIR": self._home,
             "PYTHONHASHSEED": "0",
             # What runs in our own environment finds what we find.
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)) if ours else str(ROOT),

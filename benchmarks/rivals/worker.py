@@ -20,6 +20,7 @@ import json
 import os
 import queue
 import selectors
+import signal
 import sys
 import threading
 import time
@@ -191,12 +192,14 @@ def _attempted(attempt: Callable[[], Said]) -> Said:
 
 
 def _listen(orders: queue.SimpleQueue[Said], source: int) -> None:
-    """Hand orders on until nobody can give any; then end, in order if the rival lets us, or without."""
+    """Hand orders on until nobody can give any; then end, in order if the rival lets us, or with all it has started."""
     with open(source, "rb") as lines:
         for line in lines:
             orders.put(json.loads(line))
     orders.put({"do": "close"})
     time.sleep(_TO_CLOSE_S)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 

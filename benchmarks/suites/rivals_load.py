@@ -16,7 +16,7 @@ METHOD: Final = (
     " arrived per second of wall clock until the flush returned. Queues are long enough for all of a round. The"
     " collector, in a process of its own, reads each request before it answers."
 )
-_ROUNDS: Final = 5
+_ROUNDS: Final = 3
 _REQUESTS: Final = 2_000
 _AT_ONCE: Final = 50
 _WITHIN_S: Final = 120.0

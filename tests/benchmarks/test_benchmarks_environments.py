@@ -166,7 +166,7 @@ def test_the_commands_install_list_and_remove(pip: FakePip, capsys: pytest.Captu
     text = capsys.readouterr().out.splitlines()
     assert text[0].split() == ["honest", "runs", "where", "this", "does"]
     assert text[1].split() == ["missing", "1", "distributions,", "0", "MB", "missing-rival==1.0"]
-    assert main(["rivals", "list", "missing", "--json", "--folder", elsewhere]) == 0
+    assert main(["rivals", "list", "--folder", elsewhere, "--json", "missing"]) == 0
     [listed] = json.loads(capsys.readouterr().out)
     assert listed["python"] == str(tmp_path / "elsewhere" / "missing" / "bin" / "python")
     assert listed["distributions"] == {"missing-rival": {"version": "1.0", "bytes": 1_000}}

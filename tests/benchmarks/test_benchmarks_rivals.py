@@ -175,6 +175,15 @@ def test_tracecore_may_not_lose_a_span(monkeypatch: pytest.MonkeyPatch) -> None:
         ships.rounds(1, 20, do="call", calls=5)
 
 
+def test_a_fleet_that_cannot_start_leaves_nobody_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ours does not start, those that did are ended."""
+    monkeypatch.setattr(catalogue, "is_ours", lambda name: name == "failing")
+    ships = Fleet(Settings(**OPTIONS, only=("failing",)), ignored)
+    with pytest.raises(RuntimeError, match="failing: SystemExit: no key was given"), ships:
+        pytest.fail("it started")
+    assert not ships._members
+
+
 def test_an_adapter_that_counts_too_much_is_found_out() -> None:
     """More spans than were made are nobody's merit."""
     standing = Standing("honest", catalogue.rival_of("honest"), Environment("honest"), made=10, delivered=11)

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from benchmarks.busy_host import BusyHost, speed_alone
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.flow import PACING, Spent, drive
+from benchmarks.flow import PACING, Spent, drive, drive_warm
 from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.measure import less, ratio, row_of
 from benchmarks.progress import Step
@@ -108,7 +108,7 @@ def _idle_round(taken: Taken, texts: Texts, requests: range, *, keep: bool) -> N
     bare = asyncio.run(drive(bare_service(texts), requests))
     gc.collect()
     with Stored() as stored:
-        spent = asyncio.run(_warm_and_drive(stored.recorder, texts, requests))
+        spent = asyncio.run(drive_warm(traced_service(texts, stored.recorder), requests, stored.recorder))
         if not keep:
             taken.peak = peak_memory()
         stored.recorder.shutdown()
@@ -121,13 +121,6 @@ def _idle_round(taken: Taken, texts: Texts, requests: range, *, keep: bool) -> N
         if len(taken.files) < keep:  # the index takes longer than the round: once is enough
             cpu = asyncio.run(_index(open_backend(stored.url), requests))
             taken.files.append(File(read_back, size, stored.size, cpu))
-
-
-async def _warm_and_drive(recorder: Recorder, texts: Texts, requests: range) -> Spent:
-    """Answer one request first, which opens the file, and then the others with the clock running."""
-    handle = traced_service(texts, recorder)
-    await drive(handle, requests[:1], recorder)
-    return await drive(handle, requests[1:], recorder)
 
 
 async def _index(backend: Backend, requests: range) -> float:
@@ -152,7 +145,7 @@ def _live(texts: Texts, requests: range) -> Beside:
     alone = speed_alone()
     with Stored() as stored, BusyHost() as host:
         mark = host.mark()
-        spent = asyncio.run(_warm_and_drive(stored.recorder, texts, requests))
+        spent = asyncio.run(drive_warm(traced_service(texts, stored.recorder), requests, stored.recorder))
         speed = host.speed_since(mark)
         stored.recorder.shutdown()
         asyncio.run(stored.read_back(texts, requests))

@@ -71,5 +71,5 @@ lock: ## pin the newest allowed packages again, with their hashes
 	echo "· pinned what was published before $$newer"
 
 clean: ## remove .venv, caches and build output
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv .rivals dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

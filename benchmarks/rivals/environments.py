@@ -1,4 +1,4 @@
-"""An environment of its own for each rival, made on demand: ``benchmarks/rivals/environments/NAME``.
+"""An environment of its own for each rival, made on demand: ``.rivals/NAME`` in the project.
 
 ``TRACECORE_BENCHMARK_RIVALS`` names another folder for all of them. A marker in the environment says what it was made
 of, so that a changed pin, or another interpreter, makes it anew. Why an installation failed is kept beside it and is
@@ -21,12 +21,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from benchmarks.figures import RIVALS_FOLDER
+from benchmarks.figures import RIVALS_FOLDER, ROOT
 from benchmarks.rivals.adapter import Rival
 
 __all__ = ["Distribution", "Environment", "folder", "install", "installed", "remove", "run"]
 
-_USUAL: Final = Path(__file__).parent / "environments"
+_USUAL: Final = ROOT / ".rivals"
+"""Hidden, beside `.venv`: what walks the tree for sources must not meet those of others."""
 _MARKER: Final = "tracecore-benchmark.json"
 _PIP: Final = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
 _INSTALL: Final = (*_PIP, "install", "--retries", "1", "--prefer-binary")

@@ -21,11 +21,12 @@ class ProgressLine:
         self._suites = suites
         self._done = 0
         self._stream = sys.stderr if stream is None else stream
-        self._shown = self._stream.isatty()
+        self.shown = self._stream.isatty()
+        """Whether anything is drawn."""
 
     def show(self, suite: str, what: str, share: float) -> None:
         """Draw the bar: ``share`` of this suite is behind, and all of those before it."""
-        if self._shown:
+        if self.shown:
             whole = (self._done + min(max(share, 0.0), 1.0)) / max(1, self._suites)
             filled = round(whole * _BAR)
             line = f"{'█' * filled}{'·' * (_BAR - filled)} {whole:4.0%}  {suite}: {what}"
@@ -37,7 +38,7 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Take the bar away."""
-        if self._shown:
+        if self.shown:
             self._write("\r\x1b[K")
 
     def _write(self, text: str) -> None:

@@ -62,7 +62,7 @@ def _costs(title: str, unit: str, names: list[str], rows: dict[str, Row], *, par
     ours = rows[OURS].value if OURS in rows else None
 
     def said(name: str, value: float) -> str:
-        times = f" ({_times(value / ours)}×)" if ours and ours > 0 and name != OURS else ""  # noqa: RUF001 - times
+        times = f" ({_times(value / ours)}×)" if ours and ours > 0 and name != OURS else ""  # noqa: RUF001 - the sign that people know
         return f"{figure(value / parts)}{times}"
 
     return Column(title=title, unit=unit, bars=_bars(names, rows, said, parts), logarithmic=True)

@@ -84,12 +84,15 @@ def make_ready(suites: Sequence[str], only: Sequence[str]) -> None:
 
 
 def install_all(names: Sequence[str]) -> list[Environment]:
-    """Install these rivals one after another, with a line that says how far it is."""
+    """Install these rivals one after another and say how far it is: where nothing can be drawn, a line for each."""
     line = ProgressLine(len(names))
     found: list[Environment] = []
-    for name in names:
+    for number, name in enumerate(names, 1):
+        rival = catalogue.rival_of(name)
+        if not line.shown and environments.installed(name, rival).python is None:
+            print(f"· installing {name}, {number} of {len(names)}", file=sys.stderr)
         try:
-            found.append(environments.install(name, catalogue.rival_of(name), partial(line.show, name, share=0.0)))
+            found.append(environments.install(name, rival, partial(line.show, name, share=0.0)))
         finally:
             line.clear()
         line.suite_done()

@@ -26,7 +26,7 @@ STORED = SPANS + 5
 
 def settings_of(**chosen: str | int | bool) -> Settings:
     """Return one short round, with what is chosen."""
-    return Settings(**{"rounds": 1, "busy_host": False, "spans": SPANS, **chosen})  # pyright: ignore[reportArgumentType]
+    return Settings(**{"rounds": 1, "busy_host": False, "spans": SPANS, **chosen})  # pyright: ignore[reportArgumentType] # by name
 
 
 def run(**chosen: str | int | bool) -> Table:

@@ -18,7 +18,7 @@ __all__ = ["RIVAL", "start"]
 _FLUSH_WITHIN_S: Final = 60.0
 _NUMBER: Final = "substr(input, nullif(instr(input, '['), 0), 10)"
 _COUNT: Final = (
-    f"select count(*), count(distinct {_NUMBER}), sum(instr(output, '{RESULT_TEXT.decode()}') > 0) from spans"  # noqa: S608 - constants
+    f"select count(*), count(distinct {_NUMBER}), sum(instr(output, '{RESULT_TEXT.decode()}') > 0) from spans"  # noqa: S608 - made of constants
 )
 
 RIVAL: Final = Rival(

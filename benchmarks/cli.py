@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.plot is not None and (code := _plot(results, options.plot, options.plot_format)):
         return code
     if options.report:
-        write_results(results, kept.RIVALS if options.rivals else kept.LATEST)
+        write_results(results, _kept_as(options, settings))
         return _report(kept.LATEST, kept.RIVALS, check=False)
     return 0
 
@@ -87,11 +87,24 @@ def _meant(options: argparse.Namespace) -> tuple[list[str], Settings]:
         if (number := getattr(options, name)) is not None and number < 1:
             raise ValueError(f"--{name} {number}: at least one is needed")
     settings = settings_of(options)
-    if options.report and (options.suites or settings != Settings()):
-        raise ValueError("--report keeps whole runs only: leave out suites and everything that changes what they do")
+    if options.report:
+        _kept_as(options, settings)
     if options.report or options.plot is not None:
         check_drawing()
     return names, settings
+
+
+def _kept_as(options: argparse.Namespace, settings: Settings) -> Path:
+    """Return the file of the tree that keeps a run.
+
+    Raises:
+        ValueError: it is a part of a run.
+    """
+    if options.suites == ["read"] and not options.rivals and settings == Settings(rows=kept.LARGE_ROWS):
+        return kept.LARGE
+    if options.suites or settings != Settings():
+        raise ValueError("--report keeps whole runs only: leave out suites and everything that changes what they do")
+    return kept.RIVALS if options.rivals else kept.LATEST
 
 
 def _plot(results: Results, folder: Path, kind: str) -> int:

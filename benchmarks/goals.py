@@ -31,6 +31,8 @@ class Goal(Struct, frozen=True, kw_only=True):
     """Compare the minimum over the rounds, not the median."""
     whole: bool = False
     """Judge whole runs only: a quick one does too little for it to mean anything."""
+    large: bool = False
+    """The figure is that of the large file."""
     remark: str = ""
 
 
@@ -68,6 +70,22 @@ _BESIDE_HOST: Final = (
     " set): some fifteen times for a batch of 4,096; row by row it would be 4,096 times. What it then does with the"
     " GIL, 8 to 10 µs a span of Python and of binding values, is what the host loses."
 )
+_READ: Final = (
+    ("newest", "newest traces", 50), ("next", "page after page", 50), ("user", "traces of a user", 50),
+    ("session", "traces of a session", 50), ("generations", "newest generations", 50),
+    ("trace", "one trace, bodies included", 20), ("rare", "full text: said once", 200),
+    ("common", "full text: said everywhere", 200),
+)  # fmt: skip
+
+
+def _reading(spans: str, *, large: bool = False) -> list[Goal]:
+    """Return the goals of questions to a file of so many spans."""
+    return [
+        Goal(what=f"{spans}, p95: {what}", key=f"read.{key}", bound=bound, unit="ms", whole=True, large=large)
+        for key, what, bound in _READ
+    ]
+
+
 GOALS: Final = (
     Goal(
         what="nested async span, arguments and result captured", key="call.nested", bound=1_500, unit="ns",
@@ -133,14 +151,8 @@ GOALS: Final = (
     Goal(what="loop lag (p99) caused by 10,000 spans/s from 100 tasks", key="lag.crowd", bound=2, unit="ms"),
     Goal(what="burst of 200,000 spans: unaccounted for", key="burst.missing", bound=0, unit="spans", whole=True),
     Goal(what="the same: memory (buffer and 50 MB more)", key="burst.memory", bound=114, unit="MB", whole=True),
-    Goal(what="lists over 1,000,000 spans, p95: newest traces", key="read.newest", bound=50, unit="ms", whole=True),
-    Goal(what="the same: page after page", key="read.next", bound=50, unit="ms", whole=True),
-    Goal(what="the same: traces of a user", key="read.user", bound=50, unit="ms", whole=True),
-    Goal(what="the same: traces of a session", key="read.session", bound=50, unit="ms", whole=True),
-    Goal(what="the same: newest generations", key="read.generations", bound=50, unit="ms", whole=True),
-    Goal(what="one trace of them, bodies included, p95", key="read.trace", bound=20, unit="ms", whole=True),
-    Goal(what="full text over them, p95: said once", key="read.rare", bound=200, unit="ms", whole=True),
-    Goal(what="the same: said everywhere", key="read.common", bound=200, unit="ms", whole=True),
+    *_reading("1,000,000 spans"),
+    *_reading("10,000,000 spans", large=True),
     Goal(what="`import tracecore` over bare Python", key="import.tracecore", bound=60, unit="ms", minimum=True),
     Goal(what="distributions that it loads, itself included", key="import.distributions", bound=5, unit=""),
     Goal(
@@ -158,7 +170,7 @@ def verdicts(kept: Kept) -> list[Verdict]:
 
 
 def _verdict(goal: Goal, kept: Kept) -> Verdict:
-    run = kept.run_with(goal.key)
+    run = kept.large if goal.large else kept.run_with(goal.key)
     row = None if run is None else run.row(goal.key)
     if run is None or row is None or (goal.whole and run.settings.quick):
         return Verdict(goal, None, "not measured")

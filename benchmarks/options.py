@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    run = "a results file; `latest` and `rivals` are those that are kept"
+    run = "a results file; `latest`, `rivals` and `large` are those that are kept"
     compare.add_argument("old", metavar="OLD", help=run)
     compare.add_argument("new", metavar="NEW", help=run)
     compare.add_argument("--all", action="store_true", help="show the figures that stayed the same too")

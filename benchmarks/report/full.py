@@ -26,6 +26,9 @@ def full(kept: Kept) -> str:
     parts: list[str] = []
     if kept.whole is not None:
         parts += [_run(kept.whole), "## Goals", _goals(kept), *_figures(kept.whole)]
+    if kept.large is not None:
+        large = [part for table in kept.large.tables for part in _section(f"### `{table.suite}`", table)]
+        parts += ["## A larger file", _run(kept.large), *large]
     if kept.rivals is not None:
         parts += ["## Rivals", _run(kept.rivals), *_rivals(kept.rivals)]
     if kept.whole is not None:

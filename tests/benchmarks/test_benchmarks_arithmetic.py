@@ -214,7 +214,7 @@ def test_a_remark_is_shown_where_the_goal_is_missed() -> None:
 
 def test_goals_are_distinct_and_of_known_suites() -> None:
     """No goal is there twice, and each belongs to a suite."""
-    assert len({(goal.key, goal.column) for goal in GOALS}) == len(GOALS)
+    assert len({(goal.key, goal.column, goal.large) for goal in GOALS}) == len(GOALS)
     assert {goal.key.partition(".")[0] for goal in GOALS} <= GROUPS
 
 

@@ -15,7 +15,7 @@ from benchmarks.catalogue import SUITES, chosen
 from benchmarks.cli import main
 from benchmarks.figures import FORMAT, ROOT, Results, Row, Settings, Table, read_results, write_results
 from benchmarks.goals import verdicts
-from benchmarks.kept import LATEST, RIVALS, Kept, read_kept
+from benchmarks.kept import LARGE, LARGE_ROWS, LATEST, RIVALS, Kept, read_kept
 from benchmarks.options import parser
 from benchmarks.report import BEGIN, END, bring_in_line, documents, rewritten
 
@@ -95,6 +95,7 @@ def in_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Pat
         monkeypatch.setattr(cli, "ROOT", tmp_path)
         monkeypatch.setattr(kept, "LATEST", folder / "latest.json")
         monkeypatch.setattr(kept, "RIVALS", folder / "rivals.json")
+        monkeypatch.setattr(kept, "LARGE", folder / "large.json")
         return folder
 
     return enter
@@ -106,13 +107,19 @@ def test_documents_and_charts_say_what_the_results_say() -> None:
     assert stale == [], "run: python -m benchmarks report"
 
 
-@pytest.mark.parametrize(("path", "suites"), [(LATEST, chosen([])), (RIVALS, chosen([], rivals=True))])
-def test_what_is_kept_is_a_whole_run(path: Path, suites: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("path", "suites", "settings"),
+    [
+        (LATEST, chosen([]), Settings()), (RIVALS, chosen([], rivals=True), Settings()),
+        (LARGE, ["read"], Settings(rows=LARGE_ROWS)),
+    ],
+)  # fmt: skip
+def test_what_is_kept_is_a_whole_run(path: Path, suites: list[str], settings: Settings) -> None:
     """Figures in the documents come from runs with every suite of their kind, all rounds and the busy host."""
     if path.exists():
         results = read_results(path)
         assert {table.suite for table in results.tables} == set(suites)
-        assert results.settings == Settings()
+        assert results.settings == settings
 
 
 def test_both_documents_get_the_figures() -> None:
@@ -300,11 +307,36 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
     assert read_results(path) == results_of()
 
 
-@pytest.mark.parametrize("more", [["call"], ["--quick"], ["--rounds", "2"], ["--rivals", "--only", "langfuse"]])
+@pytest.mark.parametrize(
+    "more",
+    [["call"], ["--quick"], ["--rounds", "2"], ["read"], ["--rows", "10000000"], ["--rivals", "--only", "langfuse"]],
+)
 def test_only_whole_runs_are_kept(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A part of a run never replaces the figures in the documents."""
     assert main(["run", "--report", *more]) == 2
     assert "whole runs only" in capsys.readouterr().err
+
+
+def test_reading_from_a_large_file_is_kept_beside_the_whole_run(
+    in_copy: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten million spans take too long for every run: their figures have a file, goals and a table of their own."""
+    times = iter((12.5, 60.5))
+
+    def read(suite: str, *_: object) -> Table:
+        row = Row(key="read.newest", label="newest traces, p95", unit="ms", value=next(times))
+        return Table(suite=suite, title="Spans in SQLite", method="Asked often.", rows=[row])
+
+    folder = in_copy()
+    monkeypatch.setattr(cli, "chosen", lambda *_, **__: ["read"])
+    monkeypatch.setattr(cli, "run_in_child", read)
+    assert main(["run", "--report"]) == 0
+    assert main(["run", "read", "--rows", "10000000", "--report"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["large.json", "latest.json"]
+    said = (folder.parent / "README.md").read_text()
+    assert "| 1,000,000 spans, p95: newest traces | ≤ 50 ms | 12.5 ms | met |" in said
+    assert "| 10,000,000 spans, p95: newest traces | ≤ 50 ms | 60.5 ms | missed |" in said
+    assert "Asked often." in said.partition("## A larger file")[2]
 
 
 @pytest.mark.parametrize(("more", "name"), [([], "latest.json"), (["--rivals"], "rivals.json")])

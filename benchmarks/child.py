@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +23,13 @@ from benchmarks.catalogue import load
 from benchmarks.figures import RIVALS_FOLDER, ROOT, STARTED_IN, Refused, Settings, Table
 from benchmarks.machine import peak_memory
 
-__all__ = ["SuiteFailed", "run_in_child"]
+__all__ = ["SuiteFailed", "run_in_child", "without_settings"]
 
-_OTHERS_SETTINGS: Final = ("TRACECORE_", "OTEL_")
+_SETTINGS: Final = ("TRACECORE_", "OTEL_", "PYTHON")
+"""How variables begin that change what is measured: also the interpreter's own, such as its debugging allocator, or the
+optimization that takes every ``assert`` out."""
+_HARMLESS: Final = (RIVALS_FOLDER, "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+"""Where things are."""
 _MB: Final = 1 << 20
 
 
@@ -48,12 +52,7 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
     Raises:
         SuiteFailed: it ended without a table.
     """
-    environment = {
-        key: value for key, value in os.environ.items() if key == RIVALS_FOLDER or not key.startswith(_OTHERS_SETTINGS)
-    }
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    environment["PYTHONHASHSEED"] = "0"
-    environment[STARTED_IN] = str(Path.cwd())
+    environment = without_settings(os.environ) | {STARTED_IN: str(Path.cwd())}
     command = [sys.executable, "-m", "benchmarks.child", name]
     table, refused = None, ""
     with (
@@ -78,6 +77,12 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
     if table is None or child.returncode:
         raise SuiteFailed(f"{name} failed with exit code {child.returncode}:\n{complaint}")
     return table
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that measures: it finds what this one finds, and has nobody's settings."""
+    kept = {key: value for key, value in environment.items() if key in _HARMLESS or not key.startswith(_SETTINGS)}
+    return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
 
 
 def main(name: str) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from benchmarks.child import without_settings
 from benchmarks.figures import ROOT
 from benchmarks.instructions.counted import BARE, FEWER, MORE, RUNGS, WINDOW
 from benchmarks.machine import is_optimized, version_of
@@ -77,15 +78,19 @@ def count(rungs: Sequence[str] = RUNGS) -> dict[str, int]:
 
 def _run(valgrind: str, dumps: Path, rungs: list[str]) -> dict[str, list[list[str]]]:
     """Return the names of the files that hold each rung's counts."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("TRACECORE_")}
-    environment |= {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [
         valgrind, "--tool=callgrind", f"--callgrind-out-file={dumps}", f"--toggle-collect={WINDOW}",
         f"--dump-after={WINDOW}", sys.executable, "-m", "benchmarks.instructions.counted", str(dumps), *rungs,
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=_WITHIN_S, check=False
+            command,
+            env=without_settings(os.environ),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as late:
         raise CannotCount(f"valgrind did not end within {_WITHIN_S} s") from late

@@ -14,7 +14,7 @@ from benchmarks import child
 from benchmarks.catalogue import SUITES
 from benchmarks.child import SuiteFailed, run_in_child
 from benchmarks.cli import main
-from benchmarks.figures import OTHER, OTHER_CAPTURED, ROOT, Results, Settings, Table, read_results
+from benchmarks.figures import OTHER, OTHER_CAPTURED, RIVALS_FOLDER, ROOT, Results, Settings, Table, read_results
 from benchmarks.goals import GOALS
 from benchmarks.kept import Kept
 from benchmarks.reader import QUESTIONS
@@ -167,6 +167,17 @@ def test_a_child_that_talks_too_much_still_ends(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SuiteFailed, match="exit code 3") as failed:
         run_in_child("ring", QUICKEST, lambda *_: None)
     assert str(failed.value).endswith("the end")
+
+
+def test_nobodys_settings_reach_a_suite() -> None:
+    """Variables that change what a program or its interpreter does stay behind; those that say where things are go."""
+    told = dict.fromkeys(
+        ("TRACECORE_BACKEND", "OTEL_SDK_DISABLED", "PYTHONOPTIMIZE", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONHASHSEED"),
+        "1",
+    )
+    there = {"PATH": "/bin", "PYTHONHOME": "/usr", RIVALS_FOLDER: "/rivals"}
+    path = os.pathsep.join(filter(None, sys.path))
+    assert child.without_settings(told | there) == there | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"}
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,17 @@ from msgspec.structs import asdict
 from benchmarks.figures import Results, Row
 from benchmarks.tables import NONE, aligned, figure
 
-__all__ = ["TAKEN_ONCE", "Change", "Comparison", "compared", "json_of", "text_of", "verdict_of"]
+__all__ = ["OF_BYTES", "TAKEN_ONCE", "Change", "Comparison", "compared", "json_of", "text_of", "verdict_of"]
 
 Verdict: TypeAlias = Literal["faster", "slower", "more", "less", "same"]
 
 TAKEN_ONCE: Final = 0.1
 """The part of a measured figure that stands for its spread where it was taken only once."""
+OF_BYTES: Final = 0.02
+"""The same of bytes: one program fills the pages of its files, and the tables of its memory, not always alike."""
 _LOAD: Final = "load before"
 _BUSY: Final = 0.5
 """Load per core before a run, above which its figures are somebody else's too."""
-_EXACT: Final = "bytes"
 _DIRECTIONS: Final[dict[str, tuple[Verdict, Verdict, Verdict]]] = {
     **dict.fromkeys(("ns", "µs", "ms", "s"), ("faster", "slower", "slower")),
     **dict.fromkeys(("bytes", "MB"), ("less", "more", "more")),
@@ -73,7 +74,7 @@ def verdict_of(old: Row, new: Row) -> Verdict:
 
     It is the ``same`` where the difference is not greater than the greater of both spreads: the distance between the
     quartiles or, of few rounds, between the least and the greatest. A figure without a spread was taken once: a tenth
-    of it stands for its spread (:data:`TAKEN_ONCE`), but bytes and counts are exact and vary by nothing.
+    of it stands for its spread (:data:`TAKEN_ONCE`), of bytes a fiftieth (:data:`OF_BYTES`); counts vary by nothing.
 
     Otherwise times and rates are ``faster`` or ``slower``, and everything else is ``more`` or ``less``.
     """
@@ -88,8 +89,8 @@ def verdict_of(old: Row, new: Row) -> Verdict:
 def _spread(row: Row) -> float:
     if row.spread is not None:
         return row.spread
-    measured = row.unit in _DIRECTIONS and row.unit != _EXACT
-    return abs(row.value or 0.0) * TAKEN_ONCE if measured else 0.0
+    part = TAKEN_ONCE if row.unit in _DIRECTIONS else 0.0
+    return abs(row.value or 0.0) * (OF_BYTES if row.unit == "bytes" else part)
 
 
 def compared(old: Results, new: Results) -> Comparison:

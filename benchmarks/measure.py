@@ -42,8 +42,10 @@ def less(figures: Sequence[float], base: Sequence[float]) -> list[float]:
     return [figure - other for figure, other in zip(figures, base, strict=True)]
 
 
-def spread_of(figures: Sequence[float]) -> float:
-    """Return the distance between the quartiles; of few figures, between the least and the greatest."""
+def spread_of(figures: Sequence[float]) -> float | None:
+    """Return the distance between the quartiles; of few figures, between the least and the greatest; of one, None."""
+    if len(figures) == 1:
+        return None
     if len(figures) < _ENOUGH_FOR_QUARTILES:
         return max(figures) - min(figures)
     first, _, third = statistics.quantiles(figures, n=4)

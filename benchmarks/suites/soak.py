@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from benchmarks.account import EXACT, Account
 from benchmarks.figures import Row, Settings, Table
 from benchmarks.flow import AT_ONCE, PACING, wait_for_room
 from benchmarks.machine import resident_memory
@@ -50,25 +51,11 @@ class Look(Struct, frozen=True):
     threads: int
 
 
-class Soak(Struct):
+class Soak(Account, kw_only=True):
     """Hold the looks at the process, the first before the time began, and what became of all spans."""
 
     looks: list[Look]
-    made: int
-    emitted: int
-    delivered: int
-    lost: dict[str, int]
-    stored: int
     size: int
-
-    @property
-    def missing(self) -> int:
-        """Return how many spans are neither in the file nor counted as lost, or in one of them too often."""
-        return (
-            abs(self.made - self.emitted)
-            + abs(self.emitted - self.delivered - sum(self.lost.values()))
-            + abs(self.delivered - self.stored)
-        )
 
     def rate(self, tenth: int) -> float:
         """Return the spans that were delivered per second in a tenth; -1 is the last."""
@@ -77,7 +64,11 @@ class Soak(Struct):
 
 
 def soaked(seconds: float, texts: Texts, step: Step) -> Soak:
-    """Answer requests for so long, and account for all of them."""
+    """Answer requests for so long, and account for all of them.
+
+    Raises:
+        RuntimeError: one is neither in the file nor counted as lost.
+    """
     with Stored(maintaining=True) as stored:
         stored.backend.wait_until_open()
         looks, requests = asyncio.run(_work(stored, traced_service(texts, stored.recorder), seconds, step))
@@ -89,7 +80,12 @@ def soaked(seconds: float, texts: Texts, step: Step) -> Soak:
         there, size = asyncio.run(stored.count()), stored.size
         if not health.lost:
             asyncio.run(stored.read_back(texts, range(requests)[-_COMPARED:], newest=True))
-    return Soak(looks, requests * SPANS, health.emitted, health.delivered, dict(health.lost), there, size)
+    soak = Soak(
+        looks=looks, made=requests * SPANS, emitted=health.emitted, delivered=health.delivered, lost=dict(health.lost),
+        stored=there, size=size,
+    )  # fmt: skip
+    soak.check()
+    return soak
 
 
 async def _work(stored: Stored, handle: Handle, seconds: float, step: Step) -> tuple[list[Look], int]:
@@ -142,7 +138,7 @@ def _account(soak: Soak) -> list[Row]:
         Row(key="soak.made", label="made", unit="spans", value=soak.made),
         Row(key="soak.stored", label="delivered, and counted in the file", unit="spans", value=soak.stored),
         Row(key="soak.lost", label="dropped and counted", unit="spans", value=lost, note=reasons),
-        Row(key="soak.missing", label="neither stored nor counted", unit="spans", value=soak.missing),
+        Row(key="soak.missing", label="neither stored nor counted", unit="spans", value=soak.missing, note=EXACT),
         Row(key="soak.size", label="the file", unit="MB", value=soak.size / 1e6),
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
+from benchmarks.figures import Settings
 from benchmarks.rejected.deferred_encoding import at_the_edge, copied, later, remembered_wrongly
 from benchmarks.rejected.executemany import WAYS, rows_of, store
 from benchmarks.rejected.index_ring import IndexRing, lost_when_interrupted
@@ -17,7 +18,8 @@ from benchmarks.rejected.per_row_await import store as awaited_store
 from benchmarks.rejected.shared_ring import kept_by
 from benchmarks.rejected.stamped_ring import StampedRing, clobbered_by_a_slow_writer
 from benchmarks.request_mix import Texts
-from benchmarks.suites.ring import Parcel, audit
+from benchmarks.suites import ring
+from benchmarks.suites.ring import Audit, Parcel, audit
 from tracecore.ring import Ring
 
 
@@ -71,6 +73,14 @@ def test_the_audit_of_the_buffer_is_exact(max_items: int) -> None:
     found = audit(max_items, 2_000)
     assert (found.pushed, found.missing, found.misplaced) == (8_000, 0, 0)
     assert (found.refused == 0) is (max_items > 8_000)
+
+
+def test_a_buffer_that_is_not_exact_ends_the_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item that is gone, or came twice, is an error and no figure."""
+    for found in (Audit(pushed=9, refused=1, taken=7, misplaced=0), Audit(pushed=9, refused=1, taken=8, misplaced=1)):
+        monkeypatch.setattr(ring, "audit", lambda *_, found=found: found)
+        with pytest.raises(RuntimeError, match="not exact"):
+            ring.run(Settings(rounds=1, quick=True), lambda *_: None)
 
 
 def test_encoding_later_records_later_mutations() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -149,9 +150,13 @@ def test_a_payload_that_was_cut_does_not_pass() -> None:
     ],
 )
 def test_the_account_of_a_soak_finds_what_is_missing(changed: dict[str, Any], missing: int) -> None:
-    """What is neither stored nor counted, or both, is missing; what is lost and counted is not."""
+    """What is neither stored nor counted, or both, is missing and an error; what is lost and counted is not."""
     soak = Soak(looks=[], made=100, emitted=100, delivered=90, lost={"ring_full": 10}, stored=90, size=0)
-    assert replace(soak, **changed).missing == missing
+    account = replace(soak, **changed)
+    assert account.missing == missing
+    error = pytest.raises(RuntimeError, match=f"{missing} spans are unaccounted for")
+    with error if missing else nullcontext():
+        account.check()
 
 
 def test_the_rate_of_a_tenth_is_its_own() -> None:

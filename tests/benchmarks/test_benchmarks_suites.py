@@ -213,6 +213,19 @@ def test_the_list_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(len(line.split()) > 3 for line in lines)
 
 
+@pytest.mark.parametrize(("one_more", "said"), [("sink.records", "null sink"), ("kept_in_memory", "memory")])
+def test_the_ladder_believes_its_sinks_only(one_more: str, said: str) -> None:
+    """A span that a sink has and nobody made, or the other way round, is an error, whatever the recorder says."""
+    program = f"from benchmarks.ladder import Ladder; ladder = Ladder(calls=1); ladder.{one_more} += 1; ladder.check(0)"
+    environment = child.without_settings(os.environ)
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert f"{said}: expected 0 spans, found 1" in run.stderr
+
+
 def test_workloads_are_captured_as_they_say() -> None:
     """The payloads of the call ladder are the JSON, and have the sizes, that its tables speak of."""
     assert binder(answer)(ARGUMENTS, {}) == ARGUMENTS_JSON

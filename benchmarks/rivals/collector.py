@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.rivals.collector ADAPTER`` prints its URL as a first line and serves until it is ended, or until
 its standard input is closed where that is a pipe. It runs with the rival's interpreter, because that has whatever the
-rival compresses with. A request is counted before it is answered: what a flush has waited for is in the counts.
+rival compresses with. A request is kept before it is answered, so that what a flush has waited for is in the counts. It
+is taken apart only when somebody asks for them: a rival waits for no decompression of ours, nor shares a core with it.
 
 ``GET /__collected`` returns the counts as JSON and ``POST /__forget`` begins anew.
 """
@@ -17,11 +18,12 @@ import re
 import stat
 import sys
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from benchmarks.rivals.adapter import NUMBERED, RESULT_TEXT, Answer, Rival
 from benchmarks.rivals.catalogue import rival_of
@@ -83,6 +85,15 @@ def decoded(body: bytes, encoding: str) -> bytes:
     return body
 
 
+class Arrived(NamedTuple):
+    """Hold a request as it came."""
+
+    at: float
+    """Of ``time.perf_counter``, which the processes of a machine share."""
+    body: bytes
+    encoding: str
+
+
 class Collector:
     """Count what arrives for a rival. Every method may be called from any thread."""
 
@@ -91,11 +102,14 @@ class Collector:
         self._numbered = re.compile(NUMBERED)
         self._answers = {re.compile(route): answer for route, answer in rival.answers.items()}
         self._lock = threading.Lock()
+        """For what is done while a rival waits for its answer."""
+        self._counting = threading.Lock()
         self.forget()
 
     def forget(self) -> None:
         """Begin anew."""
-        with self._lock:
+        with self._counting, self._lock:
+            self._waiting: list[Arrived] = []
             self._counts: Counter[str] = Counter()
             self._spans: set[bytes] = set()
             self._inputs: set[bytes] = set()
@@ -103,41 +117,50 @@ class Collector:
             self._paths: Counter[str] = Counter()
             self._unknown: Counter[str] = Counter()
             self._undecodable: Counter[str] = Counter()
+            self._last = 0.0
 
     def take(self, route: str, body: bytes, encoding: str) -> Answer:
-        """Count a request and return what to answer; ``route`` is ``METHOD /path``."""
+        """Keep a request to be counted and return what to answer; ``route`` is ``METHOD /path``."""
+        at = time.perf_counter()
         found = next((answer for pattern, answer in self._answers.items() if pattern.fullmatch(route)), None)
         answer = found or _USUAL
-        try:
-            text, problem = decoded(body, encoding), ""
-        except Undecodable as undecodable:
-            text, problem = b"", str(undecodable)
-        spans, inputs = self._pattern.findall(text), self._numbered.findall(text)
         with self._lock:
-            self._counts.update(requests=1, bytes=len(body), decoded=len(text), results=text.count(RESULT_TEXT))
-            if self._pattern.groups:
-                self._spans.update(b"".join(groups) if isinstance(groups, tuple) else groups for groups in spans)
-            else:
-                self._counts["spans"] += len(spans)
-            self._inputs.update(inputs)
+            self._waiting.append(Arrived(at, body, encoding))
             self._statuses[str(answer.status)] += 1
             self._paths[route] += 1
             self._unknown[route] += found is None
-            self._undecodable[problem] += bool(problem)
         return answer
 
+    def _count(self, arrived: Arrived) -> None:
+        try:
+            text, problem = decoded(arrived.body, arrived.encoding), ""
+        except Undecodable as undecodable:
+            text, problem = b"", str(undecodable)
+        spans = self._pattern.findall(text)
+        self._counts.update(requests=1, bytes=len(arrived.body), decoded=len(text), results=text.count(RESULT_TEXT))
+        if self._pattern.groups:
+            self._spans.update(b"".join(groups) if isinstance(groups, tuple) else groups for groups in spans)
+        else:
+            self._counts["spans"] += len(spans)
+        self._inputs.update(self._numbered.findall(text))
+        self._undecodable[problem] += bool(problem)
+        if spans:
+            self._last = max(self._last, arrived.at)
+
     def collected(self) -> dict[str, Any]:
-        """Return the counts: requests, their bytes as sent and decoded, spans, inputs and results, and what was odd."""
-        with self._lock:
-            counted = {name: self._counts[name] for name in ("requests", "bytes", "decoded", "results")}
-            return counted | {
-                "spans": self._counts["spans"] + len(self._spans),
-                "inputs": len(self._inputs),
+        """Count what has come and return it: requests, bytes, spans and when the last came, and what was odd."""
+        with self._counting:
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+                odd = {
+                    "statuses": dict(self._statuses), "paths": dict(self._paths), "unknown": dict(+self._unknown),
+                }  # fmt: skip
+            for arrived in waiting:
+                self._count(arrived)
+            return {name: self._counts[name] for name in ("requests", "bytes", "decoded", "results")} | odd | {
+                "spans": self._counts["spans"] + len(self._spans), "last": self._last, "inputs": len(self._inputs),
                 "undecodable": dict(+self._undecodable),
-                "statuses": dict(self._statuses),
-                "paths": dict(self._paths),
-                "unknown": dict(+self._unknown),
-            }
+            }  # fmt: skip
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -55,6 +55,8 @@ class Counts(Struct):
     requests: int = 0
     bytes: int = 0
     decoded: int = 0
+    last: float = 0.0
+    """When the last request with spans in it came, by ``time.perf_counter``; 0 of what is not sent."""
     statuses: dict[str, int] = {}
     paths: dict[str, int] = {}
     unknown: dict[str, int] = {}

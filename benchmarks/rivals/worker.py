@@ -89,10 +89,11 @@ class Worker:
         """Answer requests: seconds of CPU of all threads and of wall clock until flush returns, bare and traced."""
         planned = plan(self._source, requests)
         bare_cpu, bare_wall = self._spent(self._bare, planned, at_once, flush=None)
+        began = time.perf_counter()
         cpu, wall = self._spent(self._traced, planned, at_once, flush=self._tracer.flush)
         return {
             "bare_cpu": bare_cpu, "bare_wall": bare_wall, "cpu": cpu, "wall": wall, "made": requests * SPANS,
-            "processes": _processes(),
+            "began": began, "processes": _processes(),
         }  # fmt: skip
 
     def _spent(

@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -123,6 +124,28 @@ def test_a_pattern_without_a_group_counts_each_time() -> None:
     collector.take("POST /spans", b"\x06answer", "")
     found = collector.collected()
     assert (found["spans"], found["inputs"]) == (4, 0)
+
+
+def test_nothing_is_taken_apart_while_a_rival_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request is decoded when the counts are asked for, and not again when they are asked for again."""
+    seen: list[bytes] = []
+    monkeypatch.setattr("benchmarks.rivals.collector.decoded", lambda body, encoding: seen.append(body) or body)
+    collector = Collector(PLAIN)
+    collector.take("POST /spans", BODY, "")
+    assert seen == []
+    assert (collector.collected()["spans"], collector.collected()["spans"], seen) == (3, 3, [BODY])
+
+
+def test_the_last_span_has_its_time() -> None:
+    """What comes after it without spans, a sign of life say, does not move it; nor is it known before there is one."""
+    collector = Collector(PLAIN)
+    collector.take("GET /alive", b"", "")
+    assert collector.collected()["last"] == 0.0
+    before = time.perf_counter()
+    collector.take("POST /spans", BODY, "")
+    after = time.perf_counter()
+    collector.take("GET /alive", b"", "")
+    assert before <= collector.collected()["last"] <= after
 
 
 def test_it_answers_as_the_rival_needs(served: Callable[[], Server]) -> None:

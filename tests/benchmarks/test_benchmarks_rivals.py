@@ -20,7 +20,8 @@ from benchmarks.figures import ROOT, Row, Settings
 from benchmarks.rivals import catalogue, environments, fleet, member
 from benchmarks.rivals.environments import Environment
 from benchmarks.rivals.fleet import AGAINST, Fleet, Standing
-from benchmarks.rivals.member import Failed, Member
+from benchmarks.rivals.member import Counts, Failed, Member
+from benchmarks.suites import rivals_load
 
 FAKES = Path(__file__).parent / "fake_rivals"
 ADAPTERS = catalogue.names()
@@ -224,6 +225,17 @@ def test_the_suite_of_load() -> None:
     check_compared(rows, "rivals.load.rate")
     assert [key for key in rows if key.startswith("rivals.load.delivered")] == ["rivals.load.delivered.losing"]
     assert rows["rivals.load.delivered.losing"].value == pytest.approx(100 - 100 / 2_500)
+
+
+def test_a_rate_ends_with_the_last_span() -> None:
+    """What a flush waits for when everything is there is in a note; what is stored is there when its flush says so."""
+    slow = fleet.Taken({"began": 10.0, "wall": 3.0}, 100, 100, Counts(spans=100, last=12.0))
+    stored = fleet.Taken({"began": 10.0, "wall": 3.0}, 100, 100, Counts(spans=100))
+    assert [rivals_load._rate(taken) for taken in (slow, stored)] == [50.0, pytest.approx(100 / 3)]
+    standing = Standing("slow", catalogue.rival_of("honest"), Environment("slow"), "1.0", taken=[slow])
+    assert rivals_load._rate_note(standing) == "1.0, its flush returns 1.0 s later"
+    standing.taken = [stored]
+    assert rivals_load._rate_note(standing) == "1.0"
 
 
 def test_the_suite_of_lag() -> None:

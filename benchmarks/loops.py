@@ -14,7 +14,16 @@ from typing import Any, TypeAlias
 
 from benchmarks.workload import ARGUMENTS
 
-__all__ = ["Loop", "over_async_items", "over_calls", "over_items", "over_keywords", "over_sync_calls", "own_loop"]
+__all__ = [
+    "Loop",
+    "awaited",
+    "over_async_items",
+    "over_calls",
+    "over_items",
+    "over_keywords",
+    "over_sync_calls",
+    "own_loop",
+]
 
 Loop: TypeAlias = Callable[[int], Awaitable[float]]
 """Make so many calls and return ns per call."""
@@ -28,6 +37,11 @@ def own_loop(
         raise TypeError(f"expected a plain function, got {type(loop).__name__}")
     own = FunctionType(loop.__code__.replace(), loop.__globals__, loop.__name__)
     return functools.partial(own, function, arguments)
+
+
+async def awaited(figure: Awaitable[float]) -> float:
+    """Await what a loop returns, as a coroutine that a runner takes."""
+    return await figure
 
 
 async def over_calls(function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], calls: int) -> float:

@@ -10,23 +10,26 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from benchmarks.figures import Row
 from benchmarks.progress import Step
 
 __all__ = ["Rounds", "interleaved", "less", "percentile", "ratio", "row_of", "spread_of"]
 
+Figure = TypeVar("Figure")
 Rounds: TypeAlias = dict[str, list[float]]
 """One figure per round, by the name of the candidate."""
 _ENOUGH_FOR_QUARTILES: Final = 4
 
 
-def interleaved(candidates: Mapping[str, Callable[[], float]], *, rounds: int, seed: int, step: Step) -> Rounds:
+def interleaved(
+    candidates: Mapping[str, Callable[[], Figure]], *, rounds: int, seed: int, step: Step
+) -> dict[str, list[Figure]]:
     """Run every candidate once per round, in changing order, and return what they said; the first round is dropped."""
     chance = random.Random(seed)
     order = list(candidates)
-    taken: Rounds = {name: [] for name in order}
+    taken: dict[str, list[Figure]] = {name: [] for name in order}
     for number in range(rounds + 1):
         step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
         chance.shuffle(order)

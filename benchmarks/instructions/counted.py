@@ -17,11 +17,12 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.ladder import Ladder, Rung
+from benchmarks.loops import awaited
 
 __all__ = ["BARE", "FEWER", "MORE", "RUNGS", "WINDOW"]
 
@@ -46,7 +47,7 @@ def main(dumps: Path, rungs: Sequence[str]) -> None:
     with asyncio.Runner() as runner:
         # Also what pumps and loops import when they begin: while something is imported, others may use the window.
         for name in rungs:
-            runner.run(_awaiting(ladder.rungs[name].loop(_WARM_UP)))
+            runner.run(awaited(ladder.rungs[name].loop(_WARM_UP)))
             ladder.rungs[name].settle()
         for recorder in (ladder.recording, ladder.left_out, ladder.disabled):
             recorder.flush()
@@ -62,7 +63,7 @@ def _counted(runner: asyncio.Runner, rung: Rung, dumps: Path) -> list[list[str]]
     files: list[list[str]] = [[], []]
     for _ in range(_TIMES):
         for calls, names in zip((FEWER, MORE), files, strict=True):
-            window: dict[str, Any] = {"run": runner.run, "loop": _awaiting(rung.loop(calls))}
+            window: dict[str, Any] = {"run": runner.run, "loop": awaited(rung.loop(calls))}
             before = _dumps(dumps)
             exec("run(loop)", window)  # noqa: S102 - the text is the window in which callgrind counts
             [name] = _dumps(dumps) - before
@@ -74,10 +75,6 @@ def _counted(runner: asyncio.Runner, rung: Rung, dumps: Path) -> list[list[str]]
 def _dumps(dumps: Path) -> set[str]:
     """Return the names of the files that callgrind has written."""
     return {path.name for path in dumps.parent.glob(f"{dumps.name}.*")}
-
-
-async def _awaiting(figure: Awaitable[float]) -> float:
-    return await figure
 
 
 if __name__ == "__main__":

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import time
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from benchmarks.figures import Row, Settings, Table
+from benchmarks.loops import Loop, awaited, over_calls, own_loop
+from benchmarks.measure import Rounds, interleaved
 from benchmarks.progress import Step
 from benchmarks.sinks import NullBackend
-from benchmarks.workload import ARGUMENTS, answer
+from benchmarks.workload import answer
 from tracecore import Config, Recorder, observe, observe_calls
 from tracecore.callsite import Callsite
 from tracecore.codec import binder, encoded
@@ -26,12 +28,13 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "ns of CPU time of the calling thread that a nested call of the `call` suite saves when one piece of the wrapper is"
-    " left out; rounds interleaved, the least of all rounds. Pieces are not independent: a record that is not handed"
-    " over is freed at once, so that its memory is still in the cache for the next one. What is left when all are left"
-    " out is the wrapper itself, the coroutine it adds, and the record."
+    " left out; rounds interleaved in shuffled order, garbage collection off, the least of all rounds. Pieces are not"
+    " independent: a record that is not handed over is freed at once, so that its memory is still in the cache for the"
+    " next one. What is left when all are left out is the wrapper itself, the coroutine it adds, and the record."
 )
 _ROUNDS: Final = 25
 _CALLS: Final = 2_000
+_BARE: Final = "the bare call"
 _WHOLE: Final = "the whole"
 _NOTHING: Final = "all of them left out"
 _SHARE: Final = "share"
@@ -65,7 +68,7 @@ def run(settings: Settings, step: Step) -> Table:
     recorder.begin()  # no pump: what is handed over is taken out between the rounds
     wrappers = {_WHOLE: _wrapper(())} | {name: _wrapper(parts) for name, parts in _PIECES.items()}
     wrappers[_NOTHING] = _wrapper(tuple(part for parts in _PIECES.values() for part in parts))
-    taken = asyncio.run(_rounds(recorder, wrappers, settings, step))
+    taken = _rounds(recorder, {_BARE: answer} | wrappers, settings, step)
     return Table(suite="anatomy/call", title="Inside one captured call", method=METHOD, rows=_rows(taken))
 
 
@@ -90,34 +93,25 @@ def _wrapper(parts: tuple[tuple[str, str], ...]) -> Callable[..., Any]:
     return wrapper
 
 
-async def _rounds(
-    recorder: Recorder, wrappers: dict[str, Callable[..., Any]], settings: Settings, step: Step
-) -> dict[str, list[float]]:
-    """Return ns per call of every wrapper, less the bare call of the same round."""
-    rounds, calls = settings.rounds_of(_ROUNDS), settings.size_of(_CALLS)
-    taken: dict[str, list[float]] = {name: [] for name in wrappers}
+def _rounds(recorder: Recorder, functions: dict[str, Callable[..., Any]], settings: Settings, step: Step) -> Rounds:
+    """Return ns per call of every function, below an open span."""
+    calls = settings.size_of(_CALLS)
+    below = observe(name="below", capture_input=False, capture_output=False, recorder=recorder)
 
-    @observe(recorder=recorder)
-    async def inside() -> None:
-        for number in range(rounds + 1):
-            step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
-            bare = await _timed(answer, calls)
-            for name, wrapper in wrappers.items():
-                taken[name].append(await _timed(wrapper, calls) - bare)
-                _empty(recorder)
+    def candidate(runner: asyncio.Runner, loop: Loop) -> float:
+        gc.disable()
+        try:
+            return runner.run(awaited(loop(calls)))
+        finally:
+            gc.enable()
+            _empty(recorder)
 
-    await inside()
-    return {name: figures[1:] for name, figures in taken.items()}
-
-
-async def _timed(function: Callable[..., Any], calls: int) -> float:
-    gc.disable()
-    started = time.thread_time_ns()
-    for _ in range(calls):
-        await function(*ARGUMENTS)
-    spent = time.thread_time_ns() - started
-    gc.enable()
-    return spent / calls
+    with asyncio.Runner() as runner:
+        candidates = {
+            name: partial(candidate, runner, below(own_loop(over_calls, function)))
+            for name, function in functions.items()
+        }
+        return interleaved(candidates, rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step)
 
 
 def _empty(recorder: Recorder) -> None:
@@ -130,17 +124,18 @@ def _empty(recorder: Recorder) -> None:
         route.open_spans.discard(span)
 
 
-def _rows(taken: dict[str, list[float]]) -> list[Row]:
+def _rows(taken: Rounds) -> list[Row]:
+    """Return the pieces; leasts are subtracted, because the least difference would be that of the worst bare round."""
     least = {name: min(figures) for name, figures in taken.items()}
-    whole = least[_WHOLE]
+    whole = least[_WHOLE] - least[_BARE]
     rows = [Row(key="anatomy.call.whole", label=_WHOLE, unit="ns", value=whole)]
     rows += [
         Row(
-            key=f"anatomy.call.{number}", label=name, unit="ns", value=whole - least[name],
-            ratios={_SHARE: (whole - least[name]) / whole},
+            key=f"anatomy.call.{number}", label=name, unit="ns", value=least[_WHOLE] - least[name],
+            ratios={_SHARE: (least[_WHOLE] - least[name]) / whole},
         )
         for number, name in enumerate(_PIECES, 1)
     ]  # fmt: skip
-    left = least[_NOTHING]
+    left = least[_NOTHING] - least[_BARE]
     label = "left: the wrapper and the record"
     return [*rows, Row(key="anatomy.call.left", label=label, unit="ns", value=left, ratios={_SHARE: left / whole})]

@@ -10,11 +10,12 @@ import asyncio
 import gc
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from benchmarks.figures import OTHER_CAPTURED, Row, Settings, Table
 from benchmarks.flow import PACING, Spent, drive
-from benchmarks.measure import Rounds, less, ratio, row_of
+from benchmarks.measure import Rounds, interleaved, less, ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import Texts, bare_service, traced_service
 from benchmarks.retained import retained_by_opentelemetry, retained_by_recorder
@@ -43,24 +44,23 @@ def run(settings: Settings, step: Step) -> Table:
     texts = Texts(settings.seed)
     requests = range(settings.size_of(_REQUESTS))
     rounds = settings.rounds_of(_ROUNDS)
-    spent: dict[str, list[Spent]] = {"bare": [], "null": [], "memory": []}
+    candidates: dict[str, Callable[[], Spent]] = {
+        "bare": partial(_bare, texts, requests),
+        "null": partial(_recorded, texts, requests, NullBackend),
+        "memory": partial(_recorded, texts, requests, _memory),
+    }
     rival = _rival(texts)
     if rival is not None:
-        spent["otel"] = []
-    for number in range(rounds + 1):
-        step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
-        taken = {
-            "bare": asyncio.run(drive(bare_service(texts), requests)),
-            "null": _recorded(texts, requests, NullBackend),
-            "memory": _recorded(texts, requests, _memory),
-        }
-        if rival is not None:
-            taken["otel"] = rival(requests)
-        for name in spent if number else ():
-            spent[name].append(taken[name])
+        candidates["otel"] = partial(rival, requests)
+    spent = interleaved(candidates, rounds=rounds, seed=settings.seed, step=step)
     step("spans that wait", 0.99)
     rows = _rows(spent) + _retained_rows(settings.size_of(_WAITING), rival=rival is not None)
     return Table(suite="pump", title="Buffer and pump", method=METHOD, rows=rows)
+
+
+def _bare(texts: Texts, requests: range) -> Spent:
+    gc.collect()
+    return asyncio.run(drive(bare_service(texts), requests))
 
 
 def _memory() -> MemoryBackend:
@@ -76,8 +76,8 @@ def _recorded(texts: Texts, requests: range, make_backend: Callable[[], Backend]
         spent = asyncio.run(drive(traced_service(texts, recorder), requests, recorder))
     finally:
         recorder.shutdown()
-    if isinstance(backend, NullBackend):
-        assert backend.records == spent.spans
+    if isinstance(backend, NullBackend) and backend.records != spent.spans:
+        raise RuntimeError(f"null sink: expected {spent.spans} spans, found {backend.records}")
     return spent
 
 

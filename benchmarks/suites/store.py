@@ -42,7 +42,6 @@ METHOD: Final = (
 _ROUNDS: Final = 5
 _REQUESTS: Final = 4_000
 _BUSY_ROUNDS: Final = 3
-_BUSY_REQUESTS: Final = 4_000
 _KILOBYTE_SPANS: Final = 4_000
 _IDLE: Final = "this ÷ idle"
 _ALONE: Final = "this ÷ alone"
@@ -60,17 +59,6 @@ class File(Struct):
     index_cpu: float
 
 
-class Taken(Struct):
-    """Collect the figures of every round."""
-
-    bare: list[Spent]
-    idle: list[Spent]
-    files: list[File]
-    read_back: int = 0
-    peak: int = 0
-    before: int = 0
-
-
 class Beside(Struct):
     """Hold one round beside the host: spans per second, and the host's speed as a part of its speed alone."""
 
@@ -78,33 +66,44 @@ class Beside(Struct):
     host: float
 
 
+class Taken(Struct):
+    """Collect the figures of every round."""
+
+    before: int
+    bare: list[Spent] = []
+    idle: list[Spent] = []
+    files: list[File] = []
+    live: list[Beside] = []
+    backlog: list[Beside] = []
+    """Without a host."""
+    backlog_beside: list[Beside] = []
+    read_back: int = 0
+    peak: int = 0
+
+
 def run(settings: Settings, step: Step) -> Table:
-    """Measure storing alone, then beside a busy host."""
+    """Measure storing alone and, in the first of the same rounds, beside a busy host."""
     texts = Texts(settings.seed)
     rounds = settings.rounds_of(_ROUNDS)
     busy_rounds = settings.rounds_of(_BUSY_ROUNDS) if settings.busy_host else 0
-    whole = rounds + 1 + 2 * busy_rounds
-    taken = Taken([], [], [])
-    taken.before = resident_memory()
+    requests = range(settings.size_of(_REQUESTS))
+    taken = Taken(before=resident_memory())
     for number in range(rounds + 1):
-        step(f"round {number} of {rounds}" if number else "warm-up", number / whole)
-        _idle_round(taken, texts, range(settings.size_of(_REQUESTS)), keep=number > 0)
+        step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
+        _idle_round(taken, texts, requests, keep=number > 0)
+        if 1 <= number <= busy_rounds:
+            step(f"round {number} of {rounds}, beside a busy host", (number + 0.3) / (rounds + 1))
+            taken.live.append(_live(texts, requests))
+            taken.backlog.append(_backlog(texts, requests, busy=False))
+            taken.backlog_beside.append(_backlog(texts, requests, busy=True))
     rows = [*_idle_rows(taken), _kilobyte_row(settings.size_of(_KILOBYTE_SPANS))]
     if busy_rounds:
-        requests = range(settings.size_of(_BUSY_REQUESTS))
-        rates: dict[str, list[float]] = {"idle": [one.spans / one.wall for one in taken.idle], "backlog": []}
-        live: list[Beside] = []
-        backlog: list[Beside] = []
-        for number in range(busy_rounds):
-            step(f"beside a busy host, {number + 1} of {busy_rounds}", (rounds + 1 + 2 * number) / whole)
-            live.append(_live(texts, requests))
-            rates["backlog"].append(_backlog(texts, requests, busy=False).rate)
-            backlog.append(_backlog(texts, requests, busy=True))
-        rows += _busy_rows(rates, live, backlog)
+        rows += _busy_rows(taken)
     return Table(suite="store", title="Into SQLite", method=METHOD, rows=rows)
 
 
 def _idle_round(taken: Taken, texts: Texts, requests: range, *, keep: bool) -> None:
+    gc.collect()
     bare = asyncio.run(drive(bare_service(texts), requests))
     gc.collect()
     with Stored() as stored:
@@ -250,17 +249,20 @@ def _idle_rows(taken: Taken) -> list[Row]:
     ]  # fmt: skip
 
 
-def _busy_rows(rates: dict[str, list[float]], live: list[Beside], backlog: list[Beside]) -> list[Row]:
-    idle, alone = statistics.median(rates["idle"]), statistics.median(rates["backlog"])
-    live_rates, backlog_rates = [one.rate for one in live], [one.rate for one in backlog]
+def _busy_rows(taken: Taken) -> list[Row]:
+    live, backlog = taken.live, taken.backlog_beside
+    alone_rates, live_rates, backlog_rates = ([one.rate for one in each] for each in (taken.backlog, live, backlog))
     live_host, backlog_host = [one.host for one in live], [one.host for one in backlog]
+    # Only the rounds in which both were measured.
+    idle = statistics.median(one.spans / one.wall for one in taken.idle[: len(live)])
+    alone = statistics.median(alone_rates)
     return [
         row_of(
             "store.live.rate", "live beside a busy host", "spans/s", live_rates,
             ratios={_IDLE: ratio(statistics.median(live_rates), idle)}, note="the producer waits for the GIL too",
         ),
         _host_row("store.live.host", "the host's speed meanwhile", live_host),
-        row_of("store.backlog.idle", "backlog alone", "spans/s", rates["backlog"]),
+        row_of("store.backlog.idle", "backlog alone", "spans/s", alone_rates),
         row_of(
             "store.backlog.rate", "backlog beside a busy host", "spans/s", backlog_rates,
             ratios={_IDLE: ratio(statistics.median(backlog_rates), alone)},

@@ -19,6 +19,7 @@ from benchmarks.goals import GOALS
 from benchmarks.kept import Kept
 from benchmarks.reader import QUESTIONS
 from benchmarks.report import documents
+from benchmarks.suites import anatomy_call
 from benchmarks.workload import (
     ARGUMENTS,
     ARGUMENTS_JSON,
@@ -224,6 +225,15 @@ def test_the_ladder_believes_its_sinks_only(one_more: str, said: str) -> None:
     )  # fmt: skip
     assert run.returncode == 1
     assert f"{said}: expected 0 spans, found 1" in run.stderr
+
+
+def test_a_bad_round_of_the_bare_call_makes_no_piece_of_a_call_smaller() -> None:
+    """The anatomy of a call subtracts leasts: a round in which the bare call was slow is none of them."""
+    taken = {
+        anatomy_call._BARE: [100.0, 900.0], anatomy_call._WHOLE: [2_100.0, 2_200.0], anatomy_call._NOTHING: [500.0] * 2
+    } | {name: [1_900.0, 2_000.0] for name in anatomy_call._PIECES}  # fmt: skip
+    whole, *pieces, left = (row.value for row in anatomy_call._rows(taken))
+    assert (whole, set(pieces), left) == (2_000.0, {200.0}, 400.0)
 
 
 def test_workloads_are_captured_as_they_say() -> None:

@@ -10,7 +10,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from benchmarks.workload import ARGUMENTS
 
@@ -22,9 +22,12 @@ __all__ = [
     "over_items",
     "over_keywords",
     "over_sync_calls",
+    "own_code",
     "own_loop",
 ]
 
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 Loop: TypeAlias = Callable[[int], Awaitable[float]]
 """Make so many calls and return ns per call."""
 
@@ -33,10 +36,18 @@ def own_loop(
     loop: Callable[..., Awaitable[float]], function: Callable[..., Any], arguments: tuple[Any, ...] = ARGUMENTS
 ) -> Loop:
     """Return a loop over the function with code of its own."""
-    if not isinstance(loop, FunctionType):
-        raise TypeError(f"expected a plain function, got {type(loop).__name__}")
-    own = FunctionType(loop.__code__.replace(), loop.__globals__, loop.__name__)
-    return functools.partial(own, function, arguments)
+    return functools.partial(own_code(loop), function, arguments)
+
+
+def own_code(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Return a copy of a function, which the interpreter specializes by itself.
+
+    Raises:
+        TypeError: it is no plain function.
+    """
+    if not isinstance(function, FunctionType):
+        raise TypeError(f"expected a plain function, got {type(function).__name__}")
+    return FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
 
 
 async def awaited(figure: Awaitable[float]) -> float:

@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from msgspec import Struct
+
 from benchmarks.busy_host import BusyHost, speed_alone
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.measure import ratio, row_of
+from benchmarks.measure import interleaved, ratio, row_of
 from benchmarks.progress import Step
 
 __all__ = ["COLUMNS", "INTO", "ONE_ROW", "REASON", "SCHEMA", "WAYS", "rows_beside", "rows_of", "run", "store"]
@@ -89,38 +91,42 @@ def run(settings: Settings, step: Step) -> Table:
     """Store in both ways, alone and beside a host that computes, in turn."""
     batches = max(1, settings.size_of(_BATCHES))
     ways = {name: (label, partial(store, insert, batches)) for name, (label, insert) in WAYS.items()}
-    rows = rows_beside("rejected.executemany", ways, rounds=settings.rounds_of(_ROUNDS), step=step)
+    rows = rows_beside("rejected.executemany", ways, rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step)
     return Table(suite="rejected/executemany", title="Into SQLite", method=REASON, rows=rows)
 
 
+class Beside(Struct, frozen=True):
+    """Hold one round of a way: rows per second alone and beside a host, and the % of its speed that the host keeps."""
+
+    alone: float
+    beside: float
+    host: float
+
+
 def rows_beside(
-    prefix: str, ways: Mapping[str, tuple[str, Callable[[Path], float]]], *, rounds: int, step: Step
+    prefix: str, ways: Mapping[str, tuple[str, Callable[[Path], float]]], *, rounds: int, seed: int, step: Step
 ) -> list[Row]:
-    """Store into new files in each way, alone and beside a host that computes, in turn.
+    """Store into new files in each way, alone and beside a host that computes, in turn; the first round is dropped.
 
     A way has a label, and a function that stores into the file of a path and returns rows per second.
     """
-    host_alone = speed_alone()
-    alone: dict[str, list[float]] = {name: [] for name in ways}
-    beside: dict[str, list[float]] = {name: [] for name in ways}
-    kept: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        step(f"round {number + 1} of {rounds}", number / rounds)
-        for name, (_, stored_into) in ways.items():
-            with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
-                alone[name].append(stored_into(Path(folder) / "alone.db"))
-                with BusyHost() as host:
-                    mark = host.mark()
-                    beside[name].append(stored_into(Path(folder) / "beside.db"))
-                    kept[name].append(100 * ratio(host.speed_since(mark), host_alone))
-    return [
-        row
-        for name, (label, _) in ways.items()
-        for row in _rows_of_way(f"{prefix}.{name}", label, alone[name], beside[name], kept[name])
-    ]
+    candidates = {name: partial(_beside, stored_into) for name, (_, stored_into) in ways.items()}
+    taken = interleaved(candidates, rounds=rounds, seed=seed, step=step)
+    return [row for name, (label, _) in ways.items() for row in _rows_of_way(f"{prefix}.{name}", label, taken[name])]
 
 
-def _rows_of_way(key: str, label: str, alone: list[float], beside: list[float], kept: list[float]) -> list[Row]:
+def _beside(stored_into: Callable[[Path], float]) -> Beside:
+    """Store alone and then beside a host, whose speed alone is that of this moment."""
+    with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
+        alone, host_alone = stored_into(Path(folder) / "alone.db"), speed_alone()
+        with BusyHost() as host:
+            mark = host.mark()
+            beside = stored_into(Path(folder) / "beside.db")
+            return Beside(alone, beside, 100 * ratio(host.speed_since(mark), host_alone))
+
+
+def _rows_of_way(key: str, label: str, taken: list[Beside]) -> list[Row]:
+    alone, beside, kept = ([getattr(one, which) for one in taken] for which in ("alone", "beside", "host"))
     ratios = {_IDLE: ratio(statistics.median(beside), statistics.median(alone))}
     return [
         row_of(f"{key}.alone", f"{label}, alone", "rows/s", alone),

@@ -12,10 +12,10 @@ from typing import Any, Final
 from benchmarks.figures import Row, Settings, Table
 from benchmarks.measure import interleaved, row_of
 from benchmarks.progress import Step
-from benchmarks.suites.ring import Parcel
+from benchmarks.suites.ring import ITEMS, Parcel, putting
 from tracecore.ring import Ring
 
-__all__ = ["REASON", "IndexRing", "lost_when_interrupted", "push_ns", "run"]
+__all__ = ["REASON", "IndexRing", "lost_when_interrupted", "run"]
 
 REASON: Final = (
     "A list of slots, a `head` that the pump moves and a `tail` that the producer moves: each index has one writer, and"
@@ -29,7 +29,6 @@ REASON: Final = (
 )
 
 _CAPACITY: Final = 65_536
-_ITEMS: Final = 20_000
 _BATCH: Final = 512
 _ROUNDS: Final = 20
 _EVERY: Final = 100
@@ -109,25 +108,14 @@ def lost_when_interrupted(
     return len(accepted - found)
 
 
-def push_ns(push: Callable[[Parcel], object], empty: Callable[[], object]) -> float:
-    """Return ns per item of pushing, and empty the container outside the timer."""
-    parcel = Parcel()
-    started = time.thread_time_ns()
-    for _ in range(_ITEMS):
-        push(parcel)
-    spent = time.thread_time_ns() - started
-    empty()
-    return spent / _ITEMS
-
-
 def _take_ns(push: Callable[[Parcel], bool], take: Callable[[int], list[Parcel]]) -> float:
     parcel = Parcel()
-    for _ in range(_ITEMS):
+    for _ in range(ITEMS):
         push(parcel)
     started = time.thread_time_ns()
     while take(_BATCH):
         pass
-    return (time.thread_time_ns() - started) / _ITEMS
+    return (time.thread_time_ns() - started) / ITEMS
 
 
 def _from_lane(ring: Ring[Parcel], most: int) -> list[Parcel]:
@@ -146,8 +134,8 @@ def _candidates() -> dict[str, Callable[[], float]]:
     rejected, ring = IndexRing(_CAPACITY, 1 << 40), Ring[Parcel](_CAPACITY, 1 << 40)
     from_lane = partial(_from_lane, ring)
     return {
-        "push": lambda: push_ns(rejected.push, lambda: rejected.take(_ITEMS) + rejected.take(_ITEMS)),
-        "push_lane": lambda: push_ns(ring.push, lambda: from_lane(_ITEMS)),
+        "push": putting(rejected.push, lambda: rejected.take(ITEMS) + rejected.take(ITEMS)),
+        "push_lane": putting(ring.push, lambda: from_lane(ITEMS)),
         "take": lambda: _take_ns(rejected.push, rejected.take),
         "take_lane": lambda: _take_ns(ring.push, from_lane),
     }

@@ -82,5 +82,7 @@ def run(settings: Settings, step: Step) -> Table:
         return asyncio.run(store(insert, rows, path))
 
     ways = {name: (label, partial(stored_into, insert)) for name, (label, insert) in WAYS.items()}
-    table = rows_beside("rejected.per_row_await", ways, rounds=settings.rounds_of(_ROUNDS), step=step)
+    table = rows_beside(
+        "rejected.per_row_await", ways, rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step
+    )
     return Table(suite="rejected/per_row_await", title="On a connection's thread", method=REASON, rows=table)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import partial
 from typing import Final, TypeAlias
 
 from benchmarks.figures import Row, Settings, Table
 from benchmarks.measure import interleaved, row_of
 from benchmarks.progress import Step
-from benchmarks.rejected.index_ring import push_ns
 from benchmarks.rejected.shared_ring import kept_by
-from benchmarks.suites.ring import Parcel
+from benchmarks.suites.ring import Parcel, putting
 from tracecore.ring import Ring
 
 __all__ = ["REASON", "StampedRing", "clobbered_by_a_slow_writer", "run"]
@@ -90,8 +88,8 @@ def run(settings: Settings, step: Step) -> Table:
     """Measure pushing, count what four threads keep, and let a slow writer do its harm."""
     stamped, ring = StampedRing(_CAPACITY), Ring[Parcel](1 << 16, 1 << 40)
     candidates: dict[str, Callable[[], float]] = {
-        "push": partial(push_ns, stamped.push, lambda: None),
-        "push_lane": partial(push_ns, ring.push, lambda: [lane.take(1 << 16, 1 << 40) for lane in ring.lanes()]),
+        "push": putting(stamped.push, lambda: None),
+        "push_lane": putting(ring.push, lambda: [lane.take(1 << 16, 1 << 40) for lane in ring.lanes()]),
     }
     taken = interleaved(candidates, rounds=settings.rounds_of(_ROUNDS), seed=settings.seed, step=step)
     labels = {"push": "push, stamped ring", "push_lane": "push, chosen: a lane"}

@@ -26,8 +26,8 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "ns of CPU time of the calling thread per call, less the bare call of the same round; rounds interleaved in"
-    " shuffled order; buffers drained between rounds, outside the timer. Meanwhile our pump sleeps, where a row does not"
-    " say otherwise; the SDK's thread is woken at every 512 spans, its default. tracecore captures the arguments (116 B"
+    " shuffled order; buffers drained between rounds, outside the timer. Meanwhile our pump sleeps, unless a row says"
+    " otherwise; the SDK's thread is woken at every 512 spans, its default. tracecore captures the arguments (116 B"
     " of JSON) and the result (84 B). The OpenTelemetry SDK (batch processor, exporter that drops everything) captures"
     " neither; captured by hand it gets both as attributes of `json.dumps`, without bounds or masking. Every span is"
     " counted in its sink."

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 from benchmarks.request_mix import SPANS, Texts
 from tracecore.backend import Backend, ObservationQuery, TraceQuery
 from tracecore.plugins import open_backend
+from tracecore.records import Trace
 
 __all__ = ["QUESTIONS", "TIMES", "Reader", "times_of_reading"]
 
@@ -34,11 +36,13 @@ QUESTIONS: Final = {
 }
 """What is asked, by the name of the question."""
 
-Ask: TypeAlias = Callable[[random.Random], Awaitable[bool]]
+Check: TypeAlias = Callable[[], bool]
+"""Say whether an answer is right."""
+Ask: TypeAlias = Callable[[random.Random], Awaitable[Check]]
 
 
 class Reader:
-    """Ask a store what a person would ask it; each question says whether the answer is right."""
+    """Ask a store what a person would ask it; each question returns what checks the answer, after the clock."""
 
     def __init__(self, backend: Backend, texts: Texts, requests: int) -> None:
         assert backend.traces is not None
@@ -48,52 +52,56 @@ class Reader:
         self._requests = requests
         self._whole_page = min(_PAGE, requests)
         self._cursor: str | None = None
+        self._last: list[Trace] = []
+        """The last trace of the page before."""
         self._known: list[str] = []
 
-    async def newest(self, _: random.Random) -> bool:
+    async def newest(self, _: random.Random) -> Check:
         """Ask for the newest traces."""
         page = await self._traces.find("default", TraceQuery(limit=_PAGE))
-        return len(page.items) == self._whole_page
+        return lambda: len(page.items) == self._whole_page and _descending(page.items)
 
-    async def next_page(self, _: random.Random) -> bool:
+    async def next_page(self, _: random.Random) -> Check:
         """Go on in the list of all traces, and begin again at its end."""
         page = await self._traces.find("default", TraceQuery(limit=_PAGE, cursor=self._cursor))
+        above, self._last = self._last, page.items[-1:] if page.next_cursor else []
         self._cursor = page.next_cursor
-        return bool(page.items)
+        return lambda: bool(page.items) and _descending([*above, *page.items])
 
-    async def of_user(self, chance: random.Random) -> bool:
+    async def of_user(self, chance: random.Random) -> Check:
         """Ask for the newest traces of one user."""
         user = self._texts.user(chance.randrange(self._requests))
         page = await self._traces.find("default", TraceQuery(limit=_PAGE, user_id=user))
-        return bool(page.items) and all(trace.attributes.user_id == user for trace in page.items)
+        return lambda: bool(page.items) and all(trace.attributes.user_id == user for trace in page.items)
 
-    async def of_session(self, chance: random.Random) -> bool:
+    async def of_session(self, chance: random.Random) -> Check:
         """Ask for the newest traces of one session."""
         session = f"session-{self._texts.user(chance.randrange(self._requests))}"
         page = await self._traces.find("default", TraceQuery(limit=_PAGE, session_id=session))
-        return bool(page.items) and all(trace.attributes.session_id == session for trace in page.items)
+        return lambda: bool(page.items) and all(trace.attributes.session_id == session for trace in page.items)
 
-    async def generations(self, _: random.Random) -> bool:
+    async def generations(self, _: random.Random) -> Check:
         """Ask for the newest generations."""
         page = await self._observations.find("default", ObservationQuery(limit=_PAGE, type="generation"))
-        return len(page.items) == self._whole_page
+        return lambda: len(page.items) == self._whole_page and all(one.type == "generation" for one in page.items)
 
-    async def one_trace(self, chance: random.Random) -> bool:
+    async def one_trace(self, chance: random.Random) -> Check:
         """Ask for every observation of a trace, bodies included."""
         trace_id = chance.choice(self._known)
-        return len(await self._observations.tree("default", trace_id)) == SPANS
+        spans = await self._observations.tree("default", trace_id)
+        return lambda: len(spans) == SPANS and all(span.input and span.output for span in spans)
 
-    async def rare_words(self, chance: random.Random) -> bool:
+    async def rare_words(self, chance: random.Random) -> Check:
         """Search for what only one request says."""
         page = await self._traces.find(
             "default", TraceQuery(limit=_PAGE, search=f"{chance.randrange(self._requests):08}")
         )
-        return len(page.items) == 1
+        return lambda: len(page.items) == 1
 
-    async def common_word(self, _: random.Random) -> bool:
+    async def common_word(self, _: random.Random) -> Check:
         """Search for what every request says."""
         page = await self._traces.find("default", TraceQuery(limit=_PAGE, search="request"))
-        return len(page.items) == self._whole_page
+        return lambda: len(page.items) == self._whole_page and _descending(page.items)
 
     async def learn(self) -> None:
         """Find traces of different users to ask for later."""
@@ -109,6 +117,12 @@ class Reader:
             "generations": self.generations, "trace": self.one_trace, "rare": self.rare_words,
             "common": self.common_word,
         }  # fmt: skip
+
+
+def _descending(traces: Sequence[Trace]) -> bool:
+    """Return whether the newest come first, none of them twice."""
+    keys = [(trace.start_ns, trace.trace_id) for trace in traces]
+    return all(one > other for one, other in pairwise(keys))
 
 
 async def times_of_reading(
@@ -138,6 +152,6 @@ async def _timed(reader: Reader, chance: random.Random, times: int) -> dict[str,
         began = time.perf_counter()
         right = await asks[name](chance)
         taken[name].append((time.perf_counter() - began) * 1e3)
-        if not right:
+        if not right():
             raise RuntimeError(f"{QUESTIONS[name]}: the answer is not what was stored")
     return {name: figures[1:] for name, figures in taken.items()}

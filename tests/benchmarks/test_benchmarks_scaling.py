@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from benchmarks import reader
 from benchmarks.child import run_in_child
 from benchmarks.figures import Settings
 from benchmarks.flow import AT_ONCE, MOST_WAITING, buffer_for, drive, drive_warm, wait_for_room, whole_spans
@@ -21,6 +22,7 @@ from benchmarks.stored import Stored, maintained
 from benchmarks.suites.scaling_payload import SIZES, Payloads
 from benchmarks.suites.soak import Look, Soak
 from tracecore import Recorder, observe
+from tracecore.backend import TraceQuery
 from tracecore.plugins import open_backend
 
 TEXTS = Texts(1, prompts=8)
@@ -107,6 +109,17 @@ async def test_every_question_is_asked_as_often(file_of_requests: Stored) -> Non
     assert {name: len(each) for name, each in times.items()} == dict.fromkeys(QUESTIONS, 3)
     with pytest.raises(RuntimeError, match="not what was stored"):
         await times_of_reading(file_of_requests.url, TEXTS, len(REQUESTS) + 10, seed=1, times=3)
+
+
+async def test_a_list_that_does_not_go_on_is_found_out(
+    file_of_requests: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever forgets the cursor gets the first page again and again, which is no right answer."""
+    monkeypatch.setattr(reader, "_PAGE", 10)
+    await times_of_reading(file_of_requests.url, TEXTS, len(REQUESTS), seed=1, times=3)
+    monkeypatch.setattr(reader, "TraceQuery", lambda **asked: TraceQuery(**asked | {"cursor": None}))
+    with pytest.raises(RuntimeError, match="page after page: the answer is not what was stored"):
+        await times_of_reading(file_of_requests.url, TEXTS, len(REQUESTS), seed=1, times=3)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -25,8 +25,6 @@ TOLERANCE: Final = 0.01
 """Of a count: ten runs of one tree differed by up to 0.4 % on rungs that record, with the machine otherwise busy."""
 _AT_LEAST: Final = 60
 """Instructions that even the smallest counts may differ by: the bare call's own differ by 20."""
-
-
 _WHOLE: Final = "--update keeps whole counts only: leave out the rungs"
 
 
@@ -95,6 +93,9 @@ def guard(rungs: Sequence[str] = (), *, update: bool = False, as_json: bool = Fa
             " new counts with --update and say in the commit what they buy",
             file=sys.stderr,
         )
+    fewer = [change.rung for change in found if change.verdict == "less"]
+    if fewer:  # or else as much may come back unseen
+        print(f"fewer than before: {', '.join(fewer)}. Keep the new counts with --update", file=sys.stderr)
     return 1 if grown else 0
 
 

@@ -62,7 +62,7 @@ def test_every_rung_stands_beside_its_kept_count() -> None:
 def test_growth_is_an_error_that_names_the_rungs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One rung that has grown fails the command; less and same do not."""
+    """One rung that has grown fails the command; less and same do not, and less is to be kept."""
     kept_in(tmp_path, monkeypatch)
     counting_as(monkeypatch, bare=1_000, nested=20_500)
     assert main(["gate"]) == 1
@@ -71,7 +71,9 @@ def test_growth_is_an_error_that_names_the_rungs(
     assert "more instructions per call than before: nested." in said.err
     counting_as(monkeypatch, bare=900, nested=20_000)
     assert main(["gate", "--json"]) == 0
-    rungs = {rung["rung"]: rung["verdict"] for rung in json.loads(capsys.readouterr().out)["rungs"]}
+    said = capsys.readouterr()
+    assert said.err == "fewer than before: bare. Keep the new counts with --update\n"
+    rungs = {rung["rung"]: rung["verdict"] for rung in json.loads(said.out)["rungs"]}
     assert rungs == {"bare": "less", "nested": "same"}
 
 

@@ -16,8 +16,9 @@ __all__ = ["run"]
 
 METHOD: Final = (
     "ms of wall clock until a rival is imported and set up, what it asks its server meanwhile included, in a fresh"
-    " interpreter that has loaded asyncio, bytecode already compiled, rounds interleaved; modules are what that loads. Distributions and their files, without"
-    " bytecode, are what an environment holds in which nothing else was installed."
+    " interpreter that has loaded asyncio, bytecode already compiled, rounds interleaved; modules are what that loads."
+    " Distributions and their files, without bytecode, are what an environment holds in which nothing else was"
+    " installed."
 )
 _ROUNDS: Final = 5
 _BYTES_PER_MB: Final = 1e6

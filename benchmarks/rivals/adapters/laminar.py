@@ -18,8 +18,8 @@ RIVAL: Final = Rival(
     requirements=("lmnr==0.8.1", "opentelemetry-sdk==1.45.1"),
     remark=(
         "Sends OTLP over HTTP, gzipped and 64 spans at a time as by default; its default is gRPC, which the collector"
-        " does not speak. `LMNR_DISABLE_TRACING` and `LMNR_LOG_LEVEL` are set to what they are by default: where they are"
-        " not set at all, each span looks for them in an `.env` file."
+        " does not speak. `LMNR_DISABLE_TRACING` and `LMNR_LOG_LEVEL` are set to what they are by default: where they"
+        " are not set at all, each span looks for them in an `.env` file."
     ),
     environment={"OTEL_BSP_MAX_QUEUE_SIZE": "131072", "LMNR_DISABLE_TRACING": "false", "LMNR_LOG_LEVEL": "INFO"},
 )

@@ -18,9 +18,9 @@ RIVAL: Final = Rival(
     without=("litellm",),
     remark=(
         "`@opik.track`, compressed with gzip; by default every message is also kept in a temporary SQLite file until it"
-        " was sent, so that it survives an outage. A call is recorded once, when it ends, as its manual recommends for short"
-        " ones: recording its start too, as by default, doubles what the caller pays. Usage analytics and the reporting"
-        " of its own errors are switched off."
+        " was sent, so that it survives an outage. A call is recorded once, when it ends, as its manual recommends for"
+        " short ones: recording its start too, as by default, doubles what the caller pays. Usage analytics and the"
+        " reporting of its own errors are switched off."
     ),
     environment={
         "OPIK_URL_OVERRIDE": "{collector}/api/",

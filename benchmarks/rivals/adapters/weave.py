@@ -24,10 +24,10 @@ RIVAL: Final = Rival(
     title="Weave",
     requirements=("weave==0.54.0",),
     remark=(
-        "`@weave.op` as by default, not compressed, at most 1,000 calls at a time and then a second's pause, which bounds"
-        " its rate; the source of each function is sent once. Each call looks in vain for the optional `wandb`, which is"
-        " a sixth of its cost; where that is installed it does not. Printing a link for each"
-        " trace, the reporting of its own errors and, by hand, its search for a newer version are switched off."
+        "`@weave.op` as by default, not compressed, at most 1,000 calls at a time and then a second's pause, which"
+        " bounds its rate; the source of each function is sent once. Each call looks in vain for the optional `wandb`,"
+        " which is a sixth of its cost; where that is installed it does not. Printing a link for each trace, the"
+        " reporting of its own errors and, by hand, its search for a newer version are switched off."
     ),
     environment={
         "WANDB_BASE_URL": "{collector}",

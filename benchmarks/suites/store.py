@@ -25,7 +25,7 @@ from benchmarks.flow import PACING, Spent, drive, drive_warm
 from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.measure import less, ratio, row_of
 from benchmarks.progress import Step
-from benchmarks.request_mix import SPANS, Texts, bare_service, traced_service
+from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
 from benchmarks.stored import Stored, maintained
 from tracecore import Recorder, observe
 from tracecore.backend import Backend, ObservationQuery
@@ -172,9 +172,8 @@ def _backlog(texts: Texts, requests: range, *, busy: bool) -> Beside:
     return Beside(spent.spans / wall, ratio(speed, alone))
 
 
-async def _emit(handle: object, requests: range) -> Spent:
+async def _emit(handle: Handle, requests: range) -> Spent:
     """Answer requests without waiting for anything: the buffer takes them all."""
-    assert callable(handle)
     for number in requests:
         await handle(number)
     return Spent(len(requests))

@@ -48,11 +48,15 @@ def rivals(options: argparse.Namespace) -> int:
         print(f"error: no rival is called {unknown[0]!r}: there are {', '.join(there)}", file=sys.stderr)
         return 2
     names = [name for name in there if name in options.names] or there
-    if options.action == "install":
-        install_all(names)
-    if options.action == "remove":
-        for name in names:
-            environments.remove(name)
+    try:
+        if options.action == "install":
+            install_all(names)
+        if options.action == "remove":
+            for name in names:
+                environments.remove(name)
+    except (OSError, environments.Refused) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     found = [environments.installed(name, catalogue.rival_of(name)) for name in names]
     print(msgspec.json.encode(list(map(_described, found))).decode() if options.json else _text(found))
     return int(options.action == "install" and any(environment.reason for environment in found))

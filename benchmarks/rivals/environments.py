@@ -7,6 +7,7 @@ what the tables show; the next command tries again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,7 +26,7 @@ from msgspec import Struct
 from benchmarks.figures import RIVALS_FOLDER, ROOT
 from benchmarks.rivals.adapter import Rival
 
-__all__ = ["Distribution", "Environment", "folder", "install", "installed", "remove", "run"]
+__all__ = ["Distribution", "Environment", "Refused", "folder", "install", "installed", "remove", "run"]
 
 _USUAL: Final = ROOT / ".rivals"
 """Hidden, beside `.venv`: what walks the tree for sources must not meet those of others."""
@@ -98,7 +100,8 @@ def installed(name: str, rival: Rival) -> Environment:
     if not rival.requirements:
         return Environment(name, Path(sys.executable))
     marker = _marker(name)
-    if marker is not None and marker.of == _recipe(rival):
+    # The interpreter that it was made with may have been removed since.
+    if marker is not None and marker.of == _recipe(rival) and _python(name).exists():
         return Environment(name, _python(name), marker.distributions)
     failure = _failure(name)
     return Environment(name, reason=failure.read_text().strip() if failure.exists() else _NOT_ASKED)
@@ -109,11 +112,12 @@ def install(name: str, rival: Rival, say: Callable[[str], object] = lambda _: No
     there = installed(name, rival)
     if there.python is not None:
         return there
-    remove(name)
     try:
+        remove(name)
         marker = _made(name, rival, say)
     except Refused as refused:
-        remove(name)
+        with contextlib.suppress(Refused):
+            remove(name)
         _failure(name).write_text(f"{refused}\n")
     else:
         (folder() / name / _MARKER).write_bytes(msgspec.json.encode(marker))
@@ -121,12 +125,27 @@ def install(name: str, rival: Rival, say: Callable[[str], object] = lambda _: No
 
 
 def remove(name: str) -> bool:
-    """Remove a rival's environment and what was kept of a failure; say whether there was an environment."""
+    """Remove a rival's environment and what was kept of a failure; say whether there was an environment.
+
+    Raises:
+        Refused: what has its name is no environment, and so not ours to remove; or it cannot be removed.
+    """
     place = folder() / name
     found = place.exists()
+    if found and not _is_environment(place):
+        raise Refused(f"{place} is no environment and is left alone: name another folder with --folder")
     shutil.rmtree(place, ignore_errors=True)
+    if place.exists():
+        raise Refused(f"{place} cannot be removed")
     _failure(name).unlink(missing_ok=True)
     return found
+
+
+def _is_environment(place: Path) -> bool:
+    """Return whether a place is an environment, or what is left of one that was begun: nothing."""
+    if not place.is_dir():
+        return False
+    return any((place / sign).exists() for sign in ("pyvenv.cfg", _MARKER)) or not any(place.iterdir())
 
 
 def _made(name: str, rival: Rival, say: Callable[[str], object]) -> _Marker:
@@ -162,10 +181,13 @@ def run(command: Sequence[str]) -> str:
     Raises:
         Refused: it failed; the message is the last line of its complaint.
     """
-    outcome = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        env={key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}},
-    )  # fmt: skip
+    environment = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
+    # What a command that is killed cannot take away goes with the folder.
+    with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-", ignore_cleanup_errors=True) as temporary:
+        outcome = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            env=environment | {"TMPDIR": temporary},
+        )  # fmt: skip
     if outcome.returncode:
         lines = [line.strip() for line in outcome.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR:")]

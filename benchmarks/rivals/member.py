@@ -199,7 +199,10 @@ class Member:
     def _process(self, module: str, *arguments: str) -> Process:
         """Start one of the two."""
         command = [self._python, "-m", f"benchmarks.rivals.{module}", str(path_of(self.name)), *arguments]
-        process = Process(command, self._environment(), self._home)
+        try:
+            process = Process(command, self._environment(), self._home)
+        except OSError as error:
+            raise Failed(f"its interpreter cannot be started: {error}") from error
         self._exits.callback(process.end, 0.0)
         return process
 

@@ -34,7 +34,10 @@ class FakePip:
         """Run a command."""
         if "venv" in command:
             self.environments += 1
-            Path(command[-1]).mkdir(parents=True)
+            place = Path(command[-1])
+            (place / "bin").mkdir(parents=True)
+            (place / "bin" / "python").touch()
+            (place / "pyvenv.cfg").touch()
             return ""
         if command[1] == "-c":
             return self._programs(command)
@@ -98,6 +101,42 @@ def test_an_environment_that_was_not_finished_is_made_anew(pip: FakePip, tmp_pat
     (tmp_path / "environments" / "some" / "tracecore-benchmark.json").write_text("{")
     assert "not installed" in environments.installed("some", RIVAL).reason
     assert environments.install("some", RIVAL).python is not None
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(pip: FakePip) -> None:
+    """One made with an interpreter that was removed since can run nothing."""
+    made = environments.install("some", RIVAL)
+    assert made.python is not None
+    made.python.unlink()
+    assert "not installed" in environments.installed("some", RIVAL).reason
+    pip.installed.clear()
+    assert environments.install("some", RIVAL) == made
+    assert pip.environments == 2
+
+
+@pytest.mark.parametrize("action", ["install", "remove"])
+def test_what_is_no_environment_is_left_alone(
+    pip: FakePip, action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody's own folder that has the name of a rival outlives every command."""
+    theirs = tmp_path / "missing" / "thesis.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("all of it")
+    assert main(["rivals", action, "missing", "--folder", str(tmp_path)]) != 0
+    assert "is no environment and is left alone" in "".join(capsys.readouterr())
+    assert theirs.read_text() == "all of it"
+    assert pip.environments == 0
+
+
+@pytest.mark.parametrize("action", ["install", "remove"])
+def test_a_folder_that_is_a_file_is_an_error_in_one_sentence(
+    pip: FakePip, action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the system says of it is what the user reads."""
+    (tmp_path / "file").touch()
+    assert main(["rivals", action, "missing", "--folder", str(tmp_path / "file")]) == 2
+    assert "Not a directory" in capsys.readouterr().err
+    assert pip.environments == 0
 
 
 def test_a_failure_is_kept_as_a_reason_and_tried_again(pip: FakePip, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def count(rungs: Sequence[str] = RUNGS) -> dict[str, int]:
 def _run(valgrind: str, dumps: Path, rungs: list[str]) -> dict[str, list[list[str]]]:
     """Return the names of the files that hold each rung's counts."""
     command = [
-        valgrind, "--tool=callgrind", f"--callgrind-out-file={dumps}", f"--toggle-collect={WINDOW}",
+        # No server for debuggers: its pipes would stay where the program is killed.
+        valgrind, "--tool=callgrind", "--vgdb=no", f"--callgrind-out-file={dumps}", f"--toggle-collect={WINDOW}",
         f"--dump-after={WINDOW}", sys.executable, "-m", "benchmarks.instructions.counted", str(dumps), *rungs,
     ]  # fmt: skip
     try:
@@ -94,6 +95,8 @@ def _run(valgrind: str, dumps: Path, rungs: list[str]) -> dict[str, list[list[st
         )
     except subprocess.TimeoutExpired as late:
         raise CannotCount(f"valgrind did not end within {_WITHIN_S} s") from late
+    except OSError as error:
+        raise CannotCount(f"valgrind cannot be started: {error}") from error
     if done.returncode:
         last = "\n".join(done.stderr.splitlines()[-_LINES_OF_COMPLAINT:])
         raise CannotCount(f"the program ended with exit code {done.returncode} under valgrind:\n{last}")

@@ -43,6 +43,7 @@ METHOD: Final = (
 )
 _ROUNDS: Final = 3
 _MOST_AT_ONCE: Final = 1_000_000
+_MOST_SPANS: Final = 1_000_000_000
 _MB: Final = 1 << 20
 
 
@@ -98,6 +99,8 @@ def run(settings: Settings, step: Step) -> Table:
 def _load(settings: Settings) -> Load:
     if settings.concurrency > _MOST_AT_ONCE:
         raise Refused(f"--concurrency {settings.concurrency}: at most {_MOST_AT_ONCE:,} requests at once")
+    if settings.spans > _MOST_SPANS:
+        raise Refused(f"--spans {settings.spans}: at most {_MOST_SPANS:,} spans in a round")
     requests = range(1 + max(1, settings.size_of(settings.spans) // SPANS))
     return Load(
         backend=settings.backend, loop=loop_factory(settings.loop), at_once=min(settings.concurrency, len(requests)),

@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.catalogue import load
+from benchmarks.ending import interruptible
 from benchmarks.figures import RIVALS_FOLDER, ROOT, STARTED_IN, Refused, Settings, Table
 from benchmarks.machine import peak_memory
 
@@ -31,6 +32,7 @@ optimization that takes every ``assert`` out."""
 _HARMLESS: Final = (RIVALS_FOLDER, "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 """Where things are."""
 _MB: Final = 1 << 20
+_END_S: Final = 20.0
 
 
 class Said(Struct, omit_defaults=True):
@@ -65,11 +67,15 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
         assert child.stdout is not None
         child.stdin.write(msgspec.json.encode(settings))
         child.stdin.close()
-        for line in child.stdout:
-            said = msgspec.json.decode(line, type=Said)
-            show(said.what, said.share)
-            table, refused = said.table or table, said.refused or refused
-        child.wait()
+        try:
+            for line in child.stdout:
+                said = msgspec.json.decode(line, type=Said)
+                show(said.what, said.share)
+                table, refused = said.table or table, said.refused or refused
+            child.wait()
+        except BaseException:
+            _end(child)
+            raise
         complaints.seek(0)
         complaint = complaints.read().decode(errors="replace").strip()
     if refused:
@@ -83,6 +89,15 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process that measures: it finds what this one finds, and has nobody's settings."""
     kept = {key: value for key, value in environment.items() if key in _HARMLESS or not key.startswith(_SETTINGS)}
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Let a child take away what it has made, and kill it where that takes too long."""
+    child.terminate()
+    try:
+        child.wait(_END_S)
+    finally:
+        child.kill()
 
 
 def main(name: str) -> None:
@@ -104,4 +119,5 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with interruptible():
+        main(sys.argv[1])

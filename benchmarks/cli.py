@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from benchmarks.catalogue import SUITES, chosen
 from benchmarks.charts.files import charts_of, check_drawing, write_charts
 from benchmarks.child import SuiteFailed, run_in_child
 from benchmarks.compare import compared, json_of, text_of
+from benchmarks.ending import ended
 from benchmarks.figures import FORMAT, ROOT, Results, Settings, Table, write_results
 from benchmarks.kept import read_kept, run_of
 from benchmarks.options import parser, settings_of
@@ -31,6 +33,10 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit code; without a word, measure everything."""
     options = parser().parse_args((sys.argv[1:] if arguments is None else arguments) or ["run"])
+    return ended(partial(_done, options))
+
+
+def _done(options: argparse.Namespace) -> int:
     if options.command == "list":
         return _list(as_json=options.json)
     if options.command == "profile":
@@ -60,11 +66,14 @@ def _run(options: argparse.Namespace) -> int:
         return _failed(str(error))
     make_ready(names, settings.only)
     results, failures = _measured(names, settings)
+    if options.save is not None and not failures:
+        try:
+            write_results(results, options.save)
+        except OSError as error:
+            failures.append(f"cannot save: {error}")
     print(msgspec.json.encode(results).decode() if options.json else text_report(results))
     if failures:
         return _failed("\n".join(failures))
-    if options.save is not None:
-        write_results(results, options.save)
     if options.plot is not None and (code := _plot(results, options.plot, options.plot_format)):
         return code
     if options.report:
@@ -86,6 +95,7 @@ def _meant(options: argparse.Namespace) -> tuple[list[str], Settings]:
     for name in ("rounds", "concurrency", "spans", "rows", "seconds"):
         if (number := getattr(options, name)) is not None and number < 1:
             raise ValueError(f"--{name} {number}: at least one is needed")
+    _check_places(options.save, options.plot)
     settings = settings_of(options)
     if options.report:
         _kept_as(options, settings)
@@ -105,6 +115,18 @@ def _kept_as(options: argparse.Namespace, settings: Settings) -> Path:
     if options.suites or settings != Settings():
         raise ValueError("--report keeps whole runs only: leave out suites and everything that changes what they do")
     return kept.RIVALS if options.rivals else kept.LATEST
+
+
+def _check_places(file: Path | None, folder: Path | None) -> None:
+    """Raise where it is plain, before anything is measured, that something cannot be written."""
+    if file is not None and file.is_dir():
+        raise ValueError(f"--save {file}: it is a directory, a file is needed")
+    for option, place in (("--save", file and file.absolute().parent), ("--plot", folder and folder.absolute())):
+        if place is None:
+            continue
+        there = next(above for above in (place, *place.parents) if above.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise ValueError(f"{option}: nothing can be written into {there}")
 
 
 def _plot(results: Results, folder: Path, kind: str) -> int:

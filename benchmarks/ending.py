@@ -1,0 +1,69 @@
+"""How a command ends whatever happens to it: in order, and with a sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Final
+
+__all__ = ["ended", "interruptible"]
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_BY_SIGNAL: Final = 128
+"""What shells add to the number of the signal that ended a command."""
+_PIPE: Final = 13
+"""The number of SIGPIPE, which not every system names."""
+
+
+def ended(work: Callable[[], int]) -> int:
+    """Return the exit code of a command, also where it is interrupted, or what it says cannot be written."""
+    if sys.stdout is None:
+        # The caller closed it. It stays until the program ends, as the real one would.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - see above
+    try:
+        with interruptible():
+            code = work()
+            sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
+        print("interrupted", file=sys.stderr)
+        return _BY_SIGNAL + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+    except BrokenPipeError:
+        _drop_output()
+        return _BY_SIGNAL + _PIPE
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _drop_output()
+        return 2
+    return code
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` at the first signal to end, so that nothing is left behind; ignore those after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [signal.signal(number, _interrupted) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _interrupted(number: int, _: FrameType | None) -> None:
+    for other in _SIGNALS:
+        # Not SIG_IGN: a process that is started meanwhile would inherit it.
+        signal.signal(other, lambda *_: None)
+    raise KeyboardInterrupt(number)
+
+
+def _drop_output() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about the reader that left."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

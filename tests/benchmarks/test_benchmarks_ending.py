@@ -1,0 +1,107 @@
+"""Commands end in order, with a sentence and nothing left behind, whatever is done to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cli
+from benchmarks.cli import main
+from benchmarks.figures import ROOT, Settings, Table
+
+MAIN = (sys.executable, "-m", "benchmarks")
+
+
+def command(folder: Path) -> dict[str, str]:
+    """Return the environment of a command whose temporary files are in a folder of its own."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TMPDIR": str(folder)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("tell", [os.kill, os.killpg])
+def test_a_run_that_is_told_to_end_leaves_nothing(
+    tell: Callable[[int, int], None], number: signal.Signals, tmp_path: Path
+) -> None:
+    """As a terminal, `timeout` or a supervisor does it; processes and temporary files are gone when it is."""
+    with subprocess.Popen(
+        [*MAIN, "run", "throughput", "--rounds", "1000"], env=command(tmp_path), cwd=ROOT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        while run.poll() is None and not list(tmp_path.glob("tracecore-benchmark-*/traces.db")):
+            time.sleep(0.01)
+        tell(run.pid, number)
+        _, said = run.communicate(timeout=60)
+    assert (run.returncode, said) == (128 + number, "interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
+
+
+def test_a_reader_that_left_is_no_error_to_talk_about(tmp_path: Path) -> None:
+    """As with any program in a pipeline the exit code says it, and nothing else does."""
+    read, written = os.pipe()
+    os.close(read)
+    with os.fdopen(written, "wb") as closed:
+        done = subprocess.run(
+            [*MAIN, "list"], env=command(tmp_path), cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
+    """What is said there is for nobody, and the exit code says the rest."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *MAIN, "list"],
+        env=command(tmp_path), cwd=ROOT, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the suites that were run, none of which measures anything."""
+    names: list[str] = []
+
+    def run(name: str, _settings: Settings, _show: object) -> Table:
+        names.append(name)
+        return Table(suite=name, title="", method="", rows=[])
+
+    monkeypatch.setattr(cli, "run_in_child", run)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("option", "place"), [("--save", "."), ("--save", "file/x.json"), ("--plot", "file"), ("--plot", "file/charts")]
+)
+def test_what_cannot_be_written_is_refused_before_anything_runs(
+    option: str, place: str, measured: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run takes minutes, and so it is said at once."""
+    (tmp_path / "file").touch()
+    assert main(["run", "ring", option, str(tmp_path / place)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {option}")
+    assert measured == []
+
+
+def test_what_could_not_be_saved_is_printed_all_the_same(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that became full meanwhile costs the file, and not the figures."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "write_results", full)
+    assert main(["run", "ring", "--json", "--save", str(tmp_path / "x.json")]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["tables"][0]["suite"] == "ring"
+    assert captured.err == "error: cannot save: [Errno 28] No space left on device\n"
+    assert measured == ["ring"]

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Final
 
@@ -43,7 +43,7 @@ def ended(work: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Generator[None]:
     """Raise ``KeyboardInterrupt`` at the first signal to end, so that nothing is left behind; ignore those after it."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,8 +59,12 @@ def interruptible() -> Iterator[None]:
 def _interrupted(number: int, _: FrameType | None) -> None:
     for other in _SIGNALS:
         # Not SIG_IGN: a process that is started meanwhile would inherit it.
-        signal.signal(other, lambda *_: None)
+        signal.signal(other, _ignored)
     raise KeyboardInterrupt(number)
+
+
+def _ignored(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: what ends is ending already."""
 
 
 def _drop_output() -> None:

@@ -24,9 +24,11 @@ from typing import Any, Final
 from benchmarks.ladder import Ladder, Rung
 from benchmarks.loops import awaited
 
-__all__ = ["BARE", "FEWER", "MORE", "RUNGS", "WINDOW"]
+__all__ = ["BARE", "FEWER", "HIDDEN", "MORE", "RUNGS", "WINDOW"]
 
 WINDOW: Final = "PyRun_StringFlags"
+HIDDEN: Final = 77
+"""The exit code where callgrind has seen no window, as when the interpreter was linked without that name."""
 FEWER: Final = 200
 MORE: Final = 700
 _TIMES: Final = 3
@@ -66,7 +68,10 @@ def _counted(runner: asyncio.Runner, rung: Rung, dumps: Path) -> list[list[str]]
             window: dict[str, Any] = {"run": runner.run, "loop": awaited(rung.loop(calls))}
             before = _dumps(dumps)
             exec("run(loop)", window)  # noqa: S102 - the text is the window in which callgrind counts
-            [name] = _dumps(dumps) - before
+            written = _dumps(dumps) - before
+            if not written:
+                sys.exit(HIDDEN)
+            [name] = written
             names.append(name)
             rung.settle()
     return files

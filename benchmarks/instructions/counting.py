@@ -18,10 +18,10 @@ from msgspec import Struct
 
 from benchmarks.child import without_settings
 from benchmarks.figures import ROOT
-from benchmarks.instructions.counted import BARE, FEWER, MORE, RUNGS, WINDOW
+from benchmarks.instructions.counted import BARE, FEWER, HIDDEN, MORE, RUNGS, WINDOW
 from benchmarks.machine import is_optimized, version_of
 
-__all__ = ["CannotCount", "Environment", "count", "this_environment"]
+__all__ = ["CannotCount", "CountFailed", "Environment", "count", "this_environment"]
 
 _TOTAL: Final = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 _WITHIN_S: Final = 300
@@ -30,6 +30,10 @@ _LINES_OF_COMPLAINT: Final = 5
 
 class CannotCount(Exception):
     """Instructions cannot be counted here; the message says why."""
+
+
+class CountFailed(Exception):
+    """Counting began and went wrong, which may be the fault of what is counted; the message says how."""
 
 
 class Environment(Struct, frozen=True):
@@ -60,6 +64,7 @@ def count(rungs: Sequence[str] = RUNGS) -> dict[str, int]:
 
     Raises:
         CannotCount: there is no valgrind, or it cannot count this interpreter.
+        CountFailed: the program failed, or left no counts.
     """
     valgrind = shutil.which("valgrind")
     if valgrind is None:
@@ -85,22 +90,22 @@ def _run(valgrind: str, dumps: Path, rungs: list[str]) -> dict[str, list[list[st
     ]  # fmt: skip
     try:
         done = subprocess.run(
-            command,
-            env=without_settings(os.environ),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=_WITHIN_S,
+            command, env=without_settings(os.environ), cwd=ROOT, capture_output=True, text=True, timeout=_WITHIN_S,
             check=False,
-        )
+        )  # fmt: skip
     except subprocess.TimeoutExpired as late:
-        raise CannotCount(f"valgrind did not end within {_WITHIN_S} s") from late
+        raise CountFailed(f"valgrind did not end within {_WITHIN_S} s") from late
     except OSError as error:
         raise CannotCount(f"valgrind cannot be started: {error}") from error
-    if done.returncode:
+    if done.returncode == HIDDEN:
+        raise CannotCount(f"callgrind does not see {WINDOW} in {sys.executable}")
+    try:
+        files: dict[str, list[list[str]]] = json.loads(done.stdout) if done.returncode == 0 else {}
+    except ValueError:
+        files = {}
+    if not files:
         last = "\n".join(done.stderr.splitlines()[-_LINES_OF_COMPLAINT:])
-        raise CannotCount(f"the program ended with exit code {done.returncode} under valgrind:\n{last}")
-    files: dict[str, list[list[str]]] = json.loads(done.stdout)
+        raise CountFailed(f"the program ended with exit code {done.returncode} under valgrind, without counts:\n{last}")
     return files
 
 
@@ -108,9 +113,9 @@ def _cost(dump: Path) -> int:
     """Return the instructions that a file of callgrind's counts.
 
     Raises:
-        CannotCount: it counts none, as where the interpreter was linked so that the window cannot be seen.
+        CountFailed: it counts none, as where the disk is full.
     """
     found = _TOTAL.search(dump.read_text(errors="replace"))
     if found is None or found[1] == "0":
-        raise CannotCount(f"callgrind does not see {WINDOW} in {sys.executable}")
+        raise CountFailed(f"{dump} holds no counts: is there room in {dump.parent.parent}?")
     return int(found[1])

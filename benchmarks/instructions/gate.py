@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from benchmarks.figures import ROOT
 from benchmarks.instructions.counted import RUNGS
-from benchmarks.instructions.counting import CannotCount, Environment, count, this_environment
+from benchmarks.instructions.counting import CannotCount, CountFailed, Environment, count, this_environment
 
 __all__ = ["BASELINE", "TOLERANCE", "Baseline", "Change", "changes", "guard"]
 
@@ -67,21 +67,21 @@ def changes(kept: Baseline | None, now: dict[str, int]) -> list[Change]:
 
 
 def guard(rungs: Sequence[str] = (), *, update: bool = False, as_json: bool = False) -> int:
-    """Count, compare, say so: 0 where nothing has grown or can be compared, 1 where a count has, 2 on misuse."""
+    """Count, compare, say so: 0 where nothing has grown or can be compared, 1 where a count has, 2 on failure."""
     unknown = [rung for rung in rungs if rung not in RUNGS]
     if unknown or (rungs and update):
         return _refused(f"no rung is called {unknown[0]!r}: there are {', '.join(RUNGS)}" if unknown else _WHOLE)
     try:
-        kept = _kept(BASELINE)
+        kept = None if update else _kept(BASELINE)
         here = this_environment()
-        if kept is not None and kept.environment != here and not update:
+        if kept is not None and kept.environment != here:
             return _skipped(f"the kept counts are of {kept.environment}; this is {here}", as_json=as_json)
         now = count(rungs or RUNGS)
     except CannotCount as reason:
         return _skipped(str(reason), as_json=as_json)
-    except ValueError as error:
-        return _refused(f"{BASELINE.name} cannot be read ({error}): count anew with --update")
-    found = changes(kept if kept is not None and kept.environment == here else None, now)
+    except CountFailed as failed:
+        return _refused(f"nothing was counted: {failed}")
+    found = changes(kept, now)
     _show(found, as_json=as_json)
     if update:
         BASELINE.write_bytes(msgspec.json.format(msgspec.json.encode(Baseline(here, now)), indent=1) + b"\n")
@@ -105,7 +105,10 @@ def _refused(why: str) -> int:
 
 
 def _kept(path: Path) -> Baseline | None:
-    return msgspec.json.decode(path.read_bytes(), type=Baseline) if path.exists() else None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Baseline) if path.exists() else None
+    except ValueError as error:
+        raise CountFailed(f"{path.name} cannot be read ({error}): count anew with --update") from error
 
 
 def _show(found: list[Change], *, as_json: bool) -> None:

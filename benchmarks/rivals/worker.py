@@ -30,6 +30,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from benchmarks.probe import while_probed
 from benchmarks.rivals.adapter import CountingTracer, Rival, Tracer
 from benchmarks.rivals.catalogue import adapter
 from benchmarks.rivals.numbered_calls import SPANS, Plan, Requests, Untraced, numbered, plan
@@ -37,7 +38,6 @@ from benchmarks.rivals.numbered_calls import SPANS, Plan, Requests, Untraced, nu
 __all__ = ["Worker"]
 
 Said: TypeAlias = dict[str, Any]
-_PROBE_S: Final = 0.001
 _LINES: Final = 8
 """Of a traceback: the last of them say what happened."""
 _TO_CLOSE_S: Final = 10.0
@@ -110,31 +110,19 @@ class Worker:
         return time.process_time() - cpu, time.perf_counter() - began
 
     def lag(self, spans_per_second: int, seconds: float, tasks: int) -> Said:
-        """Answer requests at a pace: by how many ms a probe that sleeps 1 ms at a time woke late, bare and traced."""
+        """Answer requests at a pace: by how many ms a probe that is due every ms was late, bare and traced."""
         per_second = spans_per_second / SPANS
         planned = plan(self._source, max(tasks, round(per_second * seconds)))
-        bare = self._late(self._bare, planned, per_second, tasks)
-        traced = self._late(self._traced, planned, per_second, tasks)
+        bare, _ = self._late(self._bare, planned, per_second, tasks)
+        traced, kept = self._late(self._traced, planned, per_second, tasks)
         flush_s = self._flushed()
-        return {"bare": bare, "traced": traced, "made": len(planned) * SPANS, "flush_s": flush_s}
+        return {"bare": bare, "traced": traced, "kept": kept, "made": len(planned) * SPANS, "flush_s": flush_s}
 
-    def _late(self, requests: Requests, planned: Plan, per_second: float, tasks: int) -> list[float]:
-        late: list[float] = []
-
-        async def probe() -> None:
-            while True:
-                due = time.perf_counter() + _PROBE_S
-                await asyncio.sleep(_PROBE_S)
-                late.append(round((time.perf_counter() - due) * 1e3, 4))
-
-        async def measure() -> None:
-            probing = asyncio.create_task(probe())
-            await requests.serve_paced(planned, per_second, tasks)
-            probing.cancel()
-
+    def _late(self, requests: Requests, planned: Plan, per_second: float, tasks: int) -> tuple[list[float], float]:
+        """Return by how many ms each tick of a probe was late, and which part of the pace was kept."""
         gc.collect()
-        self._runner.run(measure())
-        return late
+        late, seconds = self._runner.run(while_probed(lambda: requests.serve_paced(planned, per_second, tasks)))
+        return [round(ms, 4) for ms in late], (len(planned) - 1) / per_second / seconds
 
     def _flushed(self) -> float:
         """Flush while the loop goes on, as a service does, and return the seconds it takes."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,8 +16,8 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.figures import ROOT
 from benchmarks.instructions import counting, gate
-from benchmarks.instructions.counted import RUNGS
-from benchmarks.instructions.counting import CannotCount, Environment, this_environment
+from benchmarks.instructions.counted import HIDDEN, RUNGS
+from benchmarks.instructions.counting import CannotCount, CountFailed, Environment, this_environment
 from benchmarks.instructions.gate import BASELINE, Baseline, Change, changes
 
 NO_VALGRIND = "valgrind is not installed (apt-get install valgrind): instructions cannot be counted here"
@@ -111,12 +112,51 @@ def test_without_valgrind_the_gate_says_so(
     assert "valgrind is not installed" in json.loads(said.out)["skipped"]
 
 
-def test_an_interpreter_that_hides_the_window_cannot_be_counted(tmp_path: Path) -> None:
-    """A file without a count is not taken for a count of nothing."""
-    dump = tmp_path / "dump.1"
-    dump.write_text("events: Ir\nsummary: 0\n")
+@pytest.fixture
+def valgrind_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what puts a program of these shell commands in the place of valgrind."""
+
+    def put(commands: str) -> None:
+        program = tmp_path / "valgrind"
+        program.write_text(f"#!/bin/sh\n{commands}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(counting.shutil, "which", lambda _: str(program))
+
+    return put
+
+
+def test_an_interpreter_that_hides_the_window_is_skipped(
+    valgrind_that: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where callgrind cannot see what to count, nothing is compared, and that is said."""
+    kept_in(tmp_path, monkeypatch)
+    valgrind_that(f"exit {HIDDEN}")
     with pytest.raises(CannotCount, match="does not see"):
-        counting._cost(dump)
+        counting.count(["nested"])
+    assert main(["gate"]) == 0
+
+
+@pytest.mark.parametrize("commands", ["echo broken >&2; exit 3", "echo no JSON", "true", "echo '{}'"])
+def test_a_program_that_fails_is_no_pass(
+    commands: str, valgrind_that: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """What is counted may be what is broken: a crash fails the gate, and no new counts are suggested."""
+    kept_in(tmp_path, monkeypatch)
+    valgrind_that(commands)
+    assert main(["gate"]) == 2
+    said = capsys.readouterr().err
+    assert "nothing was counted: the program ended with exit code" in said
+    assert "--update" not in said
+
+
+def test_a_file_without_a_count_is_not_taken_for_none(tmp_path: Path) -> None:
+    """A disk that was full leaves such files."""
+    dump = tmp_path / "dump.1"
+    for text in ("", "events: Ir\nsummary: 0\n"):
+        dump.write_text(text)
+        with pytest.raises(CountFailed, match="is there room"):
+            counting._cost(dump)
 
 
 @pytest.mark.parametrize(

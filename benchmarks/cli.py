@@ -142,6 +142,8 @@ def _measured(names: Sequence[str], settings: Settings) -> tuple[Results, list[s
     """Return the figures of the suites that ended well, and what the others said."""
     compared_too = any(name.startswith("rivals/") for name in names)
     facts = machine.facts() | (pins(settings.only) if compared_too else {})
+    if load := machine.busyness(facts):
+        print(f"warning: {machine.LOAD} was {load}: what is measured now is somebody else's work too", file=sys.stderr)
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     line = ProgressLine(len(names))
     tables: list[Table] = []

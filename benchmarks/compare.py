@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from benchmarks.figures import Results, Row
+from benchmarks.machine import LOAD, busyness
 from benchmarks.tables import NONE, aligned, figure
 
 __all__ = ["OF_BYTES", "TAKEN_ONCE", "Change", "Comparison", "compared", "json_of", "text_of", "verdict_of"]
@@ -24,8 +25,6 @@ TAKEN_ONCE: Final = 0.1
 """The part of a measured figure that stands for its spread where it was taken only once."""
 OF_BYTES: Final = 0.02
 """The same of bytes: one program fills the pages of its files, and the tables of its memory, not always alike."""
-_LOAD: Final = "load before"
-_BUSY: Final = 0.5
 """Load per core before a run, above which its figures are somebody else's too."""
 _DIRECTIONS: Final[dict[str, tuple[Verdict, Verdict, Verdict]]] = {
     **dict.fromkeys(("ns", "µs", "ms", "s"), ("faster", "slower", "slower")),
@@ -122,7 +121,7 @@ def _change(old: Row, new: Row) -> Change:
 
 def _other_facts(old: Results, new: Results) -> list[str]:
     """Name the machine facts and versions that differ; the load before is looked at by itself."""
-    names = [name for name in {**old.facts, **new.facts} if name != _LOAD]
+    names = [name for name in {**old.facts, **new.facts} if name != LOAD]
     pairs = ((name, old.facts.get(name, "not said"), new.facts.get(name, "not said")) for name in names)
     return [
         f"{name}: {before} in the old run, {after} in the new one" for name, before, after in pairs if before != after
@@ -140,11 +139,8 @@ def _other_settings(old: Results, new: Results) -> list[str]:
 
 def _busy(results: Results, which: str) -> list[str]:
     """Warn of a machine that did something else when a run began."""
-    try:
-        load, cores = float(results.facts[_LOAD]), int(results.facts["cores"].split()[0])
-    except (KeyError, ValueError):
-        return []
-    return [f"{_LOAD} the {which} run was {load:.2f} on {cores} cores"] if load > _BUSY * cores else []
+    load = busyness(results.facts)
+    return [f"{LOAD} the {which} run was {load}"] if load else []
 
 
 def text_of(comparison: Comparison, *, everything: bool = False) -> str:

@@ -115,7 +115,7 @@ GOALS: Final = (
         what="sampled out", key="call.sampled_out", bound=400, unit="ns",
         remark=(
             "The root of a trace draws an id, decides, counts, and stands in the context, so that everything below it"
-            " costs half as little as the goal and the decision travels on in headers. It is paid once a trace."
+            " costs half of the goal and the decision travels on in headers. It is paid once a trace."
         ),
     ),
     Goal(what="sampled out, below a root that was", key="call.sampled_out_nested", bound=400, unit="ns"),

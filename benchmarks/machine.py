@@ -8,13 +8,17 @@ import sqlite3
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-__all__ = ["facts", "is_optimized", "peak_memory", "resident_memory", "version_of"]
+__all__ = ["LOAD", "busyness", "facts", "is_optimized", "peak_memory", "resident_memory", "version_of"]
 
 _PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "opentelemetry-sdk")
+LOAD: Final = "load before"
+_BUSY: Final = 0.5
+"""Load per core from which on figures are somebody else's too."""
 _STATUS: Final = Path("/proc/self/status")
 
 
@@ -23,7 +27,7 @@ def facts() -> dict[str, str]:
     return {
         "CPU": _cpu_model(),
         "cores": _cores(),
-        "load before": _load(),
+        LOAD: _load(),
         "kernel": f"{platform.system()} {platform.release()}",
         "temporary files on": _filesystem(Path(tempfile.gettempdir()).resolve()),
         "Python": f"{platform.python_implementation()} {platform.python_version()}"
@@ -31,6 +35,15 @@ def facts() -> dict[str, str]:
         "SQLite": sqlite3.sqlite_version,
         **{package: version_of(package) for package in _PACKAGES},
     }
+
+
+def busyness(facts: Mapping[str, str]) -> str:
+    """Return what there is to say of a machine that did something else when a run began; nothing where it did not."""
+    try:
+        load, cores = float(facts[LOAD]), int(facts["cores"].split()[0])
+    except (KeyError, ValueError):
+        return ""
+    return f"{load:.2f} on {cores} cores" if load > _BUSY * cores else ""
 
 
 def is_optimized() -> bool:
@@ -78,7 +91,7 @@ def _cores() -> str:
 
 
 def _load() -> str:
-    """Return the load average of the last minute: above 0.5 per core the figures are somebody else's too."""
+    """Return the load average of the last minute."""
     return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
 
 

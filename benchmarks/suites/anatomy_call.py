@@ -14,6 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
+
 from benchmarks.figures import Row, Settings, Table
 from benchmarks.loops import Loop, awaited, over_calls, own_loop
 from benchmarks.measure import Rounds, interleaved
@@ -39,35 +41,48 @@ _WHOLE: Final = "the whole"
 _NOTHING: Final = "all of them left out"
 _SHARE: Final = "share"
 
-_PIECES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "encoding the arguments by name": (
-        ('payload = bind(args, kwargs, target.limits) if target.capture_input or forced else b""', 'payload = b""'),
+
+class Piece(Struct, frozen=True):
+    """Name a piece of the wrapper, and say what in its source stands for it, and what instead."""
+
+    key: str
+    label: str
+    parts: tuple[tuple[str, str], ...]
+
+
+_PUSH: Final = "target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)"
+_PIECES: Final = (
+    Piece(
+        "input", "encoding the arguments by name",
+        (('payload = bind(args, kwargs, target.limits) if target.capture_input or forced else b""', 'payload = b""'),),
     ),
-    "encoding the result": (("span.output = output = site.encode(result, target.limits)", "pass"),),
-    "handing the span to the buffer": (
-        (
-            "target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)",
-            "pass",
-        ),
+    Piece(
+        "output", "encoding the result", (("span.output = output = site.encode(result, target.limits)", "pass"),)
     ),
-    "being the current span meanwhile": (
-        ("token = _set_position(span)", "token = None"), ("_reset_position(token)", "pass"),
+    Piece("push", "handing the span to the buffer", ((_PUSH, "pass"),)),
+    Piece(
+        "position", "being the current span meanwhile",
+        (("token = _set_position(span)", "token = None"), ("_reset_position(token)", "pass")),
     ),
-    "reading the clock twice": (("monotonic_ns()", "1"),),
-    "a span id": (("new_span_id()", '""'),),
-    "being known as open, to end once": (
-        ("target.open_spans.add(span)", "pass"), ("target.open_spans.remove(span)", "pass"),
+    Piece("clock", "reading the clock twice", (("monotonic_ns()", "1"),)),
+    Piece("id", "a span id", (("new_span_id()", '""'),)),
+    Piece(
+        "open", "being known as open, to end once",
+        (("target.open_spans.add(span)", "pass"), ("target.open_spans.remove(span)", "pass")),
     ),
-    "asking whether the result goes on": (("type(result) not in PLAIN and is_unfinished(result)", "False"),),
-}  # fmt: skip
+    Piece(
+        "unfinished", "asking whether the result goes on",
+        (("type(result) not in PLAIN and is_unfinished(result)", "False"),),
+    ),
+)  # fmt: skip
 
 
 def run(settings: Settings, step: Step) -> Table:
     """Time the wrapper whole, without each piece, and without any."""
     recorder = Recorder(Config(backend="memory:", pending_after_ms=0, buffer_items=1_000_000), backend=NullBackend())
     recorder.begin()  # no pump: what is handed over is taken out between the rounds
-    wrappers = {_WHOLE: _wrapper(())} | {name: _wrapper(parts) for name, parts in _PIECES.items()}
-    wrappers[_NOTHING] = _wrapper(tuple(part for parts in _PIECES.values() for part in parts))
+    wrappers = {_WHOLE: _wrapper(())} | {piece.key: _wrapper(piece.parts) for piece in _PIECES}
+    wrappers[_NOTHING] = _wrapper(tuple(part for piece in _PIECES for part in piece.parts))
     taken = _rounds(recorder, {_BARE: answer} | wrappers, settings, step)
     return Table(suite="anatomy/call", title="Inside one captured call", method=METHOD, rows=_rows(taken))
 
@@ -129,13 +144,10 @@ def _rows(taken: Rounds) -> list[Row]:
     least = {name: min(figures) for name, figures in taken.items()}
     whole = least[_WHOLE] - least[_BARE]
     rows = [Row(key="anatomy.call.whole", label=_WHOLE, unit="ns", value=whole)]
-    rows += [
-        Row(
-            key=f"anatomy.call.{number}", label=name, unit="ns", value=least[_WHOLE] - least[name],
-            ratios={_SHARE: (least[_WHOLE] - least[name]) / whole},
-        )
-        for number, name in enumerate(_PIECES, 1)
-    ]  # fmt: skip
+    for piece in _PIECES:
+        saved = least[_WHOLE] - least[piece.key]
+        ratios = {_SHARE: saved / whole}
+        rows.append(Row(key=f"anatomy.call.{piece.key}", label=piece.label, unit="ns", value=saved, ratios=ratios))
     left = least[_NOTHING] - least[_BARE]
     label = "left: the wrapper and the record"
     return [*rows, Row(key="anatomy.call.left", label=label, unit="ns", value=left, ratios={_SHARE: left / whole})]

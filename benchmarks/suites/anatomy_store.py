@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,16 +40,20 @@ _BATCH: Final = 512
 _SHARE: Final = "share"
 _WHOLE: Final = "the whole"
 _STATEMENTS: Final = {
-    "INSERT INTO tc_observations": "statement: observations, three trees",
-    "INSERT OR REPLACE INTO tc_bodies": "statement: payloads",
-    "INSERT INTO tc_traces": "statement: roll-up of the traces, four trees",
-    "COMMIT": "COMMIT: write-ahead log and checkpoints",
+    "INSERT INTO tc_observations": "observations",
+    "INSERT OR REPLACE INTO tc_bodies": "bodies",
+    "INSERT INTO tc_traces": "roll_up",
+    "COMMIT": "commit",
 }
+"""The steps that are statements, by how those begin."""
 _LABELS: Final = {
     "seal": "open span to record",
     "list_values": "records to rows",
     "body_values": "payloads to rows",
-    **{label: label for label in _STATEMENTS.values()},
+    "observations": "statement: observations, three trees",
+    "bodies": "statement: payloads",
+    "roll_up": "statement: roll-up of the traces, four trees",
+    "commit": "COMMIT: write-ahead log and checkpoints",
     "other": "the rest: other statements, sorting out, freeing",
     _WHOLE: _WHOLE,
 }
@@ -78,7 +83,7 @@ class TimedConnection:
 
     def __init__(self, raw: sqlite3.Connection, watch: Stopwatch) -> None:
         self._raw = raw
-        self._timed = {begin: watch.timing(label, raw.execute) for begin, label in _STATEMENTS.items()}
+        self._timed = {begin: watch.timing(name, raw.execute) for begin, name in _STATEMENTS.items()}
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         """Run a statement."""
@@ -167,7 +172,8 @@ def _rows(taken: dict[str, list[float]]) -> list[Row]:
     whole = row_of("anatomy.store.whole", _WHOLE, "µs", taken[_WHOLE])
     assert whole.value is not None
     rows = [whole]
-    for number, (name, label) in enumerate((name, label) for name, label in _LABELS.items() if name != _WHOLE):
-        row = row_of(f"anatomy.store.{number}", label, "µs", taken[name])
-        rows.append(row_of(row.key, label, "µs", taken[name], ratios={_SHARE: (row.value or 0) / whole.value}))
+    for name, label in _LABELS.items():
+        if name != _WHOLE:
+            share = statistics.median(taken[name]) / whole.value
+            rows.append(row_of(f"anatomy.store.{name}", label, "µs", taken[name], ratios={_SHARE: share}))
     return rows

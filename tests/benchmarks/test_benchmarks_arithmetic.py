@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import machine
 from benchmarks.catalogue import GROUPS, SUITES, chosen, load
 from benchmarks.figures import FORMAT, Results, Row, Settings, Table
 from benchmarks.goals import GOALS, Goal, Verdict, verdicts
@@ -268,3 +269,17 @@ def test_progress_is_silent_where_nobody_looks() -> None:
     line.show("call", "round 1", 0.5)
     line.clear()
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"load before": "1.01", "cores": "2 of 4"}, "1.01 on 2 cores"),
+        ({"load before": "1.00", "cores": "2 of 4"}, ""),
+        ({"load before": "unknown", "cores": "2 of 4"}, ""),
+        ({}, ""),
+    ],
+)
+def test_busyness_begins_at_half_a_core_per_core(facts: dict[str, str], said: str) -> None:
+    """A machine that did something else is named with its load; one that does not tell is not suspected."""
+    assert machine.busyness(facts) == said

@@ -374,7 +374,7 @@ def test_a_run_is_plotted_where_asked(
     assert "none of what was measured" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["run", "call", "--plot", str(tmp_path / "file")]) == 2
-    assert "error: cannot plot" in capsys.readouterr().err
+    assert "error: --plot: nothing can be written into" in capsys.readouterr().err
 
 
 def test_a_run_that_could_not_be_plotted_does_not_begin(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from benchmarks.measure import less
 from benchmarks.request_mix import COST, GENERATION, MODEL, SPANS, USAGE, Handle, Texts
 from tracecore import Recorder
 from tracecore.backend import Backend, ObservationQuery
@@ -24,9 +25,11 @@ __all__ = [
     "AT_ONCE",
     "MOST_WAITING",
     "PACING",
+    "Costs",
     "Spent",
     "buffer_for",
     "check_stored",
+    "costs_of",
     "drive",
     "drive_warm",
     "wait_for_room",
@@ -58,9 +61,28 @@ class Spent(Struct):
         """Return how many spans were made."""
         return self.requests * SPANS
 
-    def per_span_us(self, seconds: float) -> float:
-        """Return µs per span."""
-        return seconds / self.spans * 1e6
+    @property
+    def caller_us(self) -> float:
+        """Return µs of CPU of the caller per span."""
+        return self.caller / self.spans * 1e6
+
+    @property
+    def cpu_us(self) -> float:
+        """Return µs of CPU of all threads per span."""
+        return self.all_threads / self.spans * 1e6
+
+    @property
+    def rate(self) -> float:
+        """Return spans per second, to the moment when all were delivered."""
+        return self.spans / self.wall
+
+
+class Costs(Struct, frozen=True):
+    """Say what tracing took, a figure a round: µs of CPU per span of the caller and of all threads, and spans/s."""
+
+    caller: list[float]
+    cpu: list[float]
+    rate: list[float]
 
 
 def buffer_for(at_once: int) -> dict[str, Any]:
@@ -69,6 +91,15 @@ def buffer_for(at_once: int) -> dict[str, Any]:
         "buffer_items": max(65_536, MOST_WAITING + at_once * SPANS),
         "buffer_bytes": (64 << 20) + at_once * _BYTES_OF_REQUEST,
     }
+
+
+def costs_of(traced: Sequence[Spent], bare: Sequence[Spent]) -> Costs:
+    """Return what tracing took: CPU less that of the same requests without tracing, round by round."""
+    return Costs(
+        caller=less([one.caller_us for one in traced], [one.caller_us for one in bare]),
+        cpu=less([one.cpu_us for one in traced], [one.cpu_us for one in bare]),
+        rate=[one.rate for one in traced],
+    )
 
 
 async def drive(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
 
-from benchmarks.request_mix import SPANS, Texts
+from benchmarks.request_mix import SPANS, USERS, Texts
 from tracecore.backend import Backend, ObservationQuery, TraceQuery
 from tracecore.plugins import open_backend
 from tracecore.records import Trace
@@ -22,7 +22,6 @@ __all__ = ["QUESTIONS", "TIMES", "Reader", "times_of_reading"]
 TIMES: Final = 40
 """How often each question is asked, unless told otherwise."""
 _PAGE: Final = 50
-_USERS: Final = 200
 
 QUESTIONS: Final = {
     "newest": "newest traces",
@@ -105,7 +104,7 @@ class Reader:
 
     async def learn(self) -> None:
         """Find traces of different users to ask for later."""
-        for number in range(0, min(self._requests, _USERS), 4):
+        for number in range(0, min(self._requests, USERS), 4):
             page = await self._traces.find("default", TraceQuery(limit=_PAGE, user_id=self._texts.user(number)))
             self._known += [trace.trace_id for trace in page.items]
 

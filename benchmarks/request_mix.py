@@ -24,12 +24,14 @@ __all__ = [
     "MODEL",
     "SPANS",
     "USAGE",
+    "USERS",
     "Handle",
     "Texts",
     "bare_service",
     "service_of",
     "summary_of",
     "traced_service",
+    "undecorated",
 ]
 
 SPANS: Final = 5
@@ -40,7 +42,7 @@ COST: Final = {"input": 0.0000512, "output": 0.0001024}
 _PARAMETERS: Final = {"temperature": 0.2, "max_tokens": 400}
 _PROMPT_CHARS: Final = 2_048
 _COMPLETION_CHARS: Final = 1_024
-_USERS: Final = 200
+USERS: Final = 200
 _WORDS: Final = 5_000
 
 Handle: TypeAlias = Callable[[int], Awaitable[object]]
@@ -73,7 +75,7 @@ class Texts:
 
     def user(self, number: int) -> str:
         """Return who asks."""
-        return f"user-{number % _USERS}"
+        return f"user-{number % USERS}"
 
     def vector(self, number: int) -> list[float]:
         """Return what the question is embedded as, shortened to what one would log."""
@@ -129,10 +131,11 @@ def traced_service(texts: Texts, recorder: Recorder) -> Handle:
 def bare_service(texts: Texts) -> Handle:
     """Return the same service without tracing: what it costs is not ours."""
     nothing = _NoGeneration()
-    return service_of(texts, _undecorated, _undecorated, lambda *_, **__: nothing, lambda _: nullcontext())
+    return service_of(texts, undecorated, undecorated, lambda *_, **__: nothing, lambda _: nullcontext())
 
 
-def _undecorated(function: Any) -> Any:
+def undecorated(function: Any) -> Any:
+    """Stand in for a decorator that observes."""
     return function
 
 

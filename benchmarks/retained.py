@@ -21,7 +21,6 @@ __all__ = ["retained_by_opentelemetry", "retained_by_recorder"]
 
 _WARM_UP: Final = 10
 _FLUSH_WITHIN_S: Final = 60.0
-_NAMES: Final = ("question", "user_id", "top_k")
 
 
 def retained_by_recorder(spans: int) -> float:
@@ -57,7 +56,7 @@ def retained_by_opentelemetry(spans: int) -> float:
             await _call(function, calls)
 
     try:
-        retained = asyncio.run(_retained(calling, rival.observed(answer, _NAMES), spans))
+        retained = asyncio.run(_retained(calling, rival.captured(answer), spans))
         rival.release()
         arrived, captured = rival.settle()
         _expect(arrived, spans)

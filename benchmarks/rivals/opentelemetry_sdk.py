@@ -2,12 +2,14 @@
 
 What a span of it holds in these benchmarks, and what it does not:
 
-* Bare (:meth:`OpenTelemetry.observed` without names): name, ids, parent, start and end. The SDK looks at no argument
-  and at no result.
-* Captured by hand (with names): in addition two attributes, ``input`` and ``output``, each the text that
-  ``json.dumps`` makes. That is the nearest to what tracecore records, and still less: it bounds neither size nor depth
-  nor time, an object that is not JSON raises into the program, nothing is masked, and there is no user, session, usage
-  or cost.
+* Bare (:attr:`OpenTelemetry.observed`): name, ids, parent, start and end. The SDK looks at no argument and at no
+  result.
+* Captured by hand (:attr:`OpenTelemetry.captured`): in addition two attributes, ``input`` and ``output``, each the text
+  that ``json.dumps`` makes. That is the nearest to what tracecore records, and still less: it bounds neither size nor
+  depth nor time, an object that is not JSON raises into the program, nothing is masked, and there is no user, session,
+  usage or cost.
+
+Both decorate as the adapters do that send to a collector.
 
 The request mix (:meth:`OpenTelemetry.service`) is captured by hand too: model, parameters, usage and cost of a
 generation are attributes of its span. User and session are not carried; the user's name is among the root's arguments.
@@ -20,20 +22,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Span
 
 from benchmarks.request_mix import Handle, Texts, service_of
+from benchmarks.rivals.adapters.opentelemetry import QUEUE
+from benchmarks.rivals.adapters.opentelemetry import OpenTelemetry as CapturedByHand
+from benchmarks.rivals.adapters.opentelemetry_bare import OpenTelemetryBare
 
 __all__ = ["OpenTelemetry"]
-
-_QUEUE: Final = 1 << 17
-"""Spans that may wait: all that are made between two flushes, because what does not fit is dropped without a count."""
 
 
 class _NullExporter(SpanExporter):
@@ -71,43 +73,16 @@ class OpenTelemetry:
         if not held:
             self.release()
         self._provider = TracerProvider(shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=_QUEUE))
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=QUEUE))
         self.tracer = self._provider.get_tracer("benchmarks")
-
-    def observed(self, function: Callable[..., Awaitable[Any]], names: Sequence[str] | None = None) -> Any:
-        """Return the function with a span around each call, with arguments (by these names) and result if given."""
-        start = self.tracer.start_as_current_span
-
-        async def spanned(*args: Any) -> Any:
-            with start("answer"):
-                return await function(*args)
-
-        async def captured(*args: Any) -> Any:
-            with start("answer") as span:
-                span.set_attribute("input", json.dumps(dict(zip(names or (), args, strict=True))))
-                result = await function(*args)
-                span.set_attribute("output", json.dumps(result))
-                return result
-
-        return captured if names else spanned
+        self.observed = OpenTelemetryBare(self._provider).observed
+        """Decorate a coroutine function: a span of its name around each call, and nothing captured."""
+        self.captured = CapturedByHand(self._provider).observed
+        """The same, arguments by name and result captured."""
 
     def service(self, texts: Texts) -> Handle:
         """Return the request mix as one would trace it with the SDK."""
-        return service_of(texts, self._step, self._step, self._generation, lambda _: nullcontext())
-
-    def _step(self, function: Callable[..., Awaitable[Any]]) -> Any:
-        """Return the function with a span of its name around each call, arguments and result captured."""
-        code = function.__code__
-        names, name, start = code.co_varnames[: code.co_argcount], code.co_name, self.tracer.start_as_current_span
-
-        async def captured(*args: Any) -> Any:
-            with start(name) as span:
-                span.set_attribute("input", json.dumps(dict(zip(names, args, strict=True))))
-                result = await function(*args)
-                span.set_attribute("output", json.dumps(result))
-                return result
-
-        return captured
+        return service_of(texts, self.captured, self.captured, self._generation, lambda _: nullcontext())
 
     @contextmanager
     def _generation(self, name: str, *, model: str, model_parameters: Any, input: Any) -> Iterator[_Generation]:  # noqa: A002 - as ours

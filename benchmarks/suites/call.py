@@ -35,7 +35,6 @@ METHOD: Final = (
 _ROUNDS: Final = 60
 _CALLS: Final = 1_000
 _FLOOR: Final = "this ÷ wrapper"
-_NAMES: Final = ("question", "user_id", "top_k")
 
 
 def run(settings: Settings, step: Step) -> Table:
@@ -99,7 +98,7 @@ def _rival_rungs() -> tuple[dict[str, Rung], Callable[[int, int], None]]:
         if exported != (2 * (calls + outer), calls):
             raise RuntimeError(f"OpenTelemetry: expected {2 * (calls + outer)} spans, {calls} captured, got {exported}")
 
-    spanned, captured = rival.observed(answer), rival.observed(answer, _NAMES)
+    spanned, captured = rival.observed(answer), rival.captured(answer)
     return {
         "otel": Rung(
             "OpenTelemetry SDK, nested", below(own_loop(over_calls, spanned)), sink="rival", settle=rival.settle,

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Final
 
 from benchmarks.figures import OTHER_CAPTURED, Row, Settings, Table
-from benchmarks.flow import PACING, Spent, drive
-from benchmarks.measure import Rounds, interleaved, less, ratio, row_of
+from benchmarks.flow import PACING, Spent, costs_of, drive
+from benchmarks.measure import Rounds, interleaved, ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import Texts, bare_service, traced_service
 from benchmarks.retained import retained_by_opentelemetry, retained_by_recorder
@@ -107,14 +107,12 @@ _SINKS: Final = {"null": "null sink", "memory": "memory backend", "otel": "OpenT
 
 
 def _rows(spent: dict[str, list[Spent]]) -> list[Row]:
-    bare_caller = [one.per_span_us(one.caller) for one in spent["bare"]]
-    bare_all = [one.per_span_us(one.all_threads) for one in spent["bare"]]
-    taken = {name: spent[name] for name in _SINKS if name in spent}
-    caller = {name: less([one.per_span_us(one.caller) for one in all_], bare_caller) for name, all_ in taken.items()}
-    cpu = {name: less([one.per_span_us(one.all_threads) for one in all_], bare_all) for name, all_ in taken.items()}
-    rate = {name: [one.spans / one.wall for one in all_] for name, all_ in taken.items()}
-    rows = [row_of("pump.bare", "the requests without tracing, per span", "µs", bare_caller, note="CPU of the caller")]
-    for name in taken:
+    bare = [one.caller_us for one in spent["bare"]]
+    taken = {name: costs_of(spent[name], spent["bare"]) for name in _SINKS if name in spent}
+    caller = {name: costs.caller for name, costs in taken.items()}
+    cpu = {name: costs.cpu for name, costs in taken.items()}
+    rows = [row_of("pump.bare", "the requests without tracing, per span", "µs", bare, note="CPU of the caller")]
+    for name, costs in taken.items():
         label = _SINKS[name]
         rows += [
             row_of(
@@ -125,7 +123,7 @@ def _rows(spent: dict[str, list[Spent]]) -> list[Row]:
                 f"pump.{name}.cpu", f"{label}: CPU of all threads per span", "µs", cpu[name],
                 ratios=_against(cpu, name),
             ),
-            row_of(f"pump.{name}.rate", f"{label}: sustained", "spans/s", rate[name]),
+            row_of(f"pump.{name}.rate", f"{label}: sustained", "spans/s", costs.rate),
         ]  # fmt: skip
     if "otel" not in taken:
         rows.append(Row(key="pump.otel.cpu", label=_SINKS["otel"], unit="µs", value=None, note="not installed"))

@@ -12,8 +12,8 @@ import random
 from typing import Final
 
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.flow import Spent, buffer_for, drive_warm
-from benchmarks.measure import less, row_of
+from benchmarks.flow import Spent, buffer_for, costs_of, drive_warm
+from benchmarks.measure import row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import Texts, bare_service, traced_service
 from benchmarks.stored import Stored
@@ -68,15 +68,9 @@ def _stored(texts: Texts, requests: range, at_once: int) -> Spent:
 
 def _rows(bare: dict[int, list[Spent]], stored: dict[int, list[Spent]]) -> list[Row]:
     """Return every figure, the concurrency last in its key."""
-    cpu = {
-        at_once: less(*([one.per_span_us(one.all_threads) for one in each[at_once]] for each in (stored, bare)))
-        for at_once in _AT_ONCE
-    }
-    rate = {at_once: [one.spans / one.wall for one in stored[at_once]] for at_once in _AT_ONCE}
+    costs = {at_once: costs_of(stored[at_once], bare[at_once]) for at_once in _AT_ONCE}
     return [
-        row_of(f"scaling.concurrency.{name}.{at_once}", f"{at_once:,} at once: {label}", unit, figures)
-        for name, label, unit, taken in (
-            ("cpu", "CPU of all threads per span", "µs", cpu), ("rate", "sustained", "spans/s", rate),
-        )
-        for at_once, figures in taken.items()
-    ]  # fmt: skip
+        row_of(f"scaling.concurrency.{name}.{at_once}", f"{at_once:,} at once: {label}", unit, getattr(taken, name))
+        for name, label, unit in (("cpu", "CPU of all threads per span", "µs"), ("rate", "sustained", "spans/s"))
+        for at_once, taken in costs.items()
+    ]

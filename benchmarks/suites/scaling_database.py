@@ -13,8 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.flow import Spent, drive
-from benchmarks.measure import less, percentile, row_of
+from benchmarks.flow import Spent, costs_of, drive
+from benchmarks.measure import percentile, row_of
 from benchmarks.progress import Step
 from benchmarks.reader import QUESTIONS, TIMES, times_of_reading
 from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
@@ -108,13 +108,13 @@ def _rows(sizes: list[Size]) -> list[Row]:
 
 
 def _cpu_row(size: Size) -> Row:
-    cpu = less(*([one.per_span_us(one.all_threads) for one in each] for each in (size.stored, size.bare)))
+    cpu = costs_of(size.stored, size.bare).cpu
     label = f"{size.spans:,} spans: CPU of all threads per stored span"
     return row_of(f"scaling.database.cpu.{size.spans}", label, "µs", cpu)
 
 
 def _rate_row(size: Size) -> Row:
-    rates = [one.spans / one.wall for one in size.stored]
+    rates = [one.rate for one in size.stored]
     return row_of(f"scaling.database.rate.{size.spans}", f"{size.spans:,} spans: sustained", "spans/s", rates)
 
 

@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.flow import MOST_WAITING, Spent, drive_warm, whole_spans
-from benchmarks.measure import Rounds, less, row_of
+from benchmarks.flow import MOST_WAITING, Spent, costs_of, drive_warm, whole_spans
+from benchmarks.measure import Rounds, row_of
 from benchmarks.progress import Step
-from benchmarks.request_mix import SPANS, Handle, Texts
+from benchmarks.request_mix import SPANS, Handle, Texts, undecorated
 from benchmarks.stored import Stored
 from tracecore import observe
 from tracecore.plugins import open_backend
@@ -143,7 +143,7 @@ def _measure(payloads: Payloads, requests: range, taken: Taken) -> None:
     """Answer the requests without tracing, then into a new file, and read them back."""
     most_waiting = min(MOST_WAITING, _MOST_BYTES_WAITING // payloads.size)
     gc.collect()
-    taken.bare.append(asyncio.run(drive_warm(payloads.service(_undecorated, _undecorated), requests)))
+    taken.bare.append(asyncio.run(drive_warm(payloads.service(undecorated, undecorated), requests)))
     gc.collect()
     with Stored() as stored:
         handle = payloads.service(observe, observe(recorder=stored.recorder))
@@ -151,10 +151,6 @@ def _measure(payloads: Payloads, requests: range, taken: Taken) -> None:
         stored.recorder.shutdown()
         taken.disk = stored.size / (len(requests) * SPANS)
         asyncio.run(payloads.check(stored.url, requests))
-
-
-def _undecorated(function: Any) -> Any:
-    return function
 
 
 def _rows(taken: dict[int, Taken]) -> list[Row]:
@@ -183,9 +179,6 @@ _LABELS: Final = {
 
 
 def _figures_of(size: int, taken: Taken) -> Rounds:
-    rates = [one.spans / one.wall for one in taken.stored]
-    caller, every = (
-        less(*([one.per_span_us(getattr(one, which)) for one in each] for each in (taken.stored, taken.bare)))
-        for which in ("caller", "all_threads")
-    )
-    return {"caller": caller, "cpu": every, "rate": rates, "bytes": [rate * size / _MB for rate in rates]}
+    costs = costs_of(taken.stored, taken.bare)
+    in_bytes = [rate * size / _MB for rate in costs.rate]
+    return {"caller": costs.caller, "cpu": costs.cpu, "rate": costs.rate, "bytes": in_bytes}

@@ -21,9 +21,9 @@ from msgspec import Struct
 
 from benchmarks.busy_host import BusyHost, speed_alone
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.flow import PACING, Spent, drive, drive_warm
+from benchmarks.flow import PACING, Spent, costs_of, drive, drive_warm
 from benchmarks.machine import peak_memory, resident_memory
-from benchmarks.measure import less, ratio, row_of
+from benchmarks.measure import ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
 from benchmarks.stored import Stored, maintained
@@ -148,7 +148,7 @@ def _live(texts: Texts, requests: range) -> Beside:
         speed = host.speed_since(mark)
         stored.recorder.shutdown()
         asyncio.run(stored.read_back(texts, requests))
-    return Beside(spent.spans / spent.wall, ratio(speed, alone))
+    return Beside(spent.rate, ratio(speed, alone))
 
 
 def _backlog(texts: Texts, requests: range, *, busy: bool) -> Beside:
@@ -211,17 +211,14 @@ async def _emit_kilobytes(recorder: Recorder, spans: int) -> None:
 
 
 def _idle_rows(taken: Taken) -> list[Row]:
-    bare_caller = [one.per_span_us(one.caller) for one in taken.bare]
-    bare_all = [one.per_span_us(one.all_threads) for one in taken.bare]
-    caller = less([one.per_span_us(one.caller) for one in taken.idle], bare_caller)
-    everything = less([one.per_span_us(one.all_threads) for one in taken.idle], bare_all)
+    bare, costs = [one.caller_us for one in taken.bare], costs_of(taken.idle, taken.bare)
     [file] = taken.files
     indexed = file.size_with_index > file.size
     return [
-        row_of("store.bare", "the requests without tracing, per span", "µs", bare_caller, note="CPU of the caller"),
-        row_of("store.caller", "CPU of the caller per span", "µs", caller),
-        row_of("store.cpu", "CPU of all threads per stored span", "µs", everything),
-        row_of("store.rate", "sustained, one process", "spans/s", [one.spans / one.wall for one in taken.idle]),
+        row_of("store.bare", "the requests without tracing, per span", "µs", bare, note="CPU of the caller"),
+        row_of("store.caller", "CPU of the caller per span", "µs", costs.caller),
+        row_of("store.cpu", "CPU of all threads per stored span", "µs", costs.cpu),
+        row_of("store.rate", "sustained, one process", "spans/s", costs.rate),
         Row(key="store.lost", label="lost", unit="spans", value=0, note="a loss ends the suite with an error"),
         Row(
             key="store.read_back", label="read back and compared, all rounds", unit="spans", value=taken.read_back,
@@ -253,7 +250,7 @@ def _busy_rows(taken: Taken) -> list[Row]:
     alone_rates, live_rates, backlog_rates = ([one.rate for one in each] for each in (taken.backlog, live, backlog))
     live_host, backlog_host = [one.host for one in live], [one.host for one in backlog]
     # Only the rounds in which both were measured.
-    idle = statistics.median(one.spans / one.wall for one in taken.idle[: len(live)])
+    idle = statistics.median(one.rate for one in taken.idle[: len(live)])
     alone = statistics.median(alone_rates)
     return [
         row_of(

@@ -22,9 +22,9 @@ from msgspec import Struct
 
 from benchmarks.busy_host import BusyHost, speed_alone
 from benchmarks.figures import STARTED_IN, Refused, Row, Settings, Table
-from benchmarks.flow import Spent, buffer_for, drive_warm
+from benchmarks.flow import Spent, buffer_for, costs_of, drive_warm
 from benchmarks.machine import peak_memory, resident_memory
-from benchmarks.measure import less, ratio, row_of
+from benchmarks.measure import ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
 from benchmarks.stored import Recorded
@@ -158,19 +158,15 @@ def _stored(load: Load, taken: Taken, name: str, *, busy: bool = False) -> Spent
 
 
 def _rows(load: Load, taken: Taken) -> list[Row]:
-    bare_caller = [one.per_span_us(one.caller) for one in taken.bare]
-    bare_all = [one.per_span_us(one.all_threads) for one in taken.bare]
-    caller = less([one.per_span_us(one.caller) for one in taken.alone], bare_caller)
-    everything = less([one.per_span_us(one.all_threads) for one in taken.alone], bare_all)
-    rates = [one.spans / one.wall for one in taken.alone]
+    bare, costs = [one.caller_us for one in taken.bare], costs_of(taken.alone, taken.bare)
     compared = "name, parent, status, user, input, output, model, usage, cost"
     stays = f"they stay there, in projects named benchmark-{load.mark}-…"
     spans = (len(load.requests) - 1) * SPANS
     rows = [
-        row_of("throughput.bare", "without tracing, per span", "µs", bare_caller, note="CPU of the caller"),
-        row_of("throughput.caller", "CPU of the caller per span", "µs", caller),
-        row_of("throughput.cpu", "CPU of all threads per stored span", "µs", everything),
-        row_of("throughput.rate", "sustained, one process", "spans/s", rates, note=f"{spans:,} spans a round"),
+        row_of("throughput.bare", "without tracing, per span", "µs", bare, note="CPU of the caller"),
+        row_of("throughput.caller", "CPU of the caller per span", "µs", costs.caller),
+        row_of("throughput.cpu", "CPU of all threads per stored span", "µs", costs.cpu),
+        row_of("throughput.rate", "sustained, one process", "spans/s", costs.rate, note=f"{spans:,} spans a round"),
         Row(key="throughput.lost", label="lost", unit="spans", value=0, note="a loss ends the suite with an error"),
         Row(
             key="throughput.read_back", label="read back and compared, all rounds", unit="spans", value=taken.read_back,
@@ -181,11 +177,11 @@ def _rows(load: Load, taken: Taken) -> list[Row]:
             note=f"before anything is read back; {taken.before / _MB:.0f} MB before the first span",
         ),
     ]  # fmt: skip
-    return rows + _live_rows(taken, statistics.median(rates)) if taken.live else rows
+    return rows + _live_rows(taken, statistics.median(costs.rate)) if taken.live else rows
 
 
 def _live_rows(taken: Taken, alone: float) -> list[Row]:
-    rates = [one.spans / one.wall for one in taken.live]
+    rates = [one.rate for one in taken.live]
     return [
         row_of(
             "throughput.live.rate", "beside a busy host", "spans/s", rates,

@@ -17,7 +17,8 @@ from tracecore.clock import monotonic_ns
 from tracecore.context import POSITION, SWITCH, Position
 from tracecore.ids import new_span_id
 from tracecore.observe_generators import PLAIN, follow, is_unfinished
-from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor
+from tracecore.open_span import Muted, OpenSpan, anchor
+from tracecore.sealing import ENVELOPE_BYTES
 
 __all__ = ["async_wrapper", "sync_wrapper"]
 

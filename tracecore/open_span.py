@@ -8,7 +8,7 @@ span into its record with :meth:`OpenSpan.seal`, off the program's path.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self, Unpack, cast
 
@@ -33,15 +33,13 @@ from tracecore.fields import SpanChanges, SpanFields, TraceFields
 from tracecore.ids import new_span_id, new_trace_id
 from tracecore.records import (
     ABSENT,
-    GENERATION_TYPES,
-    Event,
-    Generation,
     ObservationType,
     Span,
     Status,
     TraceAttributes,
 )
 from tracecore.sampling import is_sampled
+from tracecore.sealing import ENVELOPE_BYTES, observation, payload_bytes
 
 __all__ = [
     "ENVELOPE_BYTES",
@@ -55,16 +53,8 @@ __all__ = [
     "payload_bytes",
 ]
 
-ENVELOPE_BYTES: Final = 512
-"""What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 _MAX_STATUS_MESSAGE: Final = 8_192
-_KINDS: Final[dict[ObservationType, type[Span]]] = {
-    "event": Event,
-    **dict.fromkeys(GENERATION_TYPES, Generation),
-}
-_GENERATION_FIELDS: Final = frozenset(Generation.__struct_fields__) - frozenset(Span.__struct_fields__)
 _NO_ATTRIBUTES: Final = TraceAttributes()
-_SIZED: Final = frozenset({str, bytes, Raw})
 _set_position = POSITION.set
 
 
@@ -180,35 +170,25 @@ class OpenSpan(Struct, eq=False, gc=False):
         event.update(**fields)
         event.end()
 
-    def seal(self, *, running: bool = False) -> Span:
-        """Return the record of this span; ``running`` describes it as not ended, whatever happens meanwhile.
+    @property
+    def duration_ns(self) -> int:
+        """Return how long the ended span took, in ns; an event takes no time."""
+        return 0 if self.type == "event" else max(0, self.ended - self.started)
 
-        By position, because the pump does this for every span: by keyword it takes twice as long.
-        """
-        trace = self.trace
-        extra = self.extra
-        duration = None if running else 0 if self.type == "event" else max(0, self.ended - self.started)
-        status: Status = "running" if running else self.status
-        payloads = Raw(self.input) if self.input else ABSENT, Raw(self.output) if self.output else ABSENT
+    @property
+    def all_attributes(self) -> TraceAttributes:
+        """Return the attributes of the trace, with those of this one span over them."""
         own = self.attributes
-        attributes = trace.attributes if own is _NO_ATTRIBUTES else overlaid(trace.attributes, own)
-        kind = _KINDS.get(self.type, Span)
-        provenance = trace.route.provenance
-        if extra is None and provenance is None:
-            return kind(
-                trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns,
-                self.parent_id, self.type, duration, status, "DEFAULT", None, *payloads, ABSENT, attributes,
-            )  # fmt: skip
-        fields: dict[str, Any] = {**(extra or {}), "input": payloads[0], "output": payloads[1], "trace": attributes}
-        if provenance is not None:
-            fields["provenance"] = provenance
-        if kind is not Generation and not _GENERATION_FIELDS.isdisjoint(fields):
-            kind = Generation
-        return kind(
+        return self.trace.attributes if own is _NO_ATTRIBUTES else overlaid(self.trace.attributes, own)
+
+    def seal(self, *, running: bool = False) -> Span:
+        """Return the record of this span; ``running`` describes it as not ended, whatever happens meanwhile."""
+        trace = self.trace
+        head = (
             trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns, self.parent_id,
-                self.type,
-            duration, status, **fields,
+            self.type, None if running else self.duration_ns, "running" if running else self.status,
         )  # fmt: skip
+        return observation(head, self.input, self.output, self.all_attributes, self.extra, trace.route.provenance)
 
     def __enter__(self) -> Self:
         """Make the span current, until the block ends."""
@@ -341,20 +321,6 @@ def _found_from(inside: Position | None, opened: Position) -> Position | None:
         else:
             inside = inside.span if isinstance(inside, Place) else inside.previous
     return inside
-
-
-def payload_bytes(values: Iterable[object]) -> int:
-    """Return the bytes of text and JSON among the fields of a record, roughly: what its size depends on."""
-    size = 0
-    for value in values:
-        kind = type(value)
-        if kind in _SIZED:
-            size += len(cast("Sized", value))
-        elif kind is dict or kind is tuple:
-            size += 64 * len(cast("Sized", value))
-        elif kind is not int and kind is not float and isinstance(value, Struct):
-            size += payload_bytes(getattr(value, name) for name in value.__struct_fields__)
-    return size
 
 
 def open_child(trace: TraceState, parent_id: str | None, name: str, type_: ObservationType = "span") -> OpenSpan:

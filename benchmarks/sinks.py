@@ -21,6 +21,7 @@ class NullBackend:
     traces: Final = None
     observations: Final = None
     sessions: Final = None
+    ledger: Final = None
     sql: Final = None
 
     def __init__(self) -> None:
@@ -60,6 +61,7 @@ class HeldBackend:
         self.traces = backend.traces
         self.observations = backend.observations
         self.sessions = backend.sessions
+        self.ledger = backend.ledger
         self.sql = backend.sql
 
     def release(self) -> None:

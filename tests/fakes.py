@@ -68,7 +68,7 @@ class FakeBackend:
 
     capabilities = Capabilities()
     location = "fake:"
-    traces = observations = sessions = sql = None
+    traces = observations = sessions = ledger = sql = None
 
     def __init__(
         self,

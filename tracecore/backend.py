@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from tracecore.records import Observation, ObservationType, Record, Session, Trace
+from tracecore.records import LedgerEntry, Observation, ObservationType, Record, Session, Trace
 
 __all__ = [
     "LARGEST_PAGE",
@@ -36,6 +36,10 @@ __all__ = [
     "BackendFactory",
     "Batch",
     "Capabilities",
+    "LedgerQuery",
+    "LedgerStore",
+    "LedgerTotals",
+    "Level",
     "ObservationQuery",
     "ObservationStore",
     "Page",
@@ -53,6 +57,15 @@ Batch: TypeAlias = Sequence[Record]
 
 LARGEST_PAGE: Final = 1000
 """The greatest ``limit`` of a query; every store refuses a greater one."""
+
+Level: TypeAlias = Literal["accepted", "handed_over", "durable", "received"]
+"""How safe a record is, each level safer than those before it.
+
+* ``accepted`` (L0): it is in our memory, and survives nothing.
+* ``handed_over`` (L1): it survives ``kill -9`` of our process.
+* ``durable`` (L2): it survives a loss of power too, if the disk honours sync.
+* ``received`` (L3): it survives the loss of our host.
+"""
 
 T = TypeVar("T")
 
@@ -73,6 +86,10 @@ class Capabilities(Struct, frozen=True):
     """``TraceQuery.search`` and ``ObservationQuery.search`` find words of any script in payloads."""
     sql: bool = False
     """``Backend.sql`` runs read-only SQL over the documented views."""
+    ledger: bool = False
+    """Ledger entries are kept, in one transaction with the rest of their batch, and ``Backend.ledger`` reads them."""
+    level: Level = "accepted"
+    """The level that a batch has reached when ``Sink.write`` returns."""
 
 
 class Sink(Protocol):
@@ -93,7 +110,9 @@ class Sink(Protocol):
         * Idempotent by identity: writing a record twice equals writing it once.
         * A later record wins field by field, only where it sets the field (a value other than the field's default).
         * A record with status ``running`` never overrides an ended one; it only fills what that one left unset.
-          Both rules are :func:`tracecore.records.merge`.
+          A status ``abandoned`` stands between the two: it overrides ``running``, and every ended one overrides it,
+          whichever comes first. All of these rules are :func:`tracecore.records.merge`.
+        * A sink without ``Capabilities.ledger`` may refuse ledger entries, and is sent none.
         * Returns after the data is durable by the backend's stated meaning, and is then visible to reads.
         * May be called again with the same batch after it failed.
         * Never called concurrently by one pump.
@@ -106,6 +125,12 @@ class Sink(Protocol):
         """Do one bounded slice of deferred work (search index, clean-up); return whether more remains.
 
         Called by the pump when there is nothing to write. A slice takes at most some tens of milliseconds.
+
+        With ``Capabilities.ledger`` part of it is to find what was abandoned: an observation that still runs although
+        the process that its ``provenance.service_instance_id`` names has ended, or was not seen for two minutes, by
+        the ledger of its project. It becomes ``abandoned``, with the time from its start to the last moment at which
+        that process was seen as its duration, and its trace follows. One that names no process, or one that the ledger
+        does not know, is left alone.
         """
         ...
 
@@ -190,6 +215,41 @@ class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     until_ns: int | None = None
 
 
+class LedgerQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Select ledger entries; every condition that is set must hold. Newest minute first, ties by process descending.
+
+    ``since_ns`` is inclusive and ``until_ns`` exclusive, both on the start of the minute. ``last`` selects, before any
+    other condition, the last entry of each process.
+    """
+
+    limit: int = 50
+    cursor: str | None = None
+    process: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    last: bool = False
+
+
+class LedgerTotals(Struct, frozen=True):
+    """Hold the sums over processes: what their last entries say, less what they had said by some earlier time.
+
+    ``waiting`` is how much waits, or waited when its process ended: of that nothing is taken off. ``unbalanced`` counts
+    the processes whose last entry does not prove itself; all others together do, if no time was named.
+    """
+
+    processes: int = 0
+    ended: int = 0
+    unbalanced: int = 0
+    emitted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    sampled: int = 0
+    lost: dict[str, int] = {}
+    """Only reasons for which something was lost."""
+    recovered: int = 0
+    restarts: int = 0
+
+
 class TraceStore(Protocol):
     """Read traces: their attributes and roll-ups, recomputed whenever one of their observations is written.
 
@@ -234,6 +294,25 @@ class SessionStore(Protocol):
 
     async def get(self, project: str, session_id: str) -> Session | None:
         """Return one session, or None when neither a trace nor a session record names it."""
+        ...
+
+
+class LedgerStore(Protocol):
+    """Read the ledger: what became of everything that was recorded, process by process and minute by minute.
+
+    The last entry of a process is that of its latest minute.
+    """
+
+    async def find(self, project: str, query: LedgerQuery) -> Page[LedgerEntry]:
+        """Return one page of entries. Raises as :meth:`TraceStore.find` does."""
+        ...
+
+    async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
+        """Return the sum over the last entry of each process.
+
+        With ``since_ns``, over the processes that have an entry of a minute that began then or later, and of that what
+        came after each one's last entry before: what happened in these minutes.
+        """
         ...
 
 
@@ -283,6 +362,11 @@ class Backend(Sink, Protocol):
     @property
     def sessions(self) -> SessionStore | None:
         """Return the session store."""
+        ...
+
+    @property
+    def ledger(self) -> LedgerStore | None:
+        """Return the ledger."""
         ...
 
     @property

@@ -88,7 +88,7 @@ class MemoryData:
             session = Session(record.project, record.session_id, record.environment, record.public, record.bookmarked)
             key = (record.project, record.session_id)
             self.sessions[key] = _merged(self.sessions.get(key), session)
-        else:
+        elif isinstance(record, Score):
             key = (record.project, record.score_id)
             self.scores[key] = _merged(self.scores.get(key), record)
 
@@ -96,6 +96,7 @@ class MemoryData:
 class MemoryBackend:
     """Keep records in this process; see :class:`tracecore.backend.Backend` for what each member means."""
 
+    ledger: Final = None
     sql: Final = None
     capabilities: Final = Capabilities(traces=True, observations=True, sessions=True, search=True)
 
@@ -119,7 +120,7 @@ class MemoryBackend:
         if self._access == "read":
             raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
         for record in batch:
-            if not isinstance(record, Span | Session | Score):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
+            if not isinstance(record, Span | Session | Score):
                 raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
         touched: dict[Key, None] = {}
         for record in batch:

@@ -9,8 +9,8 @@ A record is what the buffer holds, a sink writes, a store returns and the wire c
 * A payload (``input``, ``output``, ``metadata``) is JSON that has been encoded once, as ``msgspec.Raw``. No payload is
   ``ABSENT``, which is falsy; the JSON ``null`` is a payload like any other.
 * The identity of an observation is (project, trace_id, span_id); of a session (project, session_id); of a score
-  (project, score_id). Writing the same identity twice merges: a later record wins only in the fields it sets
-  (:func:`merge` is that rule).
+  (project, score_id); of a ledger entry (project, process, minute_ns). Writing the same identity twice merges: a later
+  record wins only in the fields it sets (:func:`merge` is that rule).
 
 Evolution rules, so that old readers and new writers, and new readers and old files, understand each other:
 
@@ -38,6 +38,7 @@ __all__ = [
     "Event",
     "Experiment",
     "Generation",
+    "LedgerEntry",
     "Level",
     "Observation",
     "ObservationType",
@@ -117,7 +118,11 @@ class Experiment(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Provenance(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Say which client sent an observation, through which door."""
+    """Say which client sent an observation, through which door.
+
+    ``service_instance_id`` is the ``process`` of the ledger entries of whoever recorded it: when that process is gone,
+    a span of it that still runs was abandoned.
+    """
 
     source: str | None = None
     api_key: str | None = None
@@ -128,6 +133,7 @@ class Provenance(Struct, frozen=True, omit_defaults=True, gc=False):
     service_version: str | None = None
     scope_name: str | None = None
     scope_version: str | None = None
+    service_instance_id: str | None = None
 
 
 class Span(Struct, frozen=True, omit_defaults=True, gc=False, tag_field="record", tag="span"):
@@ -282,12 +288,52 @@ class Score(Struct, frozen=True, omit_defaults=True, gc=False, tag_field="record
     execution_trace_id: str | None = None
 
 
+class LedgerEntry(Struct, frozen=True, omit_defaults=True, gc=False, tag_field="record", tag="ledger"):
+    """State what became of everything that one process recorded, as of the last moment it was seen in a minute.
+
+    A recorder writes its entry in the same batch as the records that it counts, as if that batch were delivered: what
+    is stored of both agrees at any moment, whenever the process is killed. Counts go on from the beginning of the
+    process to its end, so every entry proves itself: ``emitted == delivered + waiting + sum(lost)`` (``unaccounted`` is
+    the difference). ``process`` is the random id of one recorder in one process (``service.instance.id``); its times
+    never go back, even where the wall clock does. ``minute_ns`` is the start of the minute, ``seen_ns`` the moment at
+    which the entry was written.
+    """
+
+    project: str
+    process: str
+    minute_ns: int
+    seen_ns: int = 0
+    emitted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    """Records that were accepted and are neither delivered nor lost: in memory or in the journal."""
+    sampled: int = 0
+    """Records left out by the sampling rate: they are not among the emitted, nor in ``lost``."""
+    lost: dict[str, int] | None = None
+    """Records by reason (:data:`tracecore.loss.REASONS`); None when there are none."""
+    recovered: int = 0
+    """Records delivered out of the journals of dead processes: they are among neither the emitted nor the delivered."""
+    restarts: int = 0
+    """How often a pump that had died or hung was replaced."""
+    host: str | None = None
+    pid: int | None = None
+    service_name: str | None = None
+    started_ns: int = 0
+    ended: bool = False
+    """The process has ended, or somebody found it dead."""
+
+    @property
+    def unaccounted(self) -> int:
+        """Return how many records are missing from the account, which is 0 unless there is a mistake in tracecore."""
+        return self.emitted - self.delivered - self.waiting - sum((self.lost or {}).values())
+
+
 Observation: TypeAlias = Span | Generation | Event
-Record: TypeAlias = Span | Generation | Event | Session | Score
+Record: TypeAlias = Span | Generation | Event | Session | Score | LedgerEntry
 """What a sink accepts."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Span | Generation | Event | Session | Score | Trace)
+_decoder = msgspec.json.Decoder(Span | Generation | Event | Session | Score | LedgerEntry | Trace)
 
 
 def encode_record(record: Record | Trace) -> bytes:
@@ -306,6 +352,8 @@ def decode_record(data: bytes | str) -> Record | Trace:
 
 
 _BREADTH: Final[dict[type[Struct], int]] = {Span: 0, Event: 1, Generation: 2}
+_ENDED: Final[dict[Status, int]] = {"running": 0, "abandoned": 1}
+"""How far a status is from its end; every other one is an end."""
 _LARGEST_COUNT: Final = 2**53
 
 
@@ -314,13 +362,19 @@ def merge(earlier: Record, later: Record) -> Record:
 
     * ``later`` wins field by field, only where it sets the field (a value other than the field's default).
     * ``trace`` is merged attribute by attribute; ``error``, ``experiment``, ``provenance`` and every map are one value.
-    * ``running`` never overrides an ended status, and a running record fills only what an ended one left unset.
+    * A status comes after those before it in ``running``, ``abandoned``, and the ended ones (``ok``, ``error``,
+      ``cancelled``), in whatever order the records come: an ended record wins over an abandoned one and both over a
+      running one, which fill only what the other left unset.
+    * Of two ledger entries the one that was seen later replaces the other as a whole (of two seen at once, ``later``);
+      only ``ended`` stays true.
     * A span merged with an event or a generation is that event or generation; of those two the generation stays.
 
     Neither argument is changed; both must have the same identity.
     """
     if isinstance(earlier, Span) and isinstance(later, Span):
         return _merge_observations(earlier, later)
+    if isinstance(earlier, LedgerEntry) and isinstance(later, LedgerEntry):
+        return _later_entry(earlier, later)
     return type(later)(**{**_set_fields(earlier), **_set_fields(later)})
 
 
@@ -352,14 +406,19 @@ def _countable(units: int) -> int:
 
 
 def _merge_observations(earlier: Span, later: Span) -> Span:
-    if later.status == "running" != earlier.status:
+    if _ENDED.get(later.status, 2) < _ENDED.get(earlier.status, 2):
         earlier, later = later, earlier
     values = {**_set_fields(earlier), **_set_fields(later)}
-    if later.status == "ok" and earlier.status == "running":
+    if later.status == "ok" and earlier.status in _ENDED:
         values["status"] = "ok"
     values["trace"] = TraceAttributes(**{**_set_fields(earlier.trace), **_set_fields(later.trace)})
     kind = max(type(earlier), type(later), key=_BREADTH.__getitem__)
     return kind(**values)
+
+
+def _later_entry(earlier: LedgerEntry, later: LedgerEntry) -> LedgerEntry:
+    newest, other = (earlier, later) if later.seen_ns < earlier.seen_ns else (later, earlier)
+    return msgspec.structs.replace(newest, ended=True) if other.ended and not newest.ended else newest
 
 
 def _set_fields(record: Struct) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class SqliteBackend:
         durable=True, traces=True, observations=True, sessions=True, search=True, sql=True
     )
 
+    ledger: Final = None
+
     def __init__(self, address: Address, *, access: Access) -> None:
         self._address = address
         self._access = access

@@ -185,7 +185,7 @@ def _sorted_out(batch: Batch) -> tuple[list[Observation], list[Session], list[Sc
             observations.append(record)
         elif isinstance(record, Session):
             sessions.append(record)
-        elif isinstance(record, Score):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may not be typed
+        elif isinstance(record, Score):
             scores.append(record)
         else:
             raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")

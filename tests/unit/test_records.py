@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from itertools import permutations
 from typing import Any, get_args
 
 import msgspec
@@ -23,6 +25,7 @@ from tracecore.records import (
     Event,
     Experiment,
     Generation,
+    LedgerEntry,
     Provenance,
     Record,
     Score,
@@ -56,13 +59,15 @@ PINNED: dict[type[msgspec.Struct], str] = {
     Experiment: "id name description metadata dataset_id item_id item_version item_expected_output item_metadata"
     " item_root_span_id",
     Provenance: "source api_key sdk_name sdk_version sdk_language service_name service_version scope_name"
-    " scope_version",
+    " scope_version service_instance_id",
     Session: "project session_id environment public bookmarked trace_count observation_count error_count user_ids"
     " start_ns end_ns input_tokens output_tokens total_tokens total_cost cost_known",
     Trace: "project trace_id name root_id start_ns end_ns attributes bookmarked observation_count running error_count"
     " input_tokens output_tokens total_tokens total_cost cost_known input output",
     Score: "project score_id name timestamp_ns data_type value string_value source trace_id observation_id session_id"
     " experiment_id comment metadata config_id environment author_user_id queue_id execution_trace_id",
+    LedgerEntry: "project process minute_ns seen_ns emitted delivered waiting sampled lost recovered restarts host pid"
+    " service_name started_ns ended",
 }
 """The fields of every class in their order. A new one is appended, to its class and here; nothing else ever changes."""
 
@@ -104,7 +109,7 @@ def test_what_is_encoded_is_decoded(record: Record) -> None:
     encoded = encode_record(record)
     assert decode_record(encoded) == record
     assert decode_record(encoded.decode()) == record
-    assert json.loads(encoded)["record"] == type(record).__name__.lower()
+    assert json.loads(encoded)["record"] == type(record).__struct_config__.tag
 
 
 @few
@@ -243,6 +248,7 @@ def test_everything_that_langfuse_stores_has_its_place(record: Any, places: dict
 CLASSES: list[type[Span]] = [Span, Event, Generation]
 spans = st.one_of([drawn(cls, texts, **IDENTITY, parent_id=None) for cls in CLASSES])
 ended = spans.filter(lambda record: record.status != "running")
+over = ended.filter(lambda record: record.status != "abandoned")
 others = st.one_of(
     st.tuples(*[drawn(Session, texts, project="p", session_id="s")] * 3),
     st.tuples(*[drawn(Score, texts, project="p", score_id="s")] * 3),
@@ -257,7 +263,7 @@ def test_merging_with_itself_changes_nothing(record: Span) -> None:
 
 
 @few
-@given(st.one_of(st.tuples(ended, ended, ended), others))
+@given(st.one_of(st.tuples(over, over, over), others))
 def test_merging_is_associative(three: tuple[Any, Any, Any]) -> None:
     """It does not matter where a batch is cut."""
     a, b, c = three
@@ -274,7 +280,7 @@ def test_writing_the_later_again_changes_nothing(given_: tuple[Any, ...]) -> Non
 
 
 @few
-@given(st.one_of(st.tuples(ended, ended), others))
+@given(st.one_of(st.tuples(over, over), others))
 def test_a_later_record_wins_where_it_says_something(given_: tuple[Any, ...]) -> None:
     """Each field is the later record's if that sets it, else the earlier one's; neither record is changed."""
     earlier, later = given_[:2]
@@ -303,6 +309,82 @@ def test_running_never_overrides_an_end(end: Span, running: Span) -> None:
         value = getattr(end, field.name)
         if _says(field, value) and field.name != "trace":
             assert getattr(one, field.name) == value
+
+
+@few
+@given(over, spans.map(lambda record: msgspec.structs.replace(record, status="abandoned")))
+def test_abandoned_never_overrides_an_end(end: Span, abandoned: Span) -> None:
+    """Who was taken for dead and was not ends as it did: in whichever order the two come, the end is kept whole."""
+    one, other = merge(end, abandoned), merge(abandoned, end)
+    assert one == other
+    assert one.status == end.status
+    for field in msgspec.structs.fields(end):
+        value = getattr(end, field.name)
+        if _says(field, value) and field.name != "trace":
+            assert getattr(one, field.name) == value
+    assert merge(one, abandoned) == merge(one, end) == one
+
+
+RUNNING = span(status="running", input=Raw(b"1"), metadata=Raw(b"1"))
+ABANDONED = span(status="abandoned", duration_ns=7, input=Raw(b"1"), output=Raw(b"2"), metadata=Raw(b"2"))
+
+
+@pytest.mark.parametrize("status", ["ok", "error", "cancelled"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_way_to_an_end_does_not_matter(status: Any, order: tuple[int, ...]) -> None:
+    """Running, abandoned and an end of one span, in any order and some of them twice, are that end."""
+    end = span(status=status, duration_ns=5, output=Raw(b"3"), metadata=Raw(b"3"))
+    three = RUNNING, ABANDONED, end
+    said = [three[place] for place in (*order, *order)]
+    assert reduce(merge, said) == msgspec.structs.replace(end, input=Raw(b"1"))
+
+
+def test_abandoned_overrides_running() -> None:
+    """What was found abandoned is, and a late record of when it ran changes nothing."""
+    assert merge(RUNNING, ABANDONED) == merge(ABANDONED, RUNNING) == ABANDONED
+
+
+ENTRY = LedgerEntry("p", "one", 60, seen_ns=70, emitted=5, delivered=3, waiting=1, lost={"rejected": 1}, host="h")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "kept"),
+    [
+        (ENTRY, LedgerEntry("p", "one", 60, seen_ns=71), LedgerEntry("p", "one", 60, seen_ns=71)),
+        (LedgerEntry("p", "one", 60, seen_ns=71), ENTRY, LedgerEntry("p", "one", 60, seen_ns=71)),
+        (LedgerEntry("p", "one", 60, seen_ns=70, emitted=9), ENTRY, ENTRY),
+        (
+            LedgerEntry("p", "one", 60, seen_ns=1, ended=True), ENTRY,
+            LedgerEntry("p", "one", 60, 70, 5, 3, 1, lost={"rejected": 1}, host="h", ended=True),
+        ),
+        (
+            ENTRY, LedgerEntry("p", "one", 60, seen_ns=1, ended=True),
+            LedgerEntry("p", "one", 60, 70, 5, 3, 1, lost={"rejected": 1}, host="h", ended=True),
+        ),
+    ],
+    ids=["later", "late", "at once", "ended before", "ended late"],
+)  # fmt: skip
+def test_the_later_entry_stands_for_both(earlier: LedgerEntry, later: LedgerEntry, kept: LedgerEntry) -> None:
+    """An entry is one account and never a mixture of two; but what has ended has ended."""
+    assert merge(earlier, later) == kept
+    assert merge(kept, later) == kept
+
+
+@few
+@given(st.lists(drawn(LedgerEntry, texts, project="p", process="s", minute_ns=0), min_size=3, max_size=3))
+def test_merging_entries_is_associative(three: list[LedgerEntry]) -> None:
+    """It does not matter where a batch is cut, nor, of entries of different moments, in which order they come."""
+    a, b, c = three
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    if len({entry.seen_ns for entry in three}) == 3:
+        assert merge(merge(a, b), c) == merge(merge(c, b), a)
+
+
+def test_an_entry_proves_itself() -> None:
+    """What is missing from an account, or too much in it, is its difference; what was sampled was never emitted."""
+    assert ENTRY.unaccounted == LedgerEntry("p", "one", 60, sampled=3, recovered=2).unaccounted == 0
+    assert msgspec.structs.replace(ENTRY, emitted=7).unaccounted == 2
+    assert msgspec.structs.replace(ENTRY, waiting=4).unaccounted == -3
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "running"])

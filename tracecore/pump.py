@@ -67,6 +67,11 @@ class Emitted(Struct, eq=False, gc=False):
         """Reckon the size."""
         self.size = self.size or ENVELOPE_BYTES + payload_bytes((self.record,))
 
+    @property
+    def trace_id(self) -> str | None:
+        """Return the trace that the record says something about, if any."""
+        return getattr(self.record, "trace_id", None)
+
     def seal(self) -> Record:
         """Return the record."""
         return self.record
@@ -231,7 +236,7 @@ class Pump:
         await self._write(self._pending(), counted=False)
         await self._write(records, counted=True)
         for lane, count in shares:
-            lane.settled += count
+            lane.settle(count)
         if items:
             self._tell()
         return bool(items)
@@ -403,7 +408,7 @@ class Pump:
             self._next_align = now + _ALIGN_EVERY_NS
             anchor.align()
             tick()
-            self._ring.retire_finished()
+            self._ring.housekeep(now)
         if now >= self._next_loss_report:
             self._next_loss_report = now + _REPORT_EVERY_NS
             self._report_losses()

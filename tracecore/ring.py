@@ -7,10 +7,14 @@ two steps, as a signal handler or a ``__del__`` does; see ``benchmarks/rejected`
 
 Invariants, for each lane:
 
-* A lane never holds more than ``max_items`` items or ``max_bytes`` bytes.
+* A lane never holds more than ``max_items`` items or ``max_bytes`` bytes, besides what the pump has in hand.
 * Every push either adds one to ``accepted`` or one to exactly one of ``full``, ``closed``.
 * A full lane drops the newest item: dropping the oldest would need a second writer for ``taken``.
 * Items of one thread leave in the order in which they came.
+* An item stays with its lane until it is settled. A pump may end between any two steps: whoever comes after it rewinds
+  the lane and is handed the same items again. So each change here is a single step: one assignment, or one call into C.
+
+Whoever takes, settles, rewinds or adds up holds :attr:`Ring.consuming` meanwhile; producers never do.
 """
 
 from __future__ import annotations
@@ -19,45 +23,59 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from itertools import repeat, starmap
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tracecore.backend import Level
 
 __all__ = ["Item", "Lane", "Ring"]
 
 
 class Item(Protocol):
-    """What the ring holds: anything that knows its size in bytes."""
+    """What the ring holds: anything that knows its size in bytes and the trace it belongs to."""
 
     size: int
+
+    @property
+    def trace_id(self) -> str | None:
+        """Return the trace that this is a part of, if any."""
+        ...
 
 
 T = TypeVar("T", bound=Item)
 
 
 class Lane(Generic[T]):
-    """Hold what one thread has emitted. ``push`` belongs to that thread, ``take`` and ``settled`` to the pump.
+    """Hold what one thread has emitted. ``push`` belongs to that thread, ``take`` to ``rewind`` to the pump.
 
     The producer works off a grant of items and bytes, so that an ordinary push compares with what is left of it and
     looks at nothing that the pump writes.
     """
 
     __slots__ = (
+        "_hand",
+        "account",
         "bytes_granted",
         "bytes_left",
         "bytes_taken",
         "closed",
+        "counted",
         "full",
         "granted",
         "items",
         "left",
         "sampled",
-        "settled",
-        "taken",
         "thread",
     )
 
-    def __init__(self, thread: threading.Thread) -> None:
+    def __init__(self, thread: threading.Thread | None) -> None:
         self.items: deque[T] = deque()
-        self.thread = weakref.ref(thread)
+        self.thread: Callable[[], threading.Thread | None] = _nobody if thread is None else weakref.ref(thread)
+        self.account: Any = None
+        """Where its records are settled (:class:`tracecore.account.Account`); None for the recorder's own account."""
+        self.counted = True
+        """Whether it is part of the ring's totals; not so where another process has emitted what it holds."""
         # written by the producer
         self.granted = 0
         self.left = 0
@@ -67,14 +85,25 @@ class Lane(Generic[T]):
         self.closed = 0
         self.sampled = 0
         # written by the pump
-        self.taken = 0
         self.bytes_taken = 0
-        self.settled = 0
+        self._hand: tuple[int, int, list[T]] = (0, 0, [])
+        """How many items were settled, their bytes, and what was taken since: replaced as a whole."""
 
     @property
     def accepted(self) -> int:
         """Return how many items were ever pushed."""
         return self.granted - self.left
+
+    @property
+    def settled(self) -> int:
+        """Return how many items need not be thought of any more: they are delivered, or counted as lost."""
+        return self._hand[0]
+
+    @property
+    def taken(self) -> int:
+        """Return how many items the pump has settled or has in hand."""
+        settled, _, hand = self._hand
+        return settled + len(hand)
 
     @property
     def depth(self) -> int:
@@ -97,25 +126,51 @@ class Lane(Generic[T]):
         self.bytes_left += size
 
     def take(self, max_items: int, max_bytes: int) -> list[T]:
-        """Remove and return up to ``max_items`` items, up to ``max_bytes`` in all, but at least one if there is one."""
-        popleft = self.items.popleft
-        taken: list[T] = []
-        size = 0
-        for _ in range(min(max_items, len(self.items))):
-            item = popleft()
-            taken.append(item)
-            size += item.size
+        """Hand out up to ``max_items`` items, up to ``max_bytes`` in all, but at least one if there is one."""
+        items, hand = self.items, self._hand[2]
+        count = size = 0
+        for index in range(min(max_items, len(items))):
+            count += 1
+            size += items[index].size  # by index: an iterator does not survive a push
             if size >= max_bytes:
                 break
-        self.taken += len(taken)
+        hand.extend(starmap(items.popleft, repeat((), count)))
         self.bytes_taken += size
-        return taken
+        return hand[len(hand) - count :]
+
+    def settle(self, count: int) -> None:
+        """Forget the first ``count`` of the items that were handed out: what becomes of them is known and counted."""
+        settled, size, hand = self._hand
+        done, rest = hand[:count], hand[count:]
+        size = size + sum(item.size for item in done) if rest else self.bytes_taken
+        self._hand = (settled + len(done), size, rest)
+
+    def rewind(self) -> int:
+        """Put back what was handed out and not settled, to be handed out again; return how many items that were."""
+        _, size, hand = self._hand
+        count = len(hand)
+        self.items.extendleft(starmap(hand.pop, repeat((), count)))
+        self.bytes_taken = size
+        return count
+
+    def reach(self, trace_id: str) -> int:
+        """Return what ``settled`` must be for nothing of a trace to wait in here any more; 0 where nothing does."""
+        settled, _, hand = self._hand
+        waiting = [*hand, *self.items]
+        for position in range(len(waiting), 0, -1):
+            if waiting[position - 1].trace_id == trace_id:
+                return settled + position
+        return 0
 
     @property
     def finished(self) -> bool:
-        """Return whether nothing can come from this lane any more: its thread is dead and it is empty."""
+        """Return whether nothing can come from this lane any more: its thread is dead and all of it is settled."""
         thread = self.thread()
-        return (thread is None or not thread.is_alive()) and not self.items
+        return (thread is None or not thread.is_alive()) and not self.items and not self._hand[2]
+
+
+def _nobody() -> None:
+    """Stand for a thread that is not of this process."""
 
 
 class Ring(Generic[T]):
@@ -123,7 +178,11 @@ class Ring(Generic[T]):
 
     ``max_items`` and ``max_bytes`` bound each lane. ``on_half_full`` is called by a producer when it finds its lane
     more than half full; ``on_full`` when it has no room, and says whether room has come (a bounded wait lives there);
-    ``on_new_lane`` when a thread emits for the first time.
+    ``on_new_lane`` when a thread emits for the first time; ``on_grant`` now and then, by threads that emit much;
+    ``on_loss`` with each item that was not accepted and the counter it went into.
+
+    A buffer that keeps its items elsewhere is a subclass: it makes lanes of its own, and does in :meth:`housekeep`
+    what is not for producers to do.
     """
 
     def __init__(
@@ -134,16 +193,25 @@ class Ring(Generic[T]):
         on_half_full: Callable[[], object] = lambda: None,
         on_full: Callable[[Callable[[], bool]], bool] = lambda has_room: False,  # noqa: ARG005 - never waits
         on_new_lane: Callable[[], object] = lambda: None,
+        on_grant: Callable[[], object] = lambda: None,
+        on_loss: Callable[[T, str], object] = lambda item, counter: None,  # noqa: ARG005 - nobody asks
     ) -> None:
         self.max_items = max_items
         self.max_bytes = max_bytes
         self.closed = False
+        self.level: Level = "accepted"
+        """What is known of a record that was accepted and has not been delivered yet."""
+        self.consuming = threading.RLock()
+        """Held by whoever takes, settles, rewinds or adds up, for some steps and never across I/O."""
         self._on_half_full = on_half_full
         self._on_full = on_full
         self._on_new_lane = on_new_lane
+        self._on_grant = on_grant
+        self._on_loss = on_loss
         self._local = threading.local()
         self._lanes: list[Lane[T]] = []
-        self._retired = _Totals()
+        self._retired: tuple[_Totals, Lane[T] | None] = (_Totals(), None)
+        """The counts of lanes that are gone, and the last of those: it may still be on its way out."""
 
     def push(self, item: T, size: int = 0) -> bool:
         """Take an item from the calling thread; return whether it was accepted.
@@ -173,29 +241,43 @@ class Ring(Generic[T]):
         """Return the lanes of today's threads; the list is the caller's."""
         return list(self._lanes)
 
-    def retire_finished(self) -> None:
-        """Forget the lanes of dead threads, keeping their totals. Belongs to the pump."""
-        for lane in self.lanes():
-            if lane.finished:
-                self._retired.add(lane)
-                self._lanes.remove(lane)
+    def housekeep(self, now_ns: int) -> None:  # noqa: ARG002 - buffers that are files work by the clock
+        """Forget the lanes of dead threads, keeping their totals. Called by the pump, each second or when it wakes."""
+        with self.consuming:
+            for lane in self.lanes():
+                if lane is self._retired[1]:  # by a pump that ended in between
+                    self._lanes.remove(lane)
+                elif lane.finished:
+                    self._retired = (_Totals(self._retired[0], lane), lane)
+                    self._lanes.remove(lane)
+
+    def rewind(self) -> list[tuple[Lane[T], int]]:
+        """Put back what a pump has taken and not settled; return of which lane and how much. For the next pump."""
+        with self.consuming:
+            return [(lane, count) for lane in self.lanes() if (count := lane.rewind())]
+
+    def end(self) -> None:
+        """Let go of whatever holds the items besides memory. Called once, after the last pump has ended."""
 
     def totals(self) -> dict[str, int]:
-        """Return accepted, full, closed, sampled, taken and settled, added up over every lane there ever was."""
-        totals = _Totals()
-        totals.merge(self._retired)
-        for lane in self.lanes():
-            totals.add(lane)
-        return totals.counts
+        """Return accepted, full, closed, sampled, taken and settled, added up over every lane of this process."""
+        with self.consuming:
+            retired, last = self._retired
+            return _Totals(retired, *[lane for lane in self.lanes() if lane is not last]).counts
 
     def forget_everything(self) -> None:
         """Drop lanes and totals without counting: what is in them belongs to the parent of this forked process."""
+        self.consuming = threading.RLock()
         self._local = threading.local()
         self._lanes = []
-        self._retired = _Totals()
+        self._retired = (_Totals(), None)
+
+    def _make_lane(self, thread: threading.Thread) -> Lane[T]:
+        """Return a lane for the calling thread."""
+        return Lane(thread)
 
     def _new_lane(self) -> Lane[T]:
-        lane: Lane[T] = Lane(threading.current_thread())
+        lane = self._make_lane(threading.current_thread())
         # A finalizer that ran while the lane was made may have emitted, and so have made this thread's lane already.
         mine: Lane[T] = self._local.__dict__.setdefault("lane", lane)
         if mine is not lane:
@@ -208,6 +290,7 @@ class Ring(Generic[T]):
         """Renew the grant, wait if asked to, and push; or count why not."""
         if self.closed:
             lane.closed += 1
+            self._on_loss(item, "closed")
             return False
 
         def has_room() -> bool:
@@ -215,10 +298,12 @@ class Ring(Generic[T]):
             return lane.left > 0 and lane.bytes + item.size <= self.max_bytes
 
         room = has_room()
+        self._on_grant()
         if 2 * lane.depth >= self.max_items or 2 * lane.bytes >= self.max_bytes:
             self._on_half_full()
         if not room and not (item.size <= self.max_bytes and self._on_full(has_room)):
             lane.full += 1
+            self._on_loss(item, "full")
             return False
         lane.left -= 1
         lane.bytes_left -= item.size
@@ -227,20 +312,16 @@ class Ring(Generic[T]):
 
 
 class _Totals:
-    """Add up the counters of lanes."""
+    """Add up the counters of lanes, and what was added up before."""
 
     __slots__ = ("counts",)
 
     NAMES = ("settled", "taken", "accepted", "full", "closed", "sampled")
     """What cannot exceed another count is read before it: a reader beside the pump never sees a negative difference."""
 
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = dict.fromkeys(self.NAMES, 0)
-
-    def add(self, lane: Lane[T]) -> None:
-        for name in self.NAMES:
-            self.counts[name] += getattr(lane, name)
-
-    def merge(self, other: _Totals) -> None:
-        for name, count in other.counts.items():
-            self.counts[name] += count
+    def __init__(self, before: _Totals | None = None, *lanes: Lane[Any]) -> None:
+        self.counts: dict[str, int] = dict.fromkeys(self.NAMES, 0) if before is None else dict(before.counts)
+        for lane in lanes:
+            if lane.counted:
+                for name in self.NAMES:
+                    self.counts[name] += getattr(lane, name)

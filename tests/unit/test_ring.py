@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import Struct
 
-from tracecore.ring import Ring
+from tracecore.ring import Lane, Ring
 
 LANES = 3
 
@@ -22,6 +22,7 @@ class Sized(Struct):
     lane: int
     number: int
     size: int
+    trace_id: str | None = None
 
 
 class RingMachine(RuleBasedStateMachine):
@@ -33,10 +34,17 @@ class RingMachine(RuleBasedStateMachine):
     def make(self, max_items: int, max_bytes: int) -> None:
         """Begin with an empty ring of drawn bounds."""
         self.asked: list[tuple[int, bool]] = []
-        self.ring: Ring[Sized] = Ring(max_items, max_bytes, on_half_full=lambda: self.asked.append(self.state()))
+        self.ring: Ring[Sized] = Ring(
+            max_items,
+            max_bytes,
+            on_half_full=lambda: self.asked.append(self.state()),
+            on_loss=lambda item, counter: self.refused.append((item.number, counter)),
+        )
         self.slots = [SimpleNamespace() for _ in range(LANES)]
         self.waiting: list[list[Sized]] = [[] for _ in range(LANES)]
-        self.pushed = self.accepted = self.full = self.closed = 0
+        self.in_hand: list[list[Sized]] = [[] for _ in range(LANES)]
+        self.pushed = self.accepted = self.full = self.closed = self.settled = 0
+        self.refused: list[tuple[int, str]] = []
 
     def state(self) -> tuple[int, bool]:
         """Return which producer pushes, and whether its lane is half full or more."""
@@ -59,6 +67,8 @@ class RingMachine(RuleBasedStateMachine):
                 and not self.ring.closed
             )
             assert self.ring.push(item) is room
+            if not room:
+                assert self.refused[-1] == (item.number, "closed" if self.ring.closed else "full")
             self.accepted += room
             self.full += not room and not self.ring.closed
             self.closed += self.ring.closed
@@ -78,8 +88,27 @@ class RingMachine(RuleBasedStateMachine):
         assert bool(taken) == bool(waiting)
         assert sum(item.size for item in taken[:-1]) < size
         assert len(taken) == min(items, len(waiting)) or sum(item.size for item in taken) >= size
-        lane.settled += len(taken)
+        self.in_hand[producer] += taken
         del waiting[: len(taken)]
+
+    @rule(producer=st.integers(0, LANES - 1), count=st.integers(0, 12))
+    def settle(self, producer: int, count: int) -> None:
+        """Settle the first of what was taken."""
+        lane = getattr(self.slots[producer], "lane", None)
+        if lane is not None:
+            count = min(count, len(self.in_hand[producer]))
+            lane.settle(count)
+            self.settled += count
+            del self.in_hand[producer][:count]
+
+    @rule()
+    def rewind(self) -> None:
+        """Put back everything that was taken and not settled: it will be handed out again, before the rest."""
+        put_back = {id(lane): count for lane, count in self.ring.rewind()}
+        for slot, waiting, in_hand in zip(self.slots, self.waiting, self.in_hand, strict=True):
+            assert put_back.get(id(getattr(slot, "lane", None)), 0) == len(in_hand)
+            waiting[:0] = in_hand
+            in_hand.clear()
 
     @rule()
     def close(self) -> None:
@@ -94,13 +123,15 @@ class RingMachine(RuleBasedStateMachine):
         for slot, waiting in zip(self.slots, self.waiting, strict=True):
             lane = getattr(slot, "lane", None)
             if lane is not None:
-                assert lane.depth == len(waiting) <= self.ring.max_items
-                assert lane.bytes == sum(item.size for item in waiting) <= self.ring.max_bytes
+                assert lane.depth == len(waiting)
+                assert lane.bytes == sum(item.size for item in waiting)
         totals = self.ring.totals()
         kept = (totals["accepted"], totals["full"], totals["closed"])
         assert kept == (self.accepted, self.full, self.closed)
         assert sum(kept) == self.pushed
-        assert totals["taken"] == totals["settled"] == self.accepted - sum(map(len, self.waiting))
+        assert totals["taken"] == self.accepted - sum(map(len, self.waiting))
+        assert totals["settled"] == self.settled == totals["taken"] - sum(map(len, self.in_hand))
+        assert len(self.refused) == self.full + self.closed
         assert all(half_full for _, half_full in self.asked)
 
 
@@ -152,11 +183,14 @@ def test_lane_outlives_its_thread_until_it_is_empty() -> None:
     thread.start()
     thread.join()
     del thread
-    ring.retire_finished()
+    ring.housekeep(0)
     (lane,) = ring.lanes()
-    lane.settled += len(lane.take(99, 99))
+    taken = lane.take(99, 99)
+    ring.housekeep(0)
+    assert ring.lanes() == [lane], "what was taken may be put back"
+    lane.settle(len(taken))
     before = ring.totals()
-    ring.retire_finished()
+    ring.housekeep(0)
     assert ring.lanes() == []
     assert ring.totals() == before
     assert before == {"accepted": 3, "full": 2, "closed": 0, "sampled": 1, "taken": 3, "settled": 3}
@@ -167,7 +201,7 @@ def test_living_thread_keeps_its_lane() -> None:
     ring: Ring[Sized] = Ring(3, 100)
     ring.push(Sized(0, 0, 1))
     ring.lanes()[0].take(9, 9)
-    ring.retire_finished()
+    ring.housekeep(0)
     ring.push(Sized(0, 1, 1))
     assert len(ring.lanes()) == 1
     assert ring.totals()["accepted"] == 2
@@ -194,3 +228,77 @@ def test_forked_child_begins_empty() -> None:
     assert set(ring.totals().values()) == {0}
     ring.push(Sized(0, 1, 1))
     assert ring.totals()["accepted"] == 1
+
+
+def test_what_was_taken_comes_again_in_order() -> None:
+    """A pump that comes after another is handed what that one had in hand, before what came later."""
+    ring: Ring[Sized] = Ring(9, 99)
+    for number in range(6):
+        ring.push(Sized(0, number, 2))
+    (lane,) = ring.lanes()
+    lane.take(5, 99)
+    lane.settle(2)
+    assert (lane.settled, lane.taken, lane.depth, lane.bytes) == (2, 5, 1, 2)
+    assert ring.rewind() == [(lane, 3)]
+    assert (lane.settled, lane.taken, lane.depth, lane.bytes) == (2, 2, 4, 8)
+    assert [item.number for item in lane.take(9, 99)] == [2, 3, 4, 5]
+    lane.settle(4)
+    assert (lane.settled, lane.bytes, ring.rewind()) == (6, 0, [])
+
+
+def test_no_more_is_pushed_after_a_rewind_than_there_is_room_for() -> None:
+    """A lane that is fuller than its bounds, by what was put back, takes nothing until there is room again."""
+    ring: Ring[Sized] = Ring(4, 99)
+    for number in range(4):
+        ring.push(Sized(0, number, 1))
+    (lane,) = ring.lanes()
+    lane.take(4, 99)
+    for number in range(4):
+        assert ring.push(Sized(0, number, 1))
+    ring.rewind()
+    assert lane.depth == 8
+    assert not ring.push(Sized(0, 8, 1))
+    lane.settle(len(lane.take(5, 99)))
+    assert ring.push(Sized(0, 9, 1))
+    assert not ring.push(Sized(0, 10, 1))
+
+
+def test_where_a_trace_ends() -> None:
+    """A lane says up to where it must be settled for a trace to be: also what is in hand counts, and no other trace."""
+    ring: Ring[Sized] = Ring(9, 99)
+    for number, trace in enumerate("aabcb"):
+        ring.push(Sized(0, number, 1, trace))
+    (lane,) = ring.lanes()
+    assert [lane.reach(trace) for trace in "abcd"] == [2, 5, 4, 0]
+    lane.take(3, 99)
+    lane.settle(1)
+    assert [lane.reach(trace) for trace in "abcd"] == [2, 5, 4, 0]
+    lane.settle(2)
+    assert [lane.reach(trace) for trace in "abcd"] == [0, 5, 4, 0]
+
+
+def test_what_others_have_emitted_is_not_in_the_totals() -> None:
+    """A lane of another process passes through the pump without being counted as emitted here."""
+    ring: Ring[Sized] = Ring(9, 99)
+    ring.push(Sized(0, 0, 1))
+    ring.lanes()[0].counted = False
+    assert set(ring.totals().values()) == {0}
+    ring.lanes()[0].thread = lambda: None
+    ring.lanes()[0].settle(len(ring.lanes()[0].take(9, 99)))
+    ring.housekeep(0)
+    assert (ring.lanes(), set(ring.totals().values())) == ([], {0})
+
+
+def test_a_buffer_of_another_kind_makes_its_own_lanes() -> None:
+    """A subclass of the ring gives every thread a lane of its own making."""
+
+    class Special(Lane[Sized]):
+        pass
+
+    class Buffer(Ring[Sized]):
+        def _make_lane(self, thread: threading.Thread) -> Lane[Sized]:
+            return Special(thread)
+
+    ring = Buffer(9, 99)
+    ring.push(Sized(0, 0, 1))
+    assert isinstance(ring.lanes()[0], Special)

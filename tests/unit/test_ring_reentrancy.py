@@ -20,6 +20,7 @@ class Sized(Struct):
 
     number: int
     size: int = 1
+    trace_id: str | None = None
 
 
 def push_with_a_hook(ring: Ring[Sized], install: Callable[[Any], None], pushes: int = 40) -> int:
@@ -52,7 +53,7 @@ def drain(ring: Ring[Sized], most: int = 10**9) -> list[int]:
     taken: list[int] = []
     for lane in ring.lanes():
         part = lane.take(most, 10**9)
-        lane.settled += len(part)
+        lane.settle(len(part))
         taken += [item.number for item in part]
     return taken
 

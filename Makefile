@@ -45,9 +45,9 @@ coverage: ## run the tests and list the lines and branches they never reach
 	@sh requirements/install.sh dev
 	@$(PY) -m coverage run -m pytest -q && $(PY) -m coverage report
 
-torture: ## the fault and random tests with all their rounds: minutes
+torture: ## the fault and random tests with all their rounds, and a table of what they found: an hour (SEED=... repeats)
 	@sh requirements/install.sh dev
-	@$(PY) -m pytest -m torture --timeout 1800
+	@$(PY) -m pytest -q --torture --torture-json .torture/table.json $(if $(SEED),--torture-seed $(SEED))
 
 bench: ## measure everything (minutes, on a quiet machine), keep the results, write them into both READMEs
 	@sh requirements/install.sh dev

@@ -27,6 +27,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.torture.plugin"]
+
 GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.005
 OWN_DESCRIPTORS = ("/dev/urandom", "/dev/random", "/proc/")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.test_sqlite import TestSqlite as Conformance
+from tests.torture.declaring import only_in_full, torture
 from tracecore.backend import Batch
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
@@ -69,7 +70,8 @@ def test_random_programs_with_many_candidates(fresh: Callable[[], MakeBackend], 
     run_machine(fresh, durable=True, examples=15)
 
 
-@pytest.mark.torture
+@torture("R-23", "long random programs against the reference", rounds=1_500)
+@only_in_full
 @pytest.mark.parametrize("few", [0, 10_000])
 def test_many_random_programs(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch, few: int) -> None:
     """The same, for thousands of longer programs."""

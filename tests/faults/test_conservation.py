@@ -17,6 +17,7 @@ import anyio
 import pytest
 
 from tests.fakes import FakeBackend, accounts_balance, failing_at, names, span_record, unavailable
+from tests.torture.declaring import torture
 from tracecore.config import Config
 from tracecore.errors import BackendRejected
 from tracecore.open_span import OpenSpan, open_root
@@ -115,7 +116,7 @@ def test_lane_by_lane_order_survives() -> None:
         assert mine == list(range(400))
 
 
-@pytest.mark.torture
+@torture("T20", "50,000 spans from 8 threads into a buffer of 2,048 items")
 def test_fifty_thousand_spans_into_a_small_buffer() -> None:
     """Fifty thousand spans from eight threads into a buffer of 2,048 are accounted for to the unit."""
     backend = FakeBackend(on_write=slow)

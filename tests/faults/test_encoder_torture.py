@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
 from collections.abc import Callable
@@ -13,11 +12,11 @@ import msgspec
 import pytest
 
 from tests.faults.hostile_values import CALLED, HOSTILE, nested_value
+from tests.torture.declaring import only_in_full, torture
+from tests.torture.trial import Trial
 from tracecore.codec import DEFAULT_LIMITS, Limits, binder, encoded, error_info
 from tracecore.walk import walk
 
-ROUNDS = 3_000
-ALL_ROUNDS = 100_000
 UNTIMED = Limits(max_time_ns=10**18)
 BEYOND_LIMIT = 2_048  # bytes that markers may take
 
@@ -43,6 +42,7 @@ def cheapest_ns(work: Callable[[], object], limit_ns: int) -> int:
     return least
 
 
+@torture("T35", "nothing of a hostile value runs")
 @pytest.mark.parametrize("make", HOSTILE)
 def test_nothing_of_a_hostile_value_runs(make: Callable[[], Any]) -> None:
     """No method, property or metaclass of the program is called, wherever the value is: alone, inside, as a key."""
@@ -52,34 +52,31 @@ def test_nothing_of_a_hostile_value_runs(make: Callable[[], Any]) -> None:
     json.loads(binder(lambda a, *b, **c: None)((make(), make()), {"k": make()}))
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_any_value_is_written(seed: int) -> None:
-    """Random nested values of every kind become valid JSON within limits; a failing seed can be run again."""
+@torture("T35", "random values, within limits", rounds=3_000, full=100_000)
+def test_any_value_is_written(trial: Trial) -> None:
+    """Random nested values of every kind become valid JSON within limits."""
     CALLED.clear()
-    draw = random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
-    for _ in range(ROUNDS // 10):
-        value = nested_value(draw)
-        check(value)
-        small = Limits(
-            max_bytes=draw.choice([500, 5_000]), max_nodes=draw.choice([5, 500]), max_depth=draw.randint(1, 8)
-        )
-        check(value, small)
+    for case in trial.cases():
+        with case:
+            draw = case.chance
+            value = nested_value(draw)
+            check(value)
+            small = Limits(
+                max_bytes=draw.choice([500, 5_000]), max_nodes=draw.choice([5, 500]), max_depth=draw.randint(1, 8)
+            )
+            check(value, small)
 
 
-@pytest.mark.torture
-def test_any_value_is_written_in_two_milliseconds() -> None:
+@torture("T35", "random values, each in 2 ms of CPU", rounds=100_000)
+@only_in_full
+def test_any_value_is_written_in_two_milliseconds(trial: Trial) -> None:
     """A hundred thousand random values are written, each within 2 ms of CPU."""
     CALLED.clear()
-    seed = random.SystemRandom().randrange(2**32)
-    draw = random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
-    slow: list[tuple[int, int]] = []
-    for number in range(ALL_ROUNDS):
-        value = nested_value(draw)
-        check(value)
-        took = cheapest_ns(lambda value=value: encoded(value), 2_000_000)  # type: ignore[misc] # bound on purpose
-        if took > 2_000_000:
-            slow.append((number, took))
-    assert slow == [], f"seed {seed}"
+    for case in trial.cases():
+        with case:
+            value = nested_value(case.chance)
+            check(value)
+            assert cheapest_ns(lambda value=value: encoded(value), 2_000_000) <= 2_000_000  # type: ignore[misc] # bound on purpose
 
 
 def self_references(count: int) -> dict[int, Any]:
@@ -133,7 +130,19 @@ BOMBS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("bomb", BOMBS)
+def number_of(bomb: str) -> str:
+    """Return which torture a bomb belongs to: large arguments, or graphs."""
+    return "T21" if "10 MB" in bomb else "T36"
+
+
+def bombs(title: str) -> pytest.MarkDecorator:
+    """Return every bomb as a parameter, declared as the torture that it is."""
+    return pytest.mark.parametrize(
+        "bomb", [pytest.param(bomb, marks=torture(number_of(bomb), title)) for bomb in BOMBS]
+    )
+
+
+@bombs("the work is bounded, whatever the clock says")
 def test_a_bomb_is_walked_once(bomb: str) -> None:
     """However many paths or elements there are, the work is bounded by the limits, whatever the clock says."""
     CALLED.clear()
@@ -151,14 +160,15 @@ def test_a_bomb_is_walked_once(bomb: str) -> None:
     assert looks <= 2 + 2 * UNTIMED.max_nodes // 64  # the clock is looked at once in 64 values
 
 
-@pytest.mark.torture
-@pytest.mark.parametrize("bomb", BOMBS)
+@only_in_full
+@bombs("5 ms of CPU at most")
 def test_a_bomb_takes_five_milliseconds(bomb: str) -> None:
     """No graph stalls the caller for more than 5 ms of CPU, and no long string or list for more than 2."""
     value = BOMBS[bomb]()
     assert cheapest_ns(lambda: encoded(value), 1_000_000) <= 5_000_000
 
 
+@torture("T36", "at the end of the stack")
 def test_at_the_end_of_the_stack() -> None:
     """However few frames the program has left of its stack, what cannot be walked is marked, and nothing is raised."""
 
@@ -172,6 +182,7 @@ def test_at_the_end_of_the_stack() -> None:
         json.loads(dive(sys.getrecursionlimit() - depth - room))
 
 
+@torture("T35", "an exception whose every method raises")
 def test_an_exception_that_punishes() -> None:
     """An exception whose every method raises is described; its class is named."""
     CALLED.clear()

@@ -14,6 +14,9 @@ import pytest
 from msgspec import Struct
 
 from tests.sqlite.files import ROOT, asked, files_beside, is_whole, keep, span, stored_names
+from tests.torture.declaring import torture
+
+pytestmark = torture("T30", "programs that end in every way, without closing")
 
 ENDS_WITHIN = 5.0
 """Seconds, of which starting Python takes most."""

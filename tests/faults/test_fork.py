@@ -17,6 +17,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.programs import Ended, run_program
+from tests.torture.declaring import by_mode, torture
+
+pytestmark = torture("T26", "forks of every kind")
 
 FORKED = '''
 """What the processes of a program share: where records go, and how a span says who made it."""
@@ -306,7 +309,8 @@ def test_recorders_of_ones_own(tmp_path: Path) -> None:
     assert stored.labels == {"in the loop": 6, "own": 1, "child's in the loop": 2, "child's own": 1}
 
 
-@pytest.mark.parametrize("forks", [15, pytest.param(200, marks=pytest.mark.torture)])
+@torture("T27", "forks while the pump writes", rounds=15, full=200)
+@pytest.mark.parametrize("forks", [by_mode(15, full=200)])
 def test_while_the_pump_writes(tmp_path: Path, forks: int) -> None:
     """Forks in the middle of everything, batch after batch: no child is stuck by a lock of SQLite, ours or its own."""
     stored = run(
@@ -348,12 +352,13 @@ STEPS = [
     "tracecore_sqlite.connection:Connection.run",
 ]  # fmt: skip
 MORE_STEPS = [
-    "tracecore.pump:Pump._sealed", "tracecore.pump:Pump._ring_alarm", "tracecore.ring:Ring.retire_finished",
+    "tracecore.pump:Pump._sealed", "tracecore.pump:Pump._ring_alarm", "tracecore.ring:Ring.housekeep",
     "tracecore_sqlite.backend:SqliteBackend.maintain", "forked:mask", "logging:Logger.handle",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("step", [*STEPS, *(pytest.param(step, marks=pytest.mark.torture) for step in MORE_STEPS)])
+@torture("T27", "forks in each critical section of the pump")
+@pytest.mark.parametrize("step", by_mode(STEPS, full=[*STEPS, *MORE_STEPS]))
 def test_in_each_critical_section(tmp_path: Path, step: str) -> None:
     """A fork while the pump stands in the middle of any of its steps, holding what it holds there, harms neither."""
     stored = run(
@@ -418,7 +423,7 @@ def test_processes(tmp_path: Path, method: str) -> None:
 
 
 @METHODS
-@pytest.mark.parametrize("per_child", [1, pytest.param(None, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("per_child", by_mode([1], full=[1, None]))
 def test_pools(tmp_path: Path, method: str, per_child: int | None) -> None:
     """Workers of a ``multiprocessing.Pool`` deliver each task's spans, also workers that end after one task."""
     stored = run(

@@ -19,6 +19,9 @@ import pytest
 from msgspec import Struct
 
 from tests.sqlite.files import ROOT, asked, is_whole
+from tests.torture.declaring import torture
+
+pytestmark = torture("T08", "the disk is full: for a while, at the start, until the end")
 
 DISK_LOSSES = {"ring_full", "unavailable", "disk_full", "closing"}
 RESUMED_WITHIN = 10.0

@@ -23,9 +23,12 @@ import tracecore
 from tests.fakes import EVENT_LOOPS, FakeBackend, accounts_balance
 from tests.faults.nested_programs import NOWHERE, Node, Oracle
 from tests.faults.nested_running import ENDINGS, KINDS, run
+from tests.torture.declaring import by_mode, torture
 from tracecore import Config, ContextExecutor, Recorder, open_span, propagate_to_threads
 from tracecore.context import INHERITED, POSITION
 from tracecore.open_span import OpenSpan
+
+pytestmark = torture("T29", "every way of nesting has the right parent, and the oracle finds out what breaks it")
 
 LOOPS = [
     *EVENT_LOOPS,
@@ -40,7 +43,7 @@ nodes = st.recursive(
     ),
     max_leaves=12,
 )
-programs = st.lists(nodes, min_size=1, max_size=4)
+programs = st.lists(nodes, min_size=1, max_size=by_mode(4, full=12))
 
 
 async def side_by_side(program: Iterable[Node], found: list[Oracle], *, threads_carry: bool) -> None:
@@ -93,23 +96,15 @@ def _impatient_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("trio._core._thread_cache.IDLE_TIMEOUT", 0.1)
 
 
-everything = settings(suppress_health_check=list(HealthCheck), max_examples=100)
+EXAMPLES = by_mode(100, full=3_000)
 
 
+@torture("T29", "random programs of tasks, groups, threads, callbacks and generators", rounds=EXAMPLES)
 @pytest.mark.parametrize("loop", LOOPS)
-@everything
+@settings(suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
 @given(program=programs, threads_carry=st.booleans())
 def test_random_programs(program: list[Node], loop: str, threads_carry: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
     """No span has a wrong parent, trace, user or status; each is stored once; none is shared, none stays open."""
-    assert differences(program, loop, threads_carry=threads_carry) == []
-
-
-@pytest.mark.torture
-@pytest.mark.parametrize("loop", LOOPS)
-@settings(everything, max_examples=3_000)
-@given(program=st.lists(nodes, min_size=1, max_size=12), threads_carry=st.booleans())
-def test_many_random_programs(program: list[Node], loop: str, threads_carry: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
-    """The same, for longer."""
     assert differences(program, loop, threads_carry=threads_carry) == []
 
 

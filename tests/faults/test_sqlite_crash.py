@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.sqlite.files import ROOT, asked, is_whole, keep, span
+from tests.torture.declaring import by_mode, torture
 
 IN_A_BATCH = 7
 PROGRAM = """
@@ -49,9 +50,7 @@ SELECT cast(substr(name, 7) AS INTEGER), count(*), sum(status = 'ok'), count(inp
 FROM spans WHERE name LIKE 'batch %' GROUP BY name
 """
 
-rounds = pytest.mark.parametrize(
-    "rounds", [6, pytest.param(200, marks=[pytest.mark.torture, pytest.mark.timeout(900)])]
-)
+rounds = pytest.mark.parametrize("rounds", [by_mode(6, full=200)])
 
 
 def acknowledged_before_death(path: Path, parameters: str, *, first: int, after: float) -> list[int]:
@@ -88,6 +87,7 @@ def check(path: Path, acknowledged: set[int]) -> set[int]:
     return complete
 
 
+@torture("T01", "kill -9 at a random moment of writing", rounds=6, full=200)
 @rounds
 @pytest.mark.parametrize("synchronous", ["normal", "full"])
 async def test_killed_at_any_moment(tmp_path: Path, synchronous: str, rounds: int) -> None:

@@ -21,9 +21,12 @@ from tests.sqlite.files import (
     stored_names,
     url_of,
 )
+from tests.torture.declaring import torture
 from tracecore.backend import Access
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
 from tracecore_sqlite import connection
+
+pytestmark = torture("T09", "places that cannot be written or opened")
 
 TRIED = """
 import asyncio, sys

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.sqlite.files import is_whole, opened, span, stored_names
+from tests.torture.declaring import torture
 from tracecore import Config, Recorder
 from tracecore.backend import TraceQuery
 from tracecore.errors import BackendUnavailable
+
+pytestmark = torture("T09", "the file is deleted or moved away")
 
 
 def remove_all(path: Path) -> None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests.sqlite.files import opened, span, url_of
+from tests.torture.declaring import by_mode, torture
 from tracecore.backend import ObservationQuery, SessionQuery, TraceQuery
 from tracecore.cli.main import main
 from tracecore.records import TraceAttributes
@@ -169,7 +170,8 @@ def every_one_of(filters: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 Draw = Callable[[dict[str, Any]], list[dict[str, Any]]]
-rounds = pytest.mark.parametrize("draw", [some_of, pytest.param(every_one_of, marks=pytest.mark.torture)])
+rounds = pytest.mark.parametrize("draw", [by_mode(some_of, full=every_one_of)])
+pytestmark = torture("R-18", "the query plan of every list")
 
 
 def follows(plan: Plan, allowed: Iterable[str]) -> None:

@@ -14,10 +14,13 @@ import pytest
 
 import tracecore
 from tests.fakes import FakeBackend, accounts_balance
+from tests.torture.declaring import torture
 from tracecore import Config, Recorder, generation, observe, propagate_attributes, span
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.plugins import open_backend
 from tracecore.records import Record, Score, Session, Span, encode_record
+
+pytestmark = torture("T38", "canaries in every string: none is sent, stored, kept in a file or logged")
 
 CANARY = "kanarienvogel"
 

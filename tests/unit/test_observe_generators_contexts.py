@@ -15,8 +15,11 @@ import msgspec
 import pytest
 
 import tracecore
+from tests.torture.declaring import torture
 from tracecore import observe, span
 from tracecore.testing import capture
+
+pytestmark = torture("T33", "generators of every ending, in their own context")
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
 

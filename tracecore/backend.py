@@ -2,8 +2,8 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``records``, ``rollup``, ``phrase``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``) and is found
-through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are
+(``backend``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``) and
+is found through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are
 :class:`BackendFactory` callables.
 
 What holds for every method:

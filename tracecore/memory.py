@@ -4,14 +4,16 @@ It is what the contract means, in plain Python: other backends are compared with
 programs use it in their own tests. Nothing survives the process. ``memory:`` opens a store of its own, ``memory:name``
 the store of that name, which everybody in this process shares and which outlives ``close``.
 
-Invariant: only :meth:`MemoryBackend.write` changes anything, and it changes everything or nothing.
+Invariant: only :meth:`MemoryBackend.write` changes anything, and it changes everything or nothing; what is found
+abandoned is written like everything else.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -22,14 +24,29 @@ from tracecore.backend import (
     Access,
     Batch,
     Capabilities,
+    LedgerQuery,
+    LedgerTotals,
     ObservationQuery,
     Page,
     SessionQuery,
     TraceQuery,
 )
+from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
+from tracecore.ledger import LOOK_EVERY_NS, abandoned, add_up, is_gone, last_entries
 from tracecore.phrase import contains, payload_text
-from tracecore.records import ABSENT, Generation, Observation, Record, Score, Session, Span, Trace, merge
+from tracecore.records import (
+    ABSENT,
+    Generation,
+    LedgerEntry,
+    Observation,
+    Record,
+    Score,
+    Session,
+    Span,
+    Trace,
+    merge,
+)
 from tracecore.rollup import failed, roll_up, roll_up_session
 
 __all__ = ["MemoryBackend", "MemoryData", "open_backend"]
@@ -37,6 +54,9 @@ __all__ = ["MemoryBackend", "MemoryData", "open_backend"]
 Key: TypeAlias = tuple[str, str]
 """A project, and a name inside it."""
 T = TypeVar("T")
+
+_SLICE: Final = 500
+"""Observations that are found abandoned at once."""
 
 _named: Final[dict[str, MemoryData]] = {}
 
@@ -66,6 +86,8 @@ class MemoryData:
         self.sessions: dict[Key, Session] = {}
         """The own record of each session that has one, without roll-up fields."""
         self.scores: dict[Key, Score] = {}
+        self.ledger: dict[Key, dict[int, LedgerEntry]] = {}
+        """The entries of each process, by the start of their minute."""
 
     def session(self, project: str, session_id: str) -> Session:
         """Return the own record of a session, an empty one when it has none."""
@@ -79,6 +101,23 @@ class MemoryData:
             if owner == project and trace.attributes.session_id == session_id
         ]
 
+    def entries(self, project: str) -> Iterator[LedgerEntry]:
+        """Yield every ledger entry of a project."""
+        for (owner, _), entries in self.ledger.items():
+            if owner == project:
+                yield from entries.values()
+
+    def abandoned(self, now_ns: int) -> Iterator[Observation]:
+        """Yield a record that ends it for each observation that runs in a process that is gone at a wall-clock time."""
+        for key in [key for key, trace in self.rollups.items() if trace.running]:
+            for span in self.traces[key].values():
+                process = None if span.provenance is None else span.provenance.service_instance_id
+                entries = None if process is None else self.ledger.get((span.project, process))
+                if span.status == "running" and entries:
+                    last = entries[max(entries)]
+                    if is_gone(last, now_ns):
+                        yield abandoned(span, last.seen_ns)
+
     def keep(self, record: Record) -> None:
         """Merge one record into what is known of its identity."""
         if isinstance(record, Span):
@@ -91,27 +130,42 @@ class MemoryData:
         elif isinstance(record, Score):
             key = (record.project, record.score_id)
             self.scores[key] = _merged(self.scores.get(key), record)
+        else:
+            entries = self.ledger.setdefault((record.project, record.process), {})
+            entries[record.minute_ns] = _merged(entries.get(record.minute_ns), record)
 
 
 class MemoryBackend:
     """Keep records in this process; see :class:`tracecore.backend.Backend` for what each member means."""
 
-    ledger: Final = None
     sql: Final = None
-    capabilities: Final = Capabilities(traces=True, observations=True, sessions=True, search=True)
+    capabilities: Final = Capabilities(traces=True, observations=True, sessions=True, search=True, ledger=True)
 
-    def __init__(self, data: MemoryData, *, location: str, access: Access) -> None:
+    def __init__(
+        self,
+        data: MemoryData,
+        *,
+        location: str,
+        access: Access,
+        wall: Callable[[], int] = wall_ns,
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
         self._data = data
         self._access = access
+        self._wall = wall
+        self._clock = clock
+        self._next_look = 0
         self._open = False
         self.location: Final = location
         self.traces: Final = MemoryTraces(self._readable)
         self.observations: Final = MemoryObservations(self._readable)
         self.sessions: Final = MemorySessions(self._readable)
+        self.ledger: Final = MemoryLedger(self._readable)
 
     async def open(self) -> None:
         """Allow reads and writes."""
         self._open = True
+        self._next_look = self._clock()
 
     async def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it."""
@@ -120,7 +174,7 @@ class MemoryBackend:
         if self._access == "read":
             raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
         for record in batch:
-            if not isinstance(record, Span | Session | Score):
+            if not isinstance(record, Span | Session | Score | LedgerEntry):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
                 raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
         touched: dict[Key, None] = {}
         for record in batch:
@@ -132,8 +186,15 @@ class MemoryBackend:
             self._data.rollups[project, trace_id] = roll_up(project, trace_id, spans)
 
     async def maintain(self) -> bool:
-        """Do nothing: no work is deferred."""
-        return False
+        """Find what was abandoned, now and then; return whether more of it may remain."""
+        if not self._open or self._access == "read" or self._clock() < self._next_look:
+            return False
+        found = list(islice(self._data.abandoned(self._wall()), _SLICE))
+        if not found:
+            self._next_look = self._clock() + LOOK_EVERY_NS
+            return False
+        await self.write(found)
+        return True
 
     async def close(self) -> None:
         """Refuse reads and writes from now on."""
@@ -229,12 +290,39 @@ class MemorySessions:
         return roll_up_session(data.session(project, session_id), traces)
 
 
+class MemoryLedger:
+    """Read the ledger; see :class:`tracecore.backend.LedgerStore`."""
+
+    def __init__(self, data: Callable[[], MemoryData]) -> None:
+        self._data = data
+
+    async def find(self, project: str, query: LedgerQuery) -> Page[LedgerEntry]:
+        """Return one page of entries, newest minute first."""
+        entries = self._data().entries(project)
+        chosen = last_entries(entries) if query.last else entries
+        found = [
+            _copied(entry)
+            for entry in chosen
+            if _wanted(query.process, entry.process) and _in_time(entry.minute_ns, query)
+        ]
+        return _page("ledger", found, lambda entry: (entry.minute_ns, entry.process), query)
+
+    async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
+        """Return the sum over the last entry of each process, less what it had said before ``since_ns``."""
+        entries = list(self._data().entries(project))
+        since = min((entry.minute_ns for entry in entries), default=0) if since_ns is None else since_ns
+        before = {entry.process: entry for entry in last_entries(e for e in entries if e.minute_ns < since)}
+        return add_up((last, before.get(last.process)) for last in last_entries(entries) if last.minute_ns >= since)
+
+
 def _merged(known: T | None, record: T) -> T:
     return record if known is None else cast("T", merge(cast("Record", known), cast("Record", record)))
 
 
 def _copied(record: T) -> T:
-    """Return a record that shares nothing that can change: the maps of a generation are copied."""
+    """Return a record that shares nothing that can change: the maps of generations and entries are copied."""
+    if isinstance(record, LedgerEntry):
+        return replace(record, lost=None if record.lost is None else dict(record.lost))
     if not isinstance(record, Generation):
         return record
     maps = ("usage_details", "provided_usage_details", "cost_details", "provided_cost_details")
@@ -258,7 +346,7 @@ def _wanted(wanted: object, actual: object) -> bool:
     return wanted is None or wanted == actual
 
 
-def _in_time(start_ns: int, query: TraceQuery | ObservationQuery | SessionQuery) -> bool:
+def _in_time(start_ns: int, query: TraceQuery | ObservationQuery | SessionQuery | LedgerQuery) -> bool:
     return (query.since_ns is None or start_ns >= query.since_ns) and (
         query.until_ns is None or start_ns < query.until_ns
     )
@@ -326,7 +414,7 @@ def _page(
     kind: str,
     items: list[T],
     key: Callable[[T], tuple[int | None, *tuple[str, ...]]],
-    query: TraceQuery | ObservationQuery | SessionQuery,
+    query: TraceQuery | ObservationQuery | SessionQuery | LedgerQuery,
 ) -> Page[T]:
     """Return the items after the cursor, greatest key first, at most ``limit``."""
     if not 1 <= query.limit <= LARGEST_PAGE:

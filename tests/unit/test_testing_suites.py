@@ -13,19 +13,30 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tracecore.backend import Batch, Capabilities, Page
+from tracecore.backend import Batch, Capabilities, LedgerTotals, Page
 from tracecore.errors import BackendRejected
-from tracecore.memory import MemoryBackend, MemoryData, MemoryObservations, MemorySessions, MemoryTraces
-from tracecore.records import ABSENT, Generation, Span
-from tracecore.testing.backend_suite import BackendSuite, DurableSuite
+from tracecore.ledger import abandoned, add_up
+from tracecore.memory import (
+    MemoryBackend,
+    MemoryData,
+    MemoryLedger,
+    MemoryObservations,
+    MemorySessions,
+    MemoryTraces,
+)
+from tracecore.records import ABSENT, Generation, LedgerEntry, Span
+from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 
+CAN = Capabilities(traces=True, observations=True, sessions=True, search=True, ledger=True)
+"""What the reference backend can do."""
 
-class Suite(BackendSuite):
+
+class Suite(BackendSuite, LedgerSuite):
     """What the reference backend is expected to do."""
 
-    expected = Capabilities(traces=True, observations=True, sessions=True, search=True)
+    expected = CAN
 
 
 def making(kind: type[MemoryBackend], data: MemoryData) -> tuple[MakeBackend, MakeBackend]:
@@ -200,12 +211,74 @@ class Boasting(MemoryBackend):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        vars(self)["capabilities"] = Capabilities(traces=True, observations=True, sessions=True, search=True, sql=True)
+        vars(self)["capabilities"] = replace(CAN, sql=True)
+
+
+class Mingling(MemoryBackend):
+    """A ledger entry keeps of an earlier one what the later leaves unset, as other records do."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        for record in batch:
+            if isinstance(record, LedgerEntry):
+                known = self._data.ledger.get((record.project, record.process), {}).get(record.minute_ns)
+                if known is not None and record.host is None:
+                    record = replace(record, host=known.host)  # noqa: PLW2901 - the mistake
+            await super().write([record])
+
+
+class Trusting(MemoryBackend):
+    """A process that was not seen for long is taken for alive, and so is one that has ended."""
+
+    async def maintain(self) -> bool:
+        """Make the mistake."""
+        return False
+
+
+class Rash(MemoryBackend):
+    """What runs in a process that the ledger does not know is given up."""
+
+    async def maintain(self) -> bool:
+        """Make the mistake."""
+        spans = [span for trace in self._data.traces.values() for span in trace.values() if span.status == "running"]
+        if spans:
+            await self.write([abandoned(span, span.start_ns) for span in spans])
+        return bool(spans)
+
+
+class Stubborn(MemoryBackend):
+    """What was given up once has no other end."""
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        traces = self._data.traces
+        await super().write([record for record in batch if not self._is_given_up(record, traces)])
+
+    def _is_given_up(self, record: Any, traces: Any) -> bool:
+        known = traces.get((record.project, record.trace_id), {}) if isinstance(record, Span) else {}
+        return bool(known) and record.span_id in known and known[record.span_id].status == "abandoned"
+
+
+class Forgetful(MemoryBackend):
+    """The ledger is summed over every entry instead of the last of each process."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["ledger"] = SummingLedger(self._readable)
+
+
+class SummingLedger(MemoryLedger):
+    """Sums what goes on."""
+
+    async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
+        """Make the mistake."""
+        entries = [one for one in self._data().entries(project) if since_ns is None or one.minute_ns >= since_ns]
+        return add_up((one, None) for one in entries)
 
 
 PLANTS = [
     Appending, HalfBatches, Overriding, Forgetting, Sharing, Counting, Mixing, LastOnly, Restless, Lenient, Nulls,
-    Boasting,
+    Boasting, Mingling, Trusting, Rash, Stubborn, Forgetful,
 ]  # fmt: skip
 
 
@@ -213,6 +286,13 @@ PLANTS = [
 def test_a_planted_bug_is_found(kind: type[MemoryBackend]) -> None:
     """At least one test of the suite fails for every plant."""
     assert next(failures(kind), None) is not None, kind.__doc__
+
+
+@pytest.mark.parametrize("kind", [Mingling, Trusting, Rash, Stubborn, Forgetful])
+def test_a_bug_of_the_ledger_is_found_by_its_suite(kind: type[MemoryBackend]) -> None:
+    """The part that proves a capability finds by itself what is wrong with it."""
+    own = {name for name in vars(LedgerSuite) if name.startswith("test_")}
+    assert own & set(failures(kind)), kind.__doc__
 
 
 def test_an_honest_backend_passes() -> None:
@@ -224,7 +304,7 @@ def test_a_capability_that_is_not_tested_is_found() -> None:
     """Expecting more than the joined parts test fails, and so does joining a part for what is not expected."""
 
     class Boast(Suite):
-        expected = Capabilities(durable=True, traces=True, observations=True, sessions=True, search=True)
+        expected = replace(CAN, durable=True)
 
     class Surplus(Suite, DurableSuite):
         pass

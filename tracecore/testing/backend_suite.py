@@ -1,8 +1,8 @@
 """The conformance suite of backends: a sink with the stores for traces, observations, sessions and search.
 
-``BackendSuite`` is what the reference backend can do. A backend that is durable or speaks SQL joins ``DurableSuite``
-and ``SqlSuite`` beside it; one that can do less joins the parts that fit. Nothing is ever skipped: what is expected
-and the parts that have been joined are compared.
+``BackendSuite`` is what most backends can do. One that is durable, speaks SQL or keeps a ledger joins ``DurableSuite``,
+``SqlSuite`` and ``LedgerSuite`` beside it; one that can do less joins the parts that fit. Nothing is ever skipped: what
+is expected and the parts that have been joined are compared.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from tracecore.errors import BackendRejected, TracecoreError
 from tracecore.testing.comparing import same
 from tracecore.testing.contract import Contract
+from tracecore.testing.ledger_suite import LedgerSuite
 from tracecore.testing.observation_suite import ObservationSuite
 from tracecore.testing.opening import MakeBackend, opened, opened_with
 from tracecore.testing.samples import PROJECT, span, trace_id_of
@@ -24,7 +25,7 @@ from tracecore.testing.sink_suite import DurableSuite, SinkSuite
 from tracecore.testing.sql_suite import SqlSuite
 from tracecore.testing.trace_suite import TraceSuite
 
-__all__ = ["BackendSuite", "CapabilitySuite", "DurableSuite", "SqlSuite"]
+__all__ = ["BackendSuite", "CapabilitySuite", "DurableSuite", "LedgerSuite", "SqlSuite"]
 
 _PARTS: Final[dict[str, type[Contract]]] = {
     "durable": DurableSuite,
@@ -33,8 +34,9 @@ _PARTS: Final[dict[str, type[Contract]]] = {
     "sessions": SessionSuite,
     "search": SearchSuite,
     "sql": SqlSuite,
+    "ledger": LedgerSuite,
 }
-_STORES: Final = ("traces", "observations", "sessions", "sql")
+_STORES: Final = ("traces", "observations", "sessions", "sql", "ledger")
 
 
 class CapabilitySuite(Contract):
@@ -57,7 +59,7 @@ class CapabilitySuite(Contract):
     async def test_every_expected_capability_is_tested(self) -> None:
         """Capabilities: "a silently skipped test reads like a passing one"; here each capability has its part."""
         for name, wanted in asdict(self.expected).items():
-            if not isinstance(wanted, bool) or name not in _PARTS:  # a level is proved by killing programs
+            if name == "level":  # it is proved by killing programs
                 continue
             joined = isinstance(self, _PARTS[name])
             assert joined == wanted, f"{name} is {'' if wanted else 'not '}expected: {_PARTS[name].__name__}"
@@ -95,4 +97,4 @@ class _OpeningSuite(Contract):
 
 
 class BackendSuite(CapabilitySuite, SinkSuite, TraceSuite, ObservationSuite, SessionSuite, SearchSuite, _OpeningSuite):
-    """Prove the whole contract but durability and SQL."""
+    """Prove the whole contract but durability, SQL and the ledger."""

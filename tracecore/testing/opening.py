@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from tracecore.backend import (
     Backend,
+    LedgerQuery,
+    LedgerStore,
     ObservationQuery,
     ObservationStore,
     Page,
@@ -23,6 +25,7 @@ from tracecore.records import Record
 
 __all__ = [
     "MakeBackend",
+    "ledger_in",
     "observations_in",
     "opened",
     "opened_with",
@@ -34,7 +37,7 @@ __all__ = [
 
 MakeBackend: TypeAlias = Callable[[], Backend]
 """Makes an unopened backend; every call makes another one for the same data."""
-Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery)
+Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery, LedgerQuery)
 T = TypeVar("T")
 _MOST_PAGES = 10_000
 
@@ -86,6 +89,11 @@ def observations_in(backend: Backend) -> ObservationStore:
 def sessions_in(backend: Backend) -> SessionStore:
     """Return the session store, which must be there."""
     return _present(backend.sessions, "sessions")
+
+
+def ledger_in(backend: Backend) -> LedgerStore:
+    """Return the ledger, which must be there."""
+    return _present(backend.ledger, "ledger")
 
 
 def sql_of(backend: Backend) -> QueryConsole:

@@ -12,6 +12,7 @@ from tracecore.records import (
     Event,
     Experiment,
     Generation,
+    LedgerEntry,
     Provenance,
     Score,
     Session,
@@ -20,9 +21,11 @@ from tracecore.records import (
 )
 
 __all__ = [
+    "MINUTE",
     "PROJECT",
     "SECOND",
     "START",
+    "entry",
     "event",
     "full_generation",
     "generation",
@@ -38,6 +41,7 @@ PROJECT: Final = "default"
 START: Final = 1_790_000_000_123_456_789
 """When everything begins unless a test says otherwise: its last digits show whether nanoseconds are kept."""
 SECOND: Final = 1_000_000_000
+MINUTE: Final = 60 * SECOND
 
 
 def trace_id_of(number: int) -> str:
@@ -82,6 +86,13 @@ def score(score_id: str, **fields: Any) -> Score:
     return Score(**(given | fields))
 
 
+def entry(process: str = "process-1", *, minute: int = 0, **fields: Any) -> LedgerEntry:
+    """Return the entry of a process in the minute of ``START`` or ``minute`` later, seen in the middle of it."""
+    begun = START - START % MINUTE + minute * MINUTE
+    given: dict[str, Any] = {"project": PROJECT, "process": process, "minute_ns": begun, "seen_ns": begun + MINUTE // 2}
+    return LedgerEntry(**(given | fields))
+
+
 def full_generation(number: int = 1, *, within: int = 1) -> Generation:
     """Return a generation with every field set to something that is not its default."""
     return generation(
@@ -104,7 +115,7 @@ def full_generation(number: int = 1, *, within: int = 1) -> Generation:
         tool_calls=json_of([{"id": "c1"}]),
         tool_call_names=("search", "read"),
         experiment=_full_experiment(),
-        provenance=Provenance("otlp", "pk-1", "sdk", "1", "python", "shop", "7", "scope", "0.1"),
+        provenance=Provenance("otlp", "pk-1", "sdk", "1", "python", "shop", "7", "scope", "0.1", "process-1"),
         received_ns=START + 5,
         **_full_model(),
     )

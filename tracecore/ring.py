@@ -199,8 +199,6 @@ class Ring(Generic[T]):
         self.max_items = max_items
         self.max_bytes = max_bytes
         self.closed = False
-        self.level: Level = "accepted"
-        """What is known of a record that was accepted and has not been delivered yet."""
         self.consuming = threading.RLock()
         """Held by whoever takes, settles, rewinds or adds up, for some steps and never across I/O."""
         self._on_half_full = on_half_full
@@ -255,6 +253,11 @@ class Ring(Generic[T]):
         """Put back what a pump has taken and not settled; return of which lane and how much. For the next pump."""
         with self.consuming:
             return [(lane, count) for lane in self.lanes() if (count := lane.rewind())]
+
+    @property
+    def level(self) -> Level:
+        """Return what is known of everything that was accepted and has not been delivered yet."""
+        return "accepted"
 
     def end(self) -> None:
         """Let go of whatever holds the items besides memory. Called once, after the last pump has ended."""

@@ -1,0 +1,211 @@
+"""The blocks that a journal's files consist of, and the frames in them.
+
+A block is 64 KiB that one lane has to itself until everything in it has been delivered::
+
+    head 32 bytes │ frame │ frame │ … │ 8 zero bytes │ what an earlier use left … │ tail 32 bytes
+    frame = length and flags (u32) │ checksum (u32) │ body, or a piece of one
+
+* All integers are little-endian. The checksum is the CRC-32 of the body, begun with the block's **seed**: it follows
+  from the journal's salt, the lane and the number of this use, so that no frame of an earlier use, and none that a
+  program has put into a payload, is taken for one of this block. One flipped byte is always seen.
+* A body that does not fit is split: all its pieces but the last say ``MORE``, all but the first ``REST``, and the rest
+  goes on in the lane's next block, as in the log format of LevelDB.
+* Head and tail say the same, once each, so that a damaged one is made up for by the other. The head also says up to
+  where the block's frames have been delivered.
+* A frame is written before the zeros that end it are moved: whatever instant a process dies at, a reader meets whole
+  frames, then at most one that is torn, then the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from struct import Struct as Layout
+from typing import ClassVar, Final, TypeVar
+from zlib import crc32
+
+from msgspec import Struct
+
+from tracecore.frames import RECORD, SPAN
+
+__all__ = [
+    "BLOCK",
+    "END",
+    "FIRST",
+    "HEADER",
+    "LIMIT",
+    "MORE",
+    "REST",
+    "Frame",
+    "Head",
+    "bodies",
+    "checksum",
+    "framed",
+    "frames",
+    "seed_of",
+]
+
+BLOCK: Final = 1 << 16
+"""Bytes of a block."""
+FIRST: Final = 32
+"""Where the first frame begins."""
+_TAIL: Final = BLOCK - 32
+HEADER: Final = 8
+"""Bytes of a frame before its body."""
+END: Final = bytes(HEADER)
+"""What stands after the last frame."""
+LIMIT: Final = _TAIL - HEADER
+"""Where the last frame ends at most."""
+MORE: Final = 1 << 31
+REST: Final = 1 << 30
+_SIZE: Final = REST - 1
+_FREE_OF_LOCKS: Final = 5 * 1024
+"""``zlib`` gives the interpreter's lock up for more bytes than this, and gets it back after up to 5 ms."""
+
+_head: Final = Layout("<4sIQIII")
+_tail: Final = Layout("<4sIQI")
+_use: Final = Layout("<IQ")
+_delivered: Final = Layout("<II")
+_frame: Final = Layout("<II")
+_MAGIC: Final = b"tcj1"
+_FIRST_BYTES: Final = re.compile(b"[%c%c]" % (SPAN, RECORD))
+
+
+B = TypeVar("B")
+
+
+class Head(Struct, frozen=True):
+    """Say whose block it is, and how far it has been delivered."""
+
+    lane: int
+    sequence: int
+    """Counts the uses of all blocks of a journal."""
+    delivered: int = FIRST
+
+    def seed(self, salt: int) -> int:
+        """Return what the checksums of the block's frames begin with."""
+        return seed_of(self.lane, self.sequence, salt)
+
+    def write(self, block: memoryview, salt: int) -> None:
+        """Begin a use of a block."""
+        check = self.seed(salt)
+        block[FIRST : FIRST + HEADER] = END
+        _tail.pack_into(block, _TAIL, _MAGIC, self.lane, self.sequence, check)
+        _head.pack_into(block, 0, _MAGIC, self.lane, self.sequence, check, self.delivered, ~self.delivered & 0xFFFFFFFF)
+
+    DELIVERED_AT: ClassVar[int] = 20
+    """Where in a block it stands up to where its frames have been delivered."""
+
+    @staticmethod
+    def delivered_up_to(offset: int) -> bytes:
+        """Return what to write there."""
+        return _delivered.pack(offset, ~offset & 0xFFFFFFFF)
+
+    @staticmethod
+    def erase(block: memoryview) -> None:
+        """End the use of a block."""
+        block[_TAIL:] = bytes(BLOCK - _TAIL)
+        block[:FIRST] = bytes(FIRST)
+
+    @classmethod
+    def read(cls, block: bytes, salt: int) -> Head | None:
+        """Return the head of a block as it was found, or None where it is not in use or beyond recognition."""
+        if len(block) >= _head.size:
+            magic, lane, sequence, check, delivered, inverse = _head.unpack_from(block)
+            if magic == _MAGIC and check == seed_of(lane, sequence, salt):
+                known = delivered == ~inverse & 0xFFFFFFFF and FIRST <= delivered <= LIMIT
+                return cls(lane, sequence, delivered if known else FIRST)
+        if len(block) == BLOCK:
+            magic, lane, sequence, check = _tail.unpack_from(block, _TAIL)
+            if magic == _MAGIC and check == seed_of(lane, sequence, salt):
+                return cls(lane, sequence)
+        return None
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """Hold a frame that was read; ``body`` None stands for a stretch in which none could be."""
+
+    end: int
+    """Where the next one begins."""
+    flags: int
+    body: bytes | None
+
+
+def seed_of(lane: int, sequence: int, salt: int) -> int:
+    """Return the seed of a block."""
+    return crc32(_use.pack(lane, sequence), salt)
+
+
+def checksum(body: bytes, seed: int) -> int:
+    """Return the CRC-32 of a body of any size without giving the interpreter's lock up."""
+    if len(body) <= _FREE_OF_LOCKS:
+        return crc32(body, seed)
+    view = memoryview(body)
+    for start in range(0, len(body), _FREE_OF_LOCKS):
+        seed = crc32(view[start : start + _FREE_OF_LOCKS], seed)
+    return seed
+
+
+def framed(body: bytes, seed: int, flags: int = 0) -> bytes:
+    """Return the frame of a body or of a piece of one, with the end after it."""
+    return _frame.pack(len(body) | flags, checksum(body, seed ^ flags)) + body + END
+
+
+def frames(block: bytes, start: int, stop: int, seed: int) -> Iterator[Frame]:
+    """Read the frames of a block from ``start`` to its end, at most to ``stop``, stepping over what is damaged."""
+    while start + HEADER <= stop:
+        frame = _frame_at(block, start, stop, seed)
+        if frame is None:
+            if block.startswith(END, start):
+                return
+            start = _next_whole(block, start, stop, seed)
+            yield Frame(start, 0, None)
+        else:
+            yield frame
+            start = frame.end
+
+
+def bodies(blocks: Iterable[tuple[B, Iterable[Frame]]]) -> Iterator[tuple[bytes | None, list[tuple[B, int]]]]:
+    """Put the pieces of bodies together; return with each the blocks it was in, and up to where.
+
+    ``None`` stands for a stretch in which nothing could be read, or a body of which a piece is missing. The rest of a
+    body without its beginning is passed over: the beginning is written last, so that there was none.
+    """
+    pieces: list[bytes] = []
+    passed: list[tuple[B, int]] = []
+    for block, found in blocks:
+        for frame in found:
+            begins = not frame.flags & REST
+            if pieces and (begins or frame.body is None):
+                yield None, passed
+                pieces, passed = [], []
+            passed.append((block, frame.end))
+            if frame.body is not None and (begins or pieces):
+                pieces.append(frame.body)
+                if frame.flags & MORE:
+                    continue
+                yield pieces[0] if len(pieces) == 1 else b"".join(pieces), passed
+            elif frame.body is None:
+                yield None, passed
+            pieces, passed = [], []
+
+
+def _frame_at(block: bytes, start: int, stop: int, seed: int) -> Frame | None:
+    """Return the frame that begins at ``start``; None where there is no whole one."""
+    word, check = _frame.unpack_from(block, start)
+    size = word & _SIZE
+    end = start + HEADER + size
+    if not size or end > stop:
+        return None
+    body = block[start + HEADER : end]
+    flags = word & ~_SIZE
+    return Frame(end, flags, body) if checksum(body, seed ^ flags) == check else None
+
+
+def _next_whole(block: bytes, start: int, stop: int, seed: int) -> int:
+    """Return where the next whole frame after a damaged one begins; ``stop`` if there is none."""
+    for found in _FIRST_BYTES.finditer(block, start + HEADER + 1, stop):
+        at = found.start() - HEADER
+        if _frame_at(block, at, stop, seed) is not None:
+            return at
+    return stop

@@ -1,0 +1,294 @@
+"""The journal: the buffer whose content survives the death of the process, by ``kill -9`` too.
+
+It has the ring's interface and stands in its place. What a span's end writes goes into a file that is mapped into
+memory: the operating system has it from then on, whatever becomes of the process, and no call on the system is made for
+it. The pump reads the same bytes back when it is their turn, so that they hold no memory while the backend is away: the
+journal is the spool as well. Only what the backend has acknowledged is given up (:meth:`JournalLane.settle`).
+
+* Each lane writes into a block of its own (:mod:`tracecore.blocks`) in the files of this process
+  (:mod:`tracecore.segments`). What a dead process left is adopted by the next one (:mod:`tracecore.leftovers`).
+* Where there is no room (the journal has its full size, the disk has none, the directory cannot be written to), a
+  record waits in memory, as without a journal, within the ring's bounds; that is said once. Records of one thread may
+  then overtake each other.
+* Masking happens before anything is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from struct import Struct as Layout
+from typing import Any, Final, Literal, TypeAlias
+from zlib import crc32
+
+from tracecore.backend import Level
+from tracecore.blocks import END, HEADER, LIMIT
+from tracecore.clock import monotonic_ns
+from tracecore.codec import Mask, mask_record
+from tracecore.files import Files
+from tracecore.frames import Origin, body_of_record, body_of_span
+from tracecore.journal_lane import JournalLane, Kept
+from tracecore.leftovers import Leftover, adopt
+from tracecore.open_span import OpenSpan
+from tracecore.reporting import report, text_of_error
+from tracecore.ring import Ring
+from tracecore.segments import Block, Home
+
+__all__ = ["Journal", "Sync"]
+
+Sync: TypeAlias = Literal["none", "interval", "always"]
+
+_pack = Layout("<II").pack
+_ORDINARY: Final = 5 * 1024
+"""A longer body goes the longer way: its checksum at once would give the interpreter's lock up."""
+_LATEST: Final = LIMIT - HEADER
+"""Where the body of a frame begins to be too long for its block."""
+_WAKE_EVERY: Final = 16
+"""Blocks of one lane (1 MiB) after which the pump is woken."""
+_TRY_AGAIN_NS: Final = 1_000_000_000
+_LOOK_EVERY_NS: Final = 10_000_000_000
+"""How often what dead processes left is looked for."""
+_REPORT_EVERY_NS: Final = 60_000_000_000
+
+
+class Journal(Ring[Any]):
+    """Keep what the threads of this process emit in files, until the backend has it.
+
+    ``directory`` is shared by every process of a service; ``most_bytes`` bounds what this one has there. The ring's
+    bounds hold for what waits in memory. ``sync`` says when what was written is brought to the disk itself, so that it
+    survives the end of the machine's power too: never by us (``none``), every ``sync_interval`` seconds, or before an
+    emit returns (``always``: each emit then takes as long as the disk does).
+    """
+
+    def __init__(
+        self,
+        max_items: int,
+        max_bytes: int,
+        *,
+        directory: Path,
+        most_bytes: int,
+        origin: Origin,
+        sync: Sync = "none",
+        sync_interval: float = 1.0,
+        mask: Mask | None = None,
+        files: Files | None = None,
+        clock: Callable[[], int] = monotonic_ns,
+        **callbacks: Any,
+    ) -> None:
+        super().__init__(max_items, max_bytes, **callbacks)
+        self.directory = directory.absolute()
+        self.recovered: Any = None
+        """The account in which what dead processes left is settled."""
+        self.masks = mask is not None
+        self.trouble: str | None = None
+        """Why what is emitted now waits in memory only; None while it does not."""
+        self._origin = origin
+        self._most_bytes = most_bytes
+        self._sync = sync
+        self._sync_interval = sync_interval
+        self._mask = mask
+        self._files = files or Files()
+        self._clock = clock
+        self._home: Home | None = None
+        self._process: str | None = None
+        self._numbers = itertools.count(1)
+        self._next_try = self._next_look = self._next_report = 0
+        self._ended = threading.Event()
+        self._known: set[str] = set()
+        """Homes that were adopted: each once, also where it cannot be removed afterwards."""
+
+    def begin(self, process: str) -> None:
+        """Make this process's home, so that the first emit finds it. Where that fails, the pump tries again."""
+        self._process = process
+        self._settle_in()
+        if self._sync == "interval":
+            threading.Thread(target=self._sync_on, args=(self._ended,), name="tracecore-sync", daemon=True).start()
+
+    def push(self, item: Any, size: int = 0) -> bool:
+        """Take an item from the calling thread; return whether it was accepted. In the journal when this returns."""
+        try:
+            lane: JournalLane = self._local.lane
+        except AttributeError:
+            lane = self._new_journal_lane()
+        body = self._body(item)
+        block = lane.block
+        start = block.written
+        size = len(body)
+        end = start + size
+        if end > _LATEST or size > _ORDINARY or lane.busy or self.closed or not size:
+            return self._push_elsewhere(lane, item, body)
+        lane.busy = True
+        try:
+            block.view[start : end + 2 * HEADER] = _pack(size, crc32(body, block.seed)) + body + END
+            lane.framed += 1
+            block.written = end + HEADER
+        finally:
+            lane.busy = False
+        if self._sync == "always":
+            self._bring_to_disk(block)
+        return True
+
+    def housekeep(self, now_ns: int) -> None:
+        """Give back what dead threads held, keep some room ahead, and adopt what dead processes left."""
+        for lane in self.lanes():
+            if lane.finished and isinstance(lane, JournalLane | Leftover):
+                lane.end()
+        super().housekeep(now_ns)
+        if not self.closed and now_ns >= self._next_try:
+            self._keep_room()
+        if not self.closed and now_ns >= self._next_look:
+            self._next_look = now_ns + _LOOK_EVERY_NS
+            self._look_around()
+        if self.trouble is not None and now_ns >= self._next_report:
+            self._next_report = now_ns + _REPORT_EVERY_NS
+            report(
+                "tracecore cannot use its journal in %s: %s; spans wait in memory until it can, and a crash loses them",
+                self.directory, self.trouble,
+            )  # fmt: skip
+
+    def end(self) -> None:
+        """Remove the files if everything in them was delivered; else leave them to the next process."""
+        self._ended.set()
+        home, self._home = self._home, None
+        for lane in self.lanes():
+            if isinstance(lane, Leftover):
+                lane.leave()
+        if home is None:
+            return
+        with contextlib.suppress(OSError):
+            if all(lane.settled >= lane.accepted for lane in self.lanes()):
+                home.remove()
+        home.leave()
+
+    def forget_everything(self) -> None:
+        """Drop lanes, totals and files without touching them: they belong to the parent of this forked process."""
+        for lane in self.lanes():
+            if isinstance(lane, Leftover):
+                lane.leave()
+        super().forget_everything()
+        if self._home is not None:
+            self._home.leave()
+        self._home = None
+        self._ended = threading.Event()
+        self._next_try = self._next_look = self._next_report = 0
+
+    @property
+    def level(self) -> Level:
+        """Return what is known of everything that was accepted and has not been delivered yet."""
+        if any(lane.items for lane in self.lanes()):
+            return "accepted"
+        return "durable" if self._sync == "always" else "handed_over"
+
+    @property
+    def left(self) -> int:
+        """Return how many accepted items are in the files and not settled: after the end, what stays for the next."""
+        return sum(lane.kept for lane in self.lanes() if isinstance(lane, JournalLane))
+
+    def _make_lane(self, thread: threading.Thread) -> JournalLane:
+        return JournalLane(thread, next(self._numbers), self._origin, self._give_back)
+
+    def _new_journal_lane(self) -> JournalLane:
+        lane = self._new_lane()
+        if not isinstance(lane, JournalLane):
+            raise TypeError(lane)
+        return lane
+
+    def _body(self, item: Any) -> bytes:
+        """Return what is to be kept of an item; nothing where its record cannot be made."""
+        try:
+            if self._mask is not None:
+                return body_of_record(mask_record(item.seal(), self._mask))
+            return body_of_span(item) if type(item) is OpenSpan else body_of_record(item.seal())
+        except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a mask may raise anything, and this is inside the program
+            return b""
+
+    def _push_elsewhere(self, lane: JournalLane, item: Any, body: bytes) -> bool:
+        """Take an item whose body does not fit into the lane's block: into other blocks, or into memory."""
+        home = self._home
+        if home is not None and body and not lane.busy and not self.closed and (home.free or self.trouble is None):
+            lane.busy = True
+            try:
+                written = lane.write(body, home)
+                if written and self._sync == "always":
+                    self._bring_to_disk(lane.block)
+            except OSError as error:
+                self._note(text_of_error(error))
+                written = False
+            finally:
+                lane.busy = False
+            if home.is_short or len(lane.blocks) % _WAKE_EVERY == 0:
+                self._on_half_full()
+            if written:
+                return True
+            self._note(self.trouble or f"it has its full size of {self._most_bytes} bytes")
+        return super().push(Kept(body, len(body), self._origin, trace_id=item.trace_id))
+
+    def _settle_in(self) -> None:
+        if self._process is None:
+            return
+        try:
+            self._home = Home(
+                self.directory, self._process, self._origin,
+                most_bytes=self._most_bytes, synced=self._sync != "none", files=self._files,
+            )  # fmt: skip
+        except OSError as error:
+            self._note(text_of_error(error))
+        else:
+            self.trouble = None
+
+    def _keep_room(self) -> None:
+        """Add a segment before somebody needs it, which takes a while."""
+        home = self._home
+        if home is None:
+            self._settle_in()
+            return
+        try:
+            if home.is_short:
+                home.grow()
+            if home.free:
+                self.trouble = None
+        except OSError as error:
+            self._note(text_of_error(error))
+
+    def _look_around(self) -> None:
+        """Return room that is not needed any more, and adopt what dead processes left."""
+        home = self._home
+        try:
+            if home is not None:
+                while home.shrink():
+                    pass
+            for leftover in adopt(self.directory, self._origin, self._files, self._known):
+                leftover.account = self.recovered
+                self._lanes.append(leftover)
+        except OSError as error:
+            self._note(text_of_error(error))
+
+    def _note(self, trouble: str) -> None:
+        self.trouble = trouble
+        self._next_try = self._clock() + _TRY_AGAIN_NS
+
+    def _give_back(self, block: Block) -> None:
+        if self._home is not None:
+            self._home.give_back(block)
+
+    def _bring_to_disk(self, block: Block) -> None:
+        descriptor = None if block.segment is None else block.segment.descriptor
+        if descriptor is None:
+            return
+        try:
+            self._files.sync(descriptor)
+        except OSError as error:
+            self._note(text_of_error(error))
+
+    def _sync_on(self, ended: threading.Event) -> None:
+        """Bring to the disk what was written, again and again, in a thread of its own: the disk may take its time."""
+        while not ended.wait(self._sync_interval):
+            home = self._home
+            try:
+                if home is not None:
+                    home.sync()
+            except OSError as error:
+                self._note(text_of_error(error))

@@ -1,0 +1,227 @@
+"""What dead processes left in the journal's directory: adopted by one living process, delivered once, and removed.
+
+A home whose owner's file is not locked belongs to nobody that lives. Who locks it first delivers what is in it, block
+by block and in the order in which each of its threads wrote, through a lane of its own; what has been delivered is
+noted in the file at once, so that an adopter may die too. Files are read, never mapped: a disk that fails raises here
+and does not end the program.
+
+Whatever cannot be read is stepped over. A segment in which that happened is kept aside for a person, in ``damaged``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from tracecore.blocks import BLOCK, HEADER, LIMIT, Frame, Head, bodies, frames
+from tracecore.files import Files
+from tracecore.frames import Origin
+from tracecore.journal_lane import Kept
+from tracecore.reporting import report
+from tracecore.ring import Lane
+from tracecore.segments import DAMAGED, OWNER, SEGMENT, origin_in, salt_of
+
+__all__ = ["Leftover", "adopt"]
+
+_NOTHING: Final = bytes(32)
+"""A head, or a tail, of a block that is not in use."""
+
+
+class _Old:
+    """A block that was in use when its process ended."""
+
+    __slots__ = ("delivered", "files", "path", "seed", "start")
+
+    def __init__(self, files: Files, path: Path, start: int, head: Head, salt: int) -> None:
+        self.files = files
+        self.path = path
+        self.start = start
+        self.delivered = head.delivered
+        self.seed = head.seed(salt)
+
+    def waiting(self) -> Iterator[Frame]:
+        """Read the frames that were not delivered; a block that the disk does not give is one damaged stretch."""
+        try:
+            data = _read(self.files, self.path, BLOCK, self.start)
+        except OSError:
+            yield Frame(LIMIT, 0, None)
+            return
+        yield from frames(data, self.delivered, min(len(data), LIMIT + HEADER), self.seed)
+
+    def deliver(self, end: int) -> None:
+        """Note that everything before ``end`` has been delivered."""
+        _write(self.files, self.path, Head.delivered_up_to(end), self.start + Head.DELIVERED_AT)
+
+    def erase(self) -> None:
+        """Note that all of it has been delivered."""
+        _write(self.files, self.path, _NOTHING, self.start)
+        _write(self.files, self.path, _NOTHING, self.start + BLOCK - len(_NOTHING))
+
+
+class Leftover(Lane[Any]):
+    """Hand out what one dead process left, as a lane that nobody writes to. It is no part of this process's totals."""
+
+    __slots__ = ("_blocks", "_damaged", "_exhausted", "_files", "_home", "_origin", "_owner", "_unread", "damages")
+
+    def __init__(self, home: Path, owner: int, fallback: Origin, files: Files) -> None:
+        """Find the blocks of a home whose owner's file has been locked.
+
+        Raises:
+            OSError: the home cannot be read.
+        """
+        super().__init__(None)
+        self.counted = False
+        self.damages = 0
+        """Stretches that could not be read: each held a record or more."""
+        self._home = home
+        self._owner: int | None = owner
+        self._files = files
+        self._damaged: set[Path] = set()
+        self._exhausted = False
+        salt = salt_of(home.name)
+        self._origin = origin_in(files.read(owner, SEGMENT, 0), salt) or fallback
+        self._blocks = deque(self._found(salt))
+        self._unread = bodies([(block, block.waiting()) for block in self._blocks])
+
+    def take(self, max_items: int, max_bytes: int) -> list[Any]:
+        """Hand out up to ``max_items`` records, up to ``max_bytes`` in all, but at least one if there is one."""
+        if self.items:  # handed out before, to a pump that ended
+            return super().take(max_items, max_bytes)
+        read: list[Kept] = []
+        size = 0
+        for body, passed in self._unread:
+            block, end = passed[-1]
+            if body is None:
+                self._note_damage(block)
+                continue
+            read.append(Kept(body, len(body), self._origin, block, end))
+            size += len(body)
+            if len(read) >= max_items or size >= max_bytes:
+                break
+        else:
+            self._exhausted = True
+        self._hand[2].extend(read)
+        self.bytes_taken += size
+        return read
+
+    def settle(self, count: int) -> None:
+        """Forget the first ``count`` of what was handed out, and note in the files that it has been delivered."""
+        done = self._hand[2][:count]
+        super().settle(count)
+        if not done:
+            return
+        last: _Old = done[-1].block
+        with contextlib.suppress(OSError):  # then it is delivered once more, should this process die: twice equals once
+            while self._blocks[0] is not last:
+                self._blocks.popleft().erase()
+            last.deliver(done[-1].end)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether everything has been handed out and settled."""
+        return self._exhausted and not self.items and not self._hand[2]
+
+    def end(self) -> None:
+        """Remove the home, keeping aside the segments in which something could not be read; say so."""
+        with contextlib.suppress(OSError):
+            for path in self._damaged:
+                self._files.make_directory(self._home.parent / DAMAGED)
+                self._files.rename(path, self._home.parent / DAMAGED / f"{self._home.name}-{path.name}")
+            for name in self._files.names(self._home):
+                if name != OWNER:
+                    self._files.remove(self._home / name)
+            self._files.remove(self._home / OWNER)
+            self._files.remove_directory(self._home)
+        self.leave()
+        if self.damages:
+            report(
+                "tracecore could not read all of what a process left in its journal: %d damaged stretches are lost; "
+                "the segments are kept in %s",
+                self.damages, self._home.parent / DAMAGED,
+            )  # fmt: skip
+
+    def leave(self) -> None:
+        """Let go of the home: whoever comes next may adopt it."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            self._files.close(owner)
+
+    def _found(self, salt: int) -> list[_Old]:
+        """Return the blocks that are in use, each lane's in the order in which they were written."""
+        found: list[tuple[int, int, _Old]] = []
+        for name in self._files.names(self._home):
+            path = self._home / name
+            if name == OWNER:
+                continue
+            data = _read(self._files, path, SEGMENT, 0)
+            if len(data) < SEGMENT:
+                self._note_damage_in(path)
+            for start in range(0, len(data), BLOCK):
+                head = Head.read(data[start : start + BLOCK], salt)
+                if head is not None:
+                    found.append((head.lane, head.sequence, _Old(self._files, path, start, head, salt)))
+                elif any(data[start : start + len(_NOTHING)]):
+                    self._note_damage_in(path)
+        return [block for _, _, block in sorted(found, key=lambda entry: entry[:2])]
+
+    def _note_damage(self, block: _Old) -> None:
+        self._note_damage_in(block.path)
+
+    def _note_damage_in(self, path: Path) -> None:
+        self.damages += 1
+        self._damaged.add(path)
+
+
+def adopt(directory: Path, fallback: Origin, files: Files, known: set[str]) -> Iterator[Leftover]:
+    """Lock and return what dead processes left, except homes that are ``known``; add those found to it.
+
+    ``fallback`` stands for the origin of spans whose owner's file is damaged.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    for name in files.names(directory):
+        if name == DAMAGED or name in known:
+            continue
+        with contextlib.suppress(OSError):
+            leftover = _adopted(directory / name, fallback, files)
+            if leftover is not None:
+                known.add(name)
+                yield leftover
+
+
+def _adopted(home: Path, fallback: Origin, files: Files) -> Leftover | None:
+    """Lock and return one home; None where somebody else has it or there is nothing to deliver."""
+    try:
+        owner = files.open(home / OWNER)
+    except FileNotFoundError:  # its process died while it made or removed it
+        files.remove_directory(home)
+        return None
+    try:
+        if not files.lock(owner) or not files.is_linked(owner):
+            files.close(owner)
+            return None
+        leftover = Leftover(home, owner, fallback, files)
+    except BaseException:
+        files.close(owner)
+        raise
+    return leftover
+
+
+def _read(files: Files, path: Path, size: int, offset: int) -> bytes:
+    descriptor = files.open(path)
+    try:
+        return files.read(descriptor, size, offset)
+    finally:
+        files.close(descriptor)
+
+
+def _write(files: Files, path: Path, data: bytes, offset: int) -> None:
+    descriptor = files.open(path)
+    try:
+        files.write(descriptor, data, offset)
+    finally:
+        files.close(descriptor)

@@ -1,0 +1,297 @@
+"""The files of one process's journal: a home directory with an owner's file and segments, cut into blocks.
+
+::
+
+    tracecore-journal/           shared by every process of a service
+      4711-9f3a5c…/              the home of one recorder in one process: its pid, and its id as the salt
+        owner                    held locked while the process lives; says what its spans have in common
+        0  1  2 …                segments: 64 blocks of 64 KiB each, reserved on the disk before they are mapped
+      damaged/                   segments in which something could not be read, kept for a person
+
+A home is made under another name and renamed once it is locked: nobody meets one that is half made. Blocks are used
+again, the latest freed first, so that a journal whose backend keeps up touches the same few pages for ever. Taking and
+giving back a block are single steps of a deque: no producer waits for another thread, least of all for one that is
+talking to the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+from collections import Counter, deque
+from collections.abc import Iterator
+from mmap import mmap
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from tracecore.blocks import BLOCK, FIRST, HEADER, LIMIT, Frame, Head, framed, frames
+from tracecore.files import Files
+from tracecore.frames import Origin
+
+__all__ = ["DAMAGED", "NO_BLOCK", "OWNER", "SEGMENT", "UNFINISHED", "Block", "Home", "origin_in", "salt_of"]
+
+SEGMENT: Final = 64 * BLOCK
+"""Bytes of a segment: 4 MiB."""
+OWNER: Final = "owner"
+DAMAGED: Final = "damaged"
+UNFINISHED: Final = ".new"
+_ORIGIN_BYTES: Final = 2048
+_AHEAD: Final = 32
+"""Blocks that should be free: at a gigabyte a second, what is written in the time the pump may take to wake."""
+_SEGMENTS_KEPT: Final = 2
+
+
+class Block:
+    """Hold one block of a segment, and how far its lane has written and the pump has read and delivered it."""
+
+    __slots__ = ("delivered", "seed", "segment", "taken", "view", "written")
+
+    def __init__(self, segment: Segment | None, view: memoryview) -> None:
+        self.segment = segment
+        self.view = view
+        self.seed = 0
+        self.written = LIMIT
+        """Where the next frame begins. Written by the producer, the rest by the pump."""
+        self.taken = LIMIT
+        self.delivered = LIMIT
+
+    def begin(self, lane: int, sequence: int, salt: int) -> None:
+        """Give the block to a lane."""
+        head = Head(lane, sequence)
+        head.write(self.view, salt)
+        self.seed = head.seed(salt)
+        self.taken = self.delivered = FIRST
+        self.written = FIRST
+
+    def append(self, piece: bytes, flags: int) -> None:
+        """Write a frame that fits."""
+        frame = framed(piece, self.seed, flags)
+        end = self.written + len(frame)
+        self.view[self.written : end] = frame
+        self.written = end - HEADER
+
+    def waiting(self) -> Iterator[Frame]:
+        """Read the frames that have not been handed out; where one ends counts from there."""
+        found = bytes(self.view[self.taken : self.written])
+        return frames(found, 0, len(found), self.seed)
+
+    def deliver(self, end: int) -> None:
+        """Note that everything before ``end`` has been delivered."""
+        self.delivered = end
+        self.view[Head.DELIVERED_AT : Head.DELIVERED_AT + 8] = Head.delivered_up_to(end)
+
+
+NO_BLOCK: Final = Block(None, memoryview(bytearray()))
+"""What a lane has before its first block: a block without room."""
+
+
+class Segment:
+    """Hold one mapped file."""
+
+    def __init__(self, files: Files, path: Path, *, keep_descriptor: bool) -> None:
+        """Make the file.
+
+        Raises:
+            OSError: there is no space, or no right, to do so; nothing stays behind.
+        """
+        self.path = path
+        self.descriptor: int | None = None
+        descriptor = files.create(path)
+        try:
+            files.reserve(descriptor, SEGMENT)
+            self._map: mmap = files.map(descriptor, SEGMENT)
+            if keep_descriptor:
+                self.descriptor = descriptor
+        except BaseException:
+            files.remove(path)
+            raise
+        finally:
+            if self.descriptor is None:
+                files.close(descriptor)
+        whole = memoryview(self._map)
+        self.blocks = [Block(self, whole[start : start + BLOCK]) for start in range(0, SEGMENT, BLOCK)]
+
+    def release(self, files: Files) -> None:
+        """Remove the file and let go of it."""
+        files.remove(self.path)
+        self.let_go(files)
+
+    def let_go(self, files: Files) -> None:
+        """Close what is open; the map ends with the last of its blocks."""
+        if self.descriptor is not None:
+            files.close(self.descriptor)
+            self.descriptor = None
+
+
+class Home:
+    """Hold the files of one recorder's journal in this process."""
+
+    def __init__(
+        self, directory: Path, process: str, origin: Origin, *, most_bytes: int, synced: bool, files: Files
+    ) -> None:
+        """Make the home and its first segment.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        self.path = directory / f"{os.getpid()}-{process}"
+        self.salt = salt_of(self.path.name)
+        self.free: deque[Block] = deque()
+        self.segments: list[Segment] = []
+        self._files = files
+        self._synced = synced
+        self._permits = deque(range(max(1, most_bytes // SEGMENT)))
+        self._numbers = itertools.count()
+        self._uses = itertools.count(1)
+        self._owner: int | None = None
+        self._make(directory, origin)
+        self.grow()
+
+    def block(self, lane: int) -> Block | None:
+        """Return a block for a lane; None where there is no more room.
+
+        Raises:
+            OSError: there would be, but the disk does not give it.
+        """
+        try:
+            block = self.free.pop()
+        except IndexError:
+            if not self.grow():
+                return None
+            return self.block(lane)
+        block.begin(lane, next(self._uses), self.salt)
+        return block
+
+    def give_back(self, block: Block) -> None:
+        """Take back a block whose frames have all been delivered."""
+        Head.erase(block.view)
+        self.free.append(block)
+
+    @property
+    def is_short(self) -> bool:
+        """Return whether a segment should be added before somebody needs it."""
+        return len(self.free) < _AHEAD and bool(self._permits)
+
+    def grow(self) -> bool:
+        """Add a segment; return False where the journal has its full size.
+
+        Raises:
+            OSError: the disk does not give it.
+        """
+        try:
+            permit = self._permits.pop()
+        except IndexError:
+            return False
+        try:
+            segment = Segment(self._files, self.path / str(next(self._numbers)), keep_descriptor=self._synced)
+        except BaseException:
+            self._permits.append(permit)
+            raise
+        self.segments.append(segment)
+        self.free.extend(segment.blocks)
+        if self._synced:
+            self._files.sync_directory(self.path)
+        return True
+
+    def shrink(self) -> bool:
+        """Remove one segment of which no block is in use, while there are more than two; return whether it did so."""
+        unused = Counter(block.segment for block in list(self.free))
+        spare = next((segment for segment, count in unused.items() if segment and count == len(segment.blocks)), None)
+        if spare is None or len(self.segments) <= _SEGMENTS_KEPT:
+            return False
+        found = self._withdrawn(spare)
+        if len(found) < len(spare.blocks):  # a producer was faster
+            self.free.extendleft(found)
+            return False
+        self.segments.remove(spare)
+        spare.release(self._files)
+        self._permits.append(0)
+        return True
+
+    def _withdrawn(self, segment: Segment) -> list[Block]:
+        """Take the free blocks of a segment out of what producers may take, in the order of the others."""
+        found: list[Block] = []
+        others: list[Block] = []
+        with contextlib.suppress(IndexError):
+            while True:
+                block = self.free.popleft()
+                (found if block.segment is segment else others).append(block)
+        self.free.extendleft(reversed(others))
+        return found
+
+    def sync(self) -> None:
+        """Bring everything that has been written to the disk.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        for segment in list(self.segments):
+            if segment.descriptor is not None:
+                self._files.sync(segment.descriptor)
+
+    def remove(self) -> None:
+        """Remove everything: it has been delivered.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        for segment in self.segments:
+            self._files.remove(segment.path)
+        self._files.remove(self.path / OWNER)
+        self._files.remove_directory(self.path)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the files and leave them to whoever comes next, or, in a forked child, to the parent."""
+        self.free.clear()
+        for segment in self.segments:
+            segment.let_go(self._files)
+        self.segments.clear()
+        if self._owner is not None:
+            self._files.close(self._owner)
+            self._owner = None
+
+    def _make(self, directory: Path, origin: Origin) -> None:
+        unfinished = self.path.with_name(self.path.name + UNFINISHED)
+        self._files.make_directory(unfinished)
+        self._owner = self._files.create(unfinished / OWNER)
+        try:
+            _insist(self._files.lock(self._owner), unfinished)
+            self._files.write(self._owner, _written(origin, self.salt) * 2, 0)
+            self._files.rename(unfinished, self.path)
+            if self._synced:
+                self._files.sync(self._owner)
+                self._files.sync_directory(directory)
+        except BaseException:
+            self._files.close(self._owner)
+            raise
+
+
+def _insist(locked: bool, home: Path) -> None:  # noqa: FBT001 - what the lock said
+    if not locked:
+        raise BlockingIOError(errno.EAGAIN, "somebody else has locked it", str(home))
+
+
+def salt_of(home: str) -> int:
+    """Return the salt of a journal, from the name of its home."""
+    return crc32(home.encode())
+
+
+def _written(origin: Origin, salt: int) -> bytes:
+    text = msgspec.json.encode(origin)
+    check = b"%08x" % crc32(text, salt)
+    return (check + text)[:_ORIGIN_BYTES].ljust(_ORIGIN_BYTES, b"\n")
+
+
+def origin_in(owner: bytes, salt: int) -> Origin | None:
+    """Return what an owner's file says, from whichever copy is whole."""
+    for start in (0, _ORIGIN_BYTES):
+        check, text = owner[start : start + 8], owner[start + 8 : start + _ORIGIN_BYTES].rstrip(b"\n")
+        if check == b"%08x" % crc32(text, salt):
+            return msgspec.json.decode(text, type=Origin)
+    return None

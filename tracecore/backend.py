@@ -44,6 +44,7 @@ __all__ = [
     "ObservationStore",
     "Page",
     "QueryConsole",
+    "Receipt",
     "Rows",
     "SessionQuery",
     "SessionStore",
@@ -92,6 +93,15 @@ class Capabilities(Struct, frozen=True):
     """The level that a batch has reached when ``Sink.write`` returns."""
 
 
+class Receipt(Struct, frozen=True):
+    """Say that a batch was written in part: what was rejected of it will not be accepted another time either."""
+
+    rejected: int = 0
+    """Records of the batch that were not kept."""
+    reason: str | None = None
+    """Why, for people."""
+
+
 class Sink(Protocol):
     """Take batches of records and keep them."""
 
@@ -104,8 +114,11 @@ class Sink(Protocol):
         """
         ...
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Receipt | None:
         """Keep every record of the batch, or none of it.
+
+        Returns None when all of it was kept. A sink that hands the batch on to somebody who takes it record by record
+        says in a receipt how many of them were rejected.
 
         * Idempotent by identity: writing a record twice equals writing it once.
         * A later record wins field by field, only where it sets the field (a value other than the field's default).
@@ -114,7 +127,10 @@ class Sink(Protocol):
           whichever comes first. All of these rules are :func:`tracecore.records.merge`.
         * A sink without ``Capabilities.ledger`` may refuse ledger entries, and is sent none.
         * Returns after the data is durable by the backend's stated meaning, and is then visible to reads.
-        * May be called again with the same batch after it failed.
+        * May be called again with the same batch after it failed. ``BackendUnavailable.retry_after`` says how many
+          seconds to wait at least.
+        * May be cancelled, when it takes too long; the batch is then written again. What a cancelled write still does
+          must not happen beside the next one.
         * Never called concurrently by one pump.
 
         Raises ``BackendUnavailable`` or ``BackendRejected``, nothing else.

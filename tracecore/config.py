@@ -119,6 +119,10 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     batch_bytes: _Bytes = 8 * 2**20
     """Bytes written at once, at most, unless one record is larger. Default: 8 MiB."""
 
+    write_timeout_ms: _Milliseconds = 30_000
+    """A write that takes longer than this many milliseconds counts as failed and is tried again; 0 means never.
+    Default: 30000."""
+
     pending_after_ms: _Milliseconds = 2_000
     """A span open longer than this many milliseconds is written once as running; 0 means never. Default: 2000."""
 

@@ -74,7 +74,11 @@ class BackendError(TracecoreError):
 
 
 class BackendUnavailable(BackendError):
-    """Report a failure that may pass: the same batch may be written again later."""
+    """Report a failure that may pass: the same batch may be written again later, after ``retry_after`` seconds."""
+
+    def __init__(self, what: str, remedy: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(what, remedy)
+        self.retry_after = retry_after
 
 
 class DiskFull(BackendUnavailable):

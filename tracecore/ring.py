@@ -199,6 +199,10 @@ class Ring(Generic[T]):
         self.max_items = max_items
         self.max_bytes = max_bytes
         self.closed = False
+        self.masks = False
+        """Whether what is handed out has been masked already."""
+        self.recovered: Any = None
+        """The account in which records of other processes are settled."""
         self.consuming = threading.RLock()
         """Held by whoever takes, settles, rewinds or adds up, for some steps and never across I/O."""
         self._on_half_full = on_half_full
@@ -258,6 +262,14 @@ class Ring(Generic[T]):
     def level(self) -> Level:
         """Return what is known of everything that was accepted and has not been delivered yet."""
         return "accepted"
+
+    @property
+    def left(self) -> int:
+        """Return how many accepted items of this process outlive it, unless they are settled: none, in memory."""
+        return 0
+
+    def begin(self, process: str) -> None:
+        """Make ready for what this process emits; ``process`` is the id that its ledger entries carry."""
 
     def end(self) -> None:
         """Let go of whatever holds the items besides memory. Called once, after the last pump has ended."""

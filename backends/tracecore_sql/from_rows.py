@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tracecore.records import ABSENT, ErrorInfo, Observation, Trace, TraceAttributes
 from tracecore_sql.columns import KINDS, LIST_COLUMNS, Extra, Payloads
 
-__all__ = ["TRACE_COLUMNS", "Row", "observation_of", "payload_of", "text_of", "trace_of", "unpack_tags"]
+__all__ = ["TRACE_COLUMNS", "Row", "observation_of", "payload_of", "text_of", "trace_of", "unpack", "unpack_tags"]
 
 Row: TypeAlias = Sequence[Any]
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def observation_of(row: Row) -> Observation:
         trace_version, environment, public, trace_metadata, model, usage, _, _, _, total_cost, costs, prompt_name,
         prompt_version, error, extra,
     ) = _texts(row[:_LISTED])  # fmt: skip
-    rare = _unpack(_extra, extra) if extra else _nothing_rare
+    rare = unpack(_extra, extra) if extra else _nothing_rare
     fields: dict[str, Any] = {
         "project": project, "trace_id": trace_id, "span_id": span_id, "name": name, "start_ns": start_ns,
         "parent_id": parent_id, "type": type_, "duration_ns": duration_ns, "status": status,
@@ -52,7 +52,7 @@ def observation_of(row: Row) -> Observation:
             trace_name, user_id, session_id, unpack_tags(tags), payload_of(trace_metadata), release, trace_version,
             environment, None if public is None else bool(public),
         ),
-        "error": _unpack(_error, error) if error else None,
+        "error": unpack(_error, error) if error else None,
         "version": version, "app_root": bool(app_root), "completion_start_ns": completion_start_ns,
         "tool_call_names": rare.tool_call_names, "experiment": rare.experiment, "provenance": rare.provenance,
         "received_ns": received_ns,
@@ -61,9 +61,9 @@ def observation_of(row: Row) -> Observation:
         fields.update(
             model=model,
             model_id=rare.model_id,
-            usage_details=_unpack(_usage, usage) if usage else None,
+            usage_details=unpack(_usage, usage) if usage else None,
             provided_usage_details=rare.provided_usage_details,
-            cost_details=_unpack(_costs, costs) if costs else None,
+            cost_details=unpack(_costs, costs) if costs else None,
             provided_cost_details=rare.provided_cost_details,
             total_cost=total_cost,
             pricing_tier=rare.pricing_tier,
@@ -153,7 +153,7 @@ def _unpack_payloads(packed: str | bytes) -> Payloads:
     return Payloads(**found)
 
 
-def _unpack(decoder: msgspec.json.Decoder[T], packed: str | bytes) -> T:
+def unpack(decoder: msgspec.json.Decoder[T], packed: str | bytes) -> T:
     """Decode packed JSON, also with lone surrogates (which msgspec refuses) and with numbers that JSON has not."""
     try:
         return decoder.decode(packed)

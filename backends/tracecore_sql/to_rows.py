@@ -27,7 +27,16 @@ from tracecore.records import (
 )
 from tracecore_sql.columns import Extra, Payloads
 
-__all__ = ["attribute_values", "body_values", "list_values", "pack_tags", "score_values", "session_values", "storable"]
+__all__ = [
+    "attribute_values",
+    "body_values",
+    "list_values",
+    "pack",
+    "pack_tags",
+    "score_values",
+    "session_values",
+    "storable",
+]
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -123,8 +132,8 @@ def _model_values(record: Generation, null: Any) -> tuple[Any, ...]:
     name, version = record.prompt_name, record.prompt_version
     return (
         null if model is None else model,
-        *((null, null, null, null) if usage is None else (_pack(usage), *usage_totals(usage))),
-        null if cost is None else float(cost), null if costs is None else _pack(costs),
+        *((null, null, null, null) if usage is None else (pack(usage), *usage_totals(usage))),
+        null if cost is None else float(cost), null if costs is None else pack(costs),
         null if name is None else name, null if version is None else version,
     )  # fmt: skip
 
@@ -159,7 +168,7 @@ def _pack_extra(record: Observation) -> str | None:
         extra.provided_cost_details = generation.provided_cost_details
         extra.pricing_tier = generation.pricing_tier
         extra.prompt_id = generation.prompt_id
-    return _pack(extra)
+    return pack(extra)
 
 
 def _pack_payloads(record: Observation) -> str | bytes | None:
@@ -177,12 +186,12 @@ def _pack_payloads(record: Observation) -> str | bytes | None:
 
 
 def _pack_error(error: ErrorInfo) -> str:
-    return _pack({"type": error.type, "message": error.message} if error.message else {"type": error.type})
+    return pack({"type": error.type, "message": error.message} if error.message else {"type": error.type})
 
 
 def pack_tags(tags: tuple[str, ...]) -> str:
     """Pack tags as a JSON array, each encoded by itself, so that ``,"tag"`` finds one in ``,"a","b"]``."""
-    return f"[{','.join(_pack(tag) for tag in tags)}]"
+    return f"[{','.join(pack(tag) for tag in tags)}]"
 
 
 def _text(payload: Raw | bytes) -> str | bytes:
@@ -192,7 +201,7 @@ def _text(payload: Raw | bytes) -> str | bytes:
         return bytes(payload)
 
 
-def _pack(value: object) -> str:
+def pack(value: object) -> str:
     """Encode a small value as JSON, escaping what UTF-8 and 64 bits cannot hold."""
     try:
         return _encode(value).decode()

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from tracecore.backend import Access, Batch, Capabilities
+from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, Closed
+from tracecore_sqlite.abandoning import Abandoner
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
+from tracecore_sqlite.ledger import SqliteLedger
 from tracecore_sqlite.observations import SqliteObservations
 from tracecore_sqlite.schema import check_readable, migrate, migrations
 from tracecore_sqlite.search import Indexer, add_functions
@@ -25,6 +28,7 @@ __all__ = ["SqliteBackend", "open_backend"]
 
 _File: TypeAlias = tuple[int, int]
 """Device and inode."""
+_Chore: TypeAlias = Abandoner | Settler | Indexer
 
 
 def open_backend(url: str, *, access: Access = "write") -> SqliteBackend:
@@ -39,26 +43,40 @@ def open_backend(url: str, *, access: Access = "write") -> SqliteBackend:
 class SqliteBackend:
     """Keep records in one file; see :class:`tracecore.backend.Backend` for what each member means."""
 
-    capabilities: Final = Capabilities(
-        durable=True, traces=True, observations=True, sessions=True, search=True, sql=True
-    )
-
-    ledger: Final = None
-
-    def __init__(self, address: Address, *, access: Access) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        access: Access,
+        wall: Callable[[], int] = wall_ns,
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
         self._address = address
         self._access = access
+        self._wall = wall
+        self._clock = clock
         self._writing: Connection | None = None
         self._reading: Connection | None = None
         self._asking: Connection | None = None
         self._writer: Writer | None = None
-        self._chores: tuple[Settler | Indexer, ...] = ()
+        self._chores: tuple[_Chore, ...] = ()
         self._file: _File | None = None
         self._astray = False
         self.location: Final = address.path
+        self.capabilities: Final = Capabilities(
+            durable=True,
+            traces=True,
+            observations=True,
+            sessions=True,
+            search=True,
+            sql=True,
+            ledger=True,
+            level="durable" if address.synchronous == "full" else "handed_over",
+        )
         self.traces: Final = SqliteTraces(self._reader)
         self.observations: Final = SqliteObservations(self._reader)
         self.sessions: Final = SqliteSessions(self._reader)
+        self.ledger: Final = SqliteLedger(self._reader)
         self.sql: Final = SqliteConsole(self._console)
 
     async def open(self) -> None:
@@ -66,7 +84,9 @@ class SqliteBackend:
         if self._access == "write" and self._writing is None:
             self._writing = await _connected(self._address, self._bring_up_to_date, writable=True)
             raw = self._writing.raw
-            self._writer, self._chores = Writer(raw), (Settler(raw), Indexer(raw))
+            self._writer = writer = Writer(raw)
+            abandoner = Abandoner(raw, writer, wall=self._wall, clock=self._clock)
+            self._chores = (abandoner, Settler(raw), Indexer(raw))
             self._file, self._astray = await self._writing.run(_identity, self.location), False
         elif self._access == "read" and self._reading is None:
             self._reading = await _connected(self._address, self._prepare_reader, writable=False)
@@ -84,7 +104,7 @@ class SqliteBackend:
             await self.write(batch)
 
     async def maintain(self) -> bool:
-        """Settle or index a slice of what was written; return whether more remains."""
+        """Give up, settle or index a slice of what was written; return whether more remains."""
         if self._writing is None:
             return False
         return await self._writing.run(_maintain, self._chores)
@@ -165,7 +185,7 @@ def _identity(path: str) -> _File | None:
     return found.st_dev, found.st_ino
 
 
-def _maintain(chores: tuple[Settler | Indexer, ...]) -> bool:
+def _maintain(chores: tuple[_Chore, ...]) -> bool:
     """Do a slice of the first chore that has one."""
     return any(chore.maintain() for chore in chores)
 

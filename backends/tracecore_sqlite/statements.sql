@@ -110,3 +110,38 @@ ON CONFLICT (project, score_id) DO UPDATE SET
     author_user_id = coalesce(excluded.author_user_id, author_user_id),
     queue_id = coalesce(excluded.queue_id, queue_id),
     execution_trace_id = coalesce(excluded.execution_trace_id, execution_trace_id);
+
+-- name: upsert_ledger
+-- The entry that was seen later stands for both; that a process has ended stays true, whichever says so.
+INSERT INTO tc_ledger (
+    project, process, minute_ns, seen_ns, emitted, delivered, waiting, sampled, lost, lost_count, recovered, restarts,
+    host, pid, service_name, started_ns, ended
+) {rows}
+ON CONFLICT (project, process, minute_ns) DO UPDATE SET
+    seen_ns = excluded.seen_ns, emitted = excluded.emitted, delivered = excluded.delivered, waiting = excluded.waiting,
+    sampled = excluded.sampled, lost = excluded.lost, lost_count = excluded.lost_count,
+    recovered = excluded.recovered, restarts = excluded.restarts, host = excluded.host, pid = excluded.pid,
+    service_name = excluded.service_name, started_ns = excluded.started_ns, ended = max(ended, excluded.ended)
+WHERE excluded.seen_ns >= seen_ns;
+
+-- name: end_process
+UPDATE tc_ledger SET ended = 1 WHERE project = ? AND process = ? AND minute_ns = ?;
+
+-- name: abandoned
+-- The first of the observations that run in a process whose last entry says that it has ended, or was seen before some
+-- time; and when it was seen.
+SELECT o.project, o.trace_id, o.span_id, o.name, o.start_ns, g.seen_ns
+FROM (
+    SELECT r.process, r.project, l.seen_ns
+    FROM (
+        SELECT DISTINCT json_extract(extra, '$.provenance.service_instance_id') AS process, project
+        FROM tc_observations
+        WHERE status = 'running' AND json_extract(extra, '$.provenance.service_instance_id') IS NOT NULL
+    ) r CROSS JOIN tc_ledger l ON l.project = r.project AND l.process = r.process AND l.minute_ns = (
+        SELECT max(m.minute_ns) FROM tc_ledger m WHERE m.project = r.project AND m.process = r.process
+    )
+    WHERE l.ended OR l.seen_ns < ?
+) g CROSS JOIN tc_observations o
+ON o.status = 'running' AND json_extract(o.extra, '$.provenance.service_instance_id') = g.process
+    AND o.project = g.project
+LIMIT ?;

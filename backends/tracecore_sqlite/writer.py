@@ -13,12 +13,15 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from msgspec import Struct
+
 from tracecore.backend import Batch
 from tracecore.errors import BackendRejected
-from tracecore.records import Observation, Score, Session, Span, TraceAttributes, merge
+from tracecore.records import LedgerEntry, Observation, Score, Session, Span, TraceAttributes, merge
 from tracecore.rollup import Saying, unite_attributes
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.from_rows import observation_of, payload_of, text_of, unpack_tags
+from tracecore_sql.ledger import LEDGER_COLUMNS, ledger_values
 from tracecore_sql.statements import load_statements
 from tracecore_sql.to_rows import attribute_values, body_values, list_values, score_values, session_values, storable
 from tracecore_sqlite.bulk import NULL, ROWS_AT_ONCE, Insert, padded
@@ -42,6 +45,15 @@ _SELECT_ONE: Final = (
 )
 
 
+class _Kinds(Struct):
+    """Hold the records of a batch, each kind in its order."""
+
+    observations: list[Observation] = []
+    sessions: list[Session] = []
+    scores: list[Score] = []
+    entries: list[LedgerEntry] = []
+
+
 class Writer:
     """Write batches through one connection; every method runs on its thread."""
 
@@ -54,6 +66,7 @@ class Writer:
         self._unite_traces = Insert(raw, self._sql["unite_traces"], 11)
         self._upsert_sessions = Insert(raw, self._sql["upsert_sessions"], 6)
         self._upsert_scores = Insert(raw, self._sql["upsert_scores"], 19)
+        self._upsert_ledger = Insert(raw, self._sql["upsert_ledger"], len(LEDGER_COLUMNS))
 
     def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it.
@@ -62,35 +75,37 @@ class Writer:
             BackendRejected: something in the batch is no record.
             sqlite3.Error, OverflowError: as the driver puts it.
         """
-        observations, sessions, scores = _sorted_out(batch)
+        kinds = _sorted_out(batch)
         try:
-            self._transact(observations, sessions, scores, _as_they_are)
+            self._transact(kinds, _as_they_are)
         except UnicodeEncodeError:
             # Some text holds a lone surrogate; looking for it beforehand would cost every batch.
-            self._transact(observations, sessions, scores, storable)
+            self._transact(kinds, storable)
 
-    def _transact(
-        self,
-        observations: list[Observation],
-        sessions: list[Session],
-        scores: list[Score],
-        prepare: Callable[[list[Any]], list[Any]],
-    ) -> None:
+    def _transact(self, kinds: _Kinds, prepare: Callable[[list[Any]], list[Any]]) -> None:
         raw = self._raw
         raw.execute("BEGIN IMMEDIATE")
         try:
-            self._write_observations(observations, prepare)
-            self._roll_up(observations, prepare)
-            if sessions:
-                self._upsert_sessions(prepare(session_values(sessions, NULL)))
-            if scores:
-                self._upsert_scores(prepare(score_values(scores, NULL)))
+            self._write_observations(kinds.observations, prepare)
+            self._roll_up(kinds.observations, prepare)
+            if kinds.sessions:
+                self._upsert_sessions(prepare(session_values(kinds.sessions, NULL)))
+            if kinds.scores:
+                self._upsert_scores(prepare(score_values(kinds.scores, NULL)))
+            if kinds.entries:
+                self._write_ledger(kinds.entries, prepare)
             raw.execute("COMMIT")
         except BaseException:
             # A full disk may have ended the transaction already.
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
             raise
+
+    def _write_ledger(self, entries: list[LedgerEntry], prepare: Callable[[list[Any]], list[Any]]) -> None:
+        self._upsert_ledger(prepare(ledger_values(entries, NULL)))
+        for entry in entries:
+            if entry.ended:  # also where a later entry stands in its place
+                self._raw.execute(self._sql["end_process"], prepare([entry.project, entry.process, entry.minute_ns]))
 
     def _write_observations(self, observations: list[Observation], prepare: Callable[[list[Any]], list[Any]]) -> None:
         bodies: list[Any] = []
@@ -176,20 +191,21 @@ def _as_they_are(values: list[Any]) -> list[Any]:
     return values
 
 
-def _sorted_out(batch: Batch) -> tuple[list[Observation], list[Session], list[Score]]:
-    observations: list[Observation] = []
-    sessions: list[Session] = []
-    scores: list[Score] = []
+def _sorted_out(batch: Batch) -> _Kinds:
+    kinds = _Kinds()
+    observations = kinds.observations
     for record in batch:
         if isinstance(record, Span):
             observations.append(record)
         elif isinstance(record, Session):
-            sessions.append(record)
+            kinds.sessions.append(record)
         elif isinstance(record, Score):
-            scores.append(record)
+            kinds.scores.append(record)
+        elif isinstance(record, LedgerEntry):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may not be typed
+            kinds.entries.append(record)
         else:
             raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
-    return observations, sessions, scores
+    return kinds
 
 
 def _saying(row: list[Any]) -> Saying:

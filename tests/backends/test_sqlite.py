@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, DurableSuite, SqlSuite
+from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, SqlSuite
 from tracecore.testing.opening import MakeBackend
 from tracecore_sqlite import open_backend
 
 
-class TestSqlite(BackendSuite, DurableSuite, SqlSuite):
+class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite):
     """Everything."""
 
-    expected = Capabilities(durable=True, traces=True, observations=True, sessions=True, search=True, sql=True)
+    expected = Capabilities(
+        durable=True, traces=True, observations=True, sessions=True, search=True, sql=True, ledger=True,
+        level="handed_over",
+    )  # fmt: skip
 
     @pytest.fixture
     def make(self, tmp_path: Path) -> MakeBackend:

@@ -77,6 +77,8 @@ class TraceState(Struct, eq=False):
     attributes: TraceAttributes
     baggage: Mapping[str, str]
     outer: TraceState | None = None
+    encoded: tuple[TraceAttributes | None, bytes] = (None, b"")
+    """Attributes as JSON, with what they are the JSON of."""
 
     def update(self, fields: TraceFields) -> None:
         """Set attributes, here and in the states this one was forked from."""

@@ -19,7 +19,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from tracecore.open_span import OpenSpan
+from tracecore.codec import Mask, mask_record
+from tracecore.open_span import NO_ATTRIBUTES, OpenSpan
 from tracecore.records import (
     Generation,
     ObservationType,
@@ -33,7 +34,7 @@ from tracecore.records import (
 )
 from tracecore.sealing import observation
 
-__all__ = ["RECORD", "SPAN", "Origin", "body_of_record", "body_of_span", "record_of"]
+__all__ = ["RECORD", "SPAN", "Origin", "body_of", "body_of_masked", "record_of"]
 
 SPAN: Final = 0x9C
 """The first byte of a span by position: MessagePack's array of twelve."""
@@ -82,23 +83,30 @@ _decode_extra = msgspec.json.Decoder(_Extra).decode
 _decode_attributes = lru_cache(maxsize=1024)(msgspec.json.Decoder(TraceAttributes).decode)
 
 
-def body_of_span(span: OpenSpan) -> bytes:
-    """Return the body of an ended span.
+def body_of(item: Any) -> bytes:
+    """Return the body of what the buffer takes: an ended span, or anything else that can be sealed.
 
     Raises:
-        Exception: a field holds what cannot be encoded; the record could not be made of it either.
+        Exception: a field holds what cannot be encoded; no record could be made of it either.
     """
-    extra = span.extra
+    if type(item) is not OpenSpan:
+        return encode_record(item.seal())
+    trace = item.trace
+    attributes = trace.attributes if item.attributes is NO_ATTRIBUTES else item.all_attributes
+    known = trace.encoded
+    if known[0] is not attributes:
+        trace.encoded = known = (attributes, _encode_json(attributes))
+    extra = item.extra
     return _encode((
-        span.trace.trace_id, span.span_id, span.parent_id, span.name, span.type, span.started + span.offset_ns,
-        span.duration_ns, span.status, span.input, span.output, _encode_json(span.all_attributes),
+        trace.trace_id, item.span_id, item.parent_id, item.name, item.type, item.started + item.offset_ns,
+        item.ended - item.started, item.status, item.input, item.output, known[1],
         None if extra is None else _encode_json(extra),
     ))  # fmt: skip
 
 
-def body_of_record(record: Record) -> bytes:
-    """Return the body of a record."""
-    return encode_record(record)
+def body_of_masked(item: Any, mask: Mask) -> bytes:
+    """Return the body of the masked record of an item; raises as :func:`body_of` does."""
+    return encode_record(mask_record(item.seal(), mask))
 
 
 def record_of(body: bytes, origin: Origin) -> Record:
@@ -116,7 +124,7 @@ def record_of(body: bytes, origin: Origin) -> Record:
     read = _decode(body)
     head = (
         origin.project, read.trace_id, read.span_id, read.name, read.start_ns, read.parent_id, read.type,
-        read.duration_ns, read.status,
+        0 if read.type == "event" else max(0, read.duration_ns), read.status,
     )  # fmt: skip
     extra = None if read.extra is None else _fields_of(read.extra)
     return observation(head, read.input, read.output, _decode_attributes(read.attributes), extra, origin.provenance)

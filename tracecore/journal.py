@@ -25,14 +25,13 @@ from typing import Any, Final, Literal, TypeAlias
 from zlib import crc32
 
 from tracecore.backend import Level
-from tracecore.blocks import END, HEADER, LIMIT
+from tracecore.blocks import HEADER, LIMIT
 from tracecore.clock import monotonic_ns
-from tracecore.codec import Mask, mask_record
+from tracecore.codec import Mask
 from tracecore.files import Files
-from tracecore.frames import Origin, body_of_record, body_of_span
+from tracecore.frames import Origin, body_of, body_of_masked
 from tracecore.journal_lane import JournalLane, Kept
 from tracecore.leftovers import Leftover, adopt
-from tracecore.open_span import OpenSpan
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Ring
 from tracecore.segments import Block, Home
@@ -41,11 +40,9 @@ __all__ = ["Journal", "Sync"]
 
 Sync: TypeAlias = Literal["none", "interval", "always"]
 
-_pack = Layout("<II").pack
+_pack_into = Layout("<II").pack_into
 _ORDINARY: Final = 5 * 1024
 """A longer body goes the longer way: its checksum at once would give the interpreter's lock up."""
-_LATEST: Final = LIMIT - HEADER
-"""Where the body of a frame begins to be too long for its block."""
 _WAKE_EVERY: Final = 16
 """Blocks of one lane (1 MiB) after which the pump is woken."""
 _TRY_AGAIN_NS: Final = 1_000_000_000
@@ -88,8 +85,9 @@ class Journal(Ring[Any]):
         self._origin = origin
         self._most_bytes = most_bytes
         self._sync = sync
+        self._sync_each = sync == "always"
         self._sync_interval = sync_interval
-        self._mask = mask
+        self._body_of = body_of if mask is None else lambda item: body_of_masked(item, mask)
         self._files = files or Files()
         self._clock = clock
         self._home: Home | None = None
@@ -113,21 +111,25 @@ class Journal(Ring[Any]):
             lane: JournalLane = self._local.lane
         except AttributeError:
             lane = self._new_journal_lane()
-        body = self._body(item)
+        try:
+            body = self._body_of(item)
+        except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a mask may raise anything, and this is in the program
+            body = b""
         block = lane.block
         start = block.written
         size = len(body)
-        end = start + size
-        if end > _LATEST or size > _ORDINARY or lane.busy or self.closed or not size:
+        end = start + HEADER + size
+        if end > LIMIT or size > _ORDINARY or lane.busy or self.closed or not size:
             return self._push_elsewhere(lane, item, body)
         lane.busy = True
         try:
-            block.view[start : end + 2 * HEADER] = _pack(size, crc32(body, block.seed)) + body + END
+            block.view[start + HEADER : end] = body
+            _pack_into(block.view, start, size, crc32(body, block.seed))
             lane.framed += 1
-            block.written = end + HEADER
+            block.written = end
         finally:
             lane.busy = False
-        if self._sync == "always":
+        if self._sync_each:
             self._bring_to_disk(block)
         return True
 
@@ -196,15 +198,6 @@ class Journal(Ring[Any]):
             raise TypeError(lane)
         return lane
 
-    def _body(self, item: Any) -> bytes:
-        """Return what is to be kept of an item; nothing where its record cannot be made."""
-        try:
-            if self._mask is not None:
-                return body_of_record(mask_record(item.seal(), self._mask))
-            return body_of_span(item) if type(item) is OpenSpan else body_of_record(item.seal())
-        except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a mask may raise anything, and this is inside the program
-            return b""
-
     def _push_elsewhere(self, lane: JournalLane, item: Any, body: bytes) -> bool:
         """Take an item whose body does not fit into the lane's block: into other blocks, or into memory."""
         home = self._home
@@ -212,7 +205,7 @@ class Journal(Ring[Any]):
             lane.busy = True
             try:
                 written = lane.write(body, home)
-                if written and self._sync == "always":
+                if written and self._sync_each:
                     self._bring_to_disk(lane.block)
             except OSError as error:
                 self._note(text_of_error(error))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tracecore.blocks import BLOCK, HEADER, LIMIT, Frame, Head, bodies, frames
+from tracecore.blocks import BLOCK, LIMIT, Frame, Head, bodies, frames
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
@@ -49,7 +49,7 @@ class _Old:
         except OSError:
             yield Frame(LIMIT, 0, None)
             return
-        yield from frames(data, self.delivered, min(len(data), LIMIT + HEADER), self.seed)
+        yield from frames(data, self.delivered, min(len(data), LIMIT), self.seed)
 
     def deliver(self, end: int) -> None:
         """Note that everything before ``end`` has been delivered."""

@@ -43,6 +43,7 @@ from tracecore.sealing import ENVELOPE_BYTES, observation, payload_bytes
 
 __all__ = [
     "ENVELOPE_BYTES",
+    "NO_ATTRIBUTES",
     "ClockAnchor",
     "Muted",
     "OpenSpan",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 _MAX_STATUS_MESSAGE: Final = 8_192
-_NO_ATTRIBUTES: Final = TraceAttributes()
+NO_ATTRIBUTES: Final = TraceAttributes()
 _set_position = POSITION.set
 
 
@@ -98,7 +99,7 @@ class OpenSpan(Struct, eq=False, gc=False):
     ended: int = 0
     """Monotonic ns; 0 while open."""
     status: Status = "ok"
-    attributes: TraceAttributes = _NO_ATTRIBUTES
+    attributes: TraceAttributes = NO_ATTRIBUTES
     extra: dict[str, Any] | None = None
     """Record fields that few spans have, by name."""
     announced: bool = False
@@ -179,7 +180,7 @@ class OpenSpan(Struct, eq=False, gc=False):
     def all_attributes(self) -> TraceAttributes:
         """Return the attributes of the trace, with those of this one span over them."""
         own = self.attributes
-        return self.trace.attributes if own is _NO_ATTRIBUTES else overlaid(self.trace.attributes, own)
+        return self.trace.attributes if own is NO_ATTRIBUTES else overlaid(self.trace.attributes, own)
 
     def seal(self, *, running: bool = False) -> Span:
         """Return the record of this span; ``running`` describes it as not ended, whatever happens meanwhile."""
@@ -352,11 +353,11 @@ def open_root(route: Route | None, name: str, type_: ObservationType = "span") -
 
 def overlaid(base: TraceAttributes, own: TraceAttributes) -> TraceAttributes:
     """Return ``base`` with every field that ``own`` sets; tags are joined, metadata is merged key by key."""
-    if own is _NO_ATTRIBUTES or own == _NO_ATTRIBUTES:
+    if own is NO_ATTRIBUTES or own == NO_ATTRIBUTES:
         return base
-    if base == _NO_ATTRIBUTES:
+    if base == NO_ATTRIBUTES:
         return own
-    changes = {f: v for f in own.__struct_fields__ if (v := getattr(own, f)) != getattr(_NO_ATTRIBUTES, f)}
+    changes = {f: v for f in own.__struct_fields__ if (v := getattr(own, f)) != getattr(NO_ATTRIBUTES, f)}
     if own.tags and base.tags:
         changes["tags"] = tuple(dict.fromkeys((*base.tags, *own.tags)))
     if own.metadata and base.metadata:

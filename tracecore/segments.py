@@ -29,7 +29,7 @@ from zlib import crc32
 
 import msgspec
 
-from tracecore.blocks import BLOCK, FIRST, HEADER, LIMIT, Frame, Head, framed, frames
+from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, frames, write_frame
 from tracecore.files import Files
 from tracecore.frames import Origin
 
@@ -70,10 +70,7 @@ class Block:
 
     def append(self, piece: bytes, flags: int) -> None:
         """Write a frame that fits."""
-        frame = framed(piece, self.seed, flags)
-        end = self.written + len(frame)
-        self.view[self.written : end] = frame
-        self.written = end - HEADER
+        self.written = write_frame(self.view, self.written, piece, self.seed, flags)
 
     def waiting(self) -> Iterator[Frame]:
         """Read the frames that have not been handed out; where one ends counts from there."""

@@ -110,6 +110,27 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     full_wait_ms: _Milliseconds = 50
     """The longest wait for room in milliseconds, with ``on_full = "wait"``. Default: 50."""
 
+    buffer: Annotated[Literal["memory", "journal"], Meta(description="'memory' or 'journal'")] = "memory"
+    """Where records wait: in memory, or in files that survive the death of the process. Default: memory."""
+
+    journal_dir: Annotated[str, Meta(min_length=1, max_length=4096, description="the path of a directory")] = (
+        "tracecore-journal"
+    )
+    """The directory of the journal, for every process of a service the same one, on a local disk; a relative path
+    begins at the working directory. Default: tracecore-journal."""
+
+    journal_bytes: Annotated[
+        int, Meta(ge=2**22, le=2**40, description="a whole number of bytes from 4194304 (4 MiB) to 1099511627776")
+    ] = 512 * 2**20
+    """The most that one process's journal takes on the disk; beyond it records wait in memory. Default: 512 MiB."""
+
+    sync: Annotated[Literal["none", "interval", "always"], Meta(description="'none', 'interval' or 'always'")] = "none"
+    """When the journal is brought to the disk itself, to survive a loss of power too: left to the system, every
+    ``sync_interval_ms``, or before an emit returns, which then takes as long as the disk does. Default: none."""
+
+    sync_interval_ms: _Interval = 1_000
+    """How much of the journal a loss of power costs at most, with ``sync = "interval"``, in ms. Default: 1000."""
+
     flush_interval_ms: _Interval = 200
     """The longest time a record waits for its batch to fill, in milliseconds. Default: 200."""
 

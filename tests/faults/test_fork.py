@@ -1,14 +1,12 @@
 """Forks of every kind: each process delivers its own spans, once, into one SQLite file, and nobody hangs.
 
-Every program runs in a process of its own under a time limit. A span is named by the process that made it; the mask,
-which runs last and where the span is delivered, adds the process that sent it and notes both in a ledger beside the
-database. So a span that is delivered by two processes, or by the wrong one, is found even where the store merges them.
+Every program runs in a process of its own under a time limit, with what ``makers`` lends it: every span says who made
+it and who sent it.
 """
 
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import Counter
 from pathlib import Path
 from textwrap import dedent
@@ -16,54 +14,15 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.faults.makers import delivered_by_its_maker, label_of, lend_makers, rows
 from tests.programs import Ended, run_program
 from tests.torture.declaring import by_mode, torture
 
 pytestmark = torture("T26", "forks of every kind")
 
-FORKED = '''
-"""What the processes of a program share: where records go, and how a span says who made it."""
-import os, signal, sys, time
-from pathlib import Path
-import tracecore
-
-os.environ.setdefault("TRACECORE_BACKEND", "sqlite:///traces.db")
-os.environ.setdefault("TRACECORE_MASK", "forked:mask")
-os.environ.setdefault("TRACECORE_PENDING_AFTER_MS", "0")
-
-def mask(text):
-    if not text.startswith("made by "):
-        return text
-    text = text.replace("?", str(os.getpid()))
-    with open("ledger", "ab", buffering=0) as ledger:
-        ledger.write(text.encode() + b"\\n")
-    return text
-
-def name(label):
-    return f"made by {os.getpid()} sent by ?: {label}"
-
-def work(label, count=1):
-    for _ in range(count):
-        tracecore.span(name(label)).end()
-    return os.getpid()
-
-def children(count, label, spans=1, end=lambda: tracecore.flush().delivered):
-    """Fork children that emit spans and end by os._exit; wait for all of them."""
-    started = []
-    for number in range(count):
-        pid = os.fork()
-        if pid == 0:
-            signal.alarm(30)  # whoever is stuck does not outlive the test
-            work(label, spans)
-            os._exit(0 if end() else 9)
-        started.append(pid)
-    assert [os.waitpid(pid, 0)[1] for pid in started] == [0] * count
-'''
-
 QUIET = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
 """Python 3.12 warns of every fork beside threads: that it is safe for us is what is tested."""
 
-_NAME = re.compile(r"made by (\d+) sent by (\d+): (.*)")
 _BUSY = re.compile(r"tracecore cannot deliver: .* \(database is locked\);.*")
 """Several processes may create one file at the same moment: all but one try again, and say so."""
 METHODS = pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -79,33 +38,12 @@ class Stored(NamedTuple):
 
 def run(program: str, folder: Path) -> Stored:
     """Run a program, hold what was stored to the ledger, and return it."""
-    (folder / "forked.py").write_text(FORKED)
+    lend_makers(folder)
     ended = run_program("from forked import *\n" + dedent(program), folder, python=QUIET)
     assert ended.code == 0, ended
     assert [line for line in ended.stderr.splitlines() if not _BUSY.fullmatch(line)] == []
-    ledger = Counter(map(_parsed, (folder / "ledger").read_text().splitlines()))
-    stored = Counter(_parsed(name) for (name,) in _rows(folder, "select name from spans"))
-    assert stored == ledger
-    assert all(maker == sender for maker, sender, _ in stored), "delivered by a process that did not make it"
-    labels: Counter[str] = Counter()
-    for (_, _, label), count in stored.items():
-        labels[label] += count
-    return Stored(dict(labels), len({maker for maker, _, _ in stored}), ended)
-
-
-def _parsed(name: str) -> tuple[str, str, str]:
-    match = _NAME.fullmatch(name)
-    assert match is not None, name
-    return match[1], match[2], match[3]
-
-
-def _rows(folder: Path, sql: str) -> list[tuple[str, ...]]:
-    connection = sqlite3.connect(folder / "traces.db")
-    try:
-        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
+    labels, makers = delivered_by_its_maker(folder)
+    return Stored(labels, len(makers), ended)
 
 
 def test_children_deliver_their_own(tmp_path: Path) -> None:
@@ -182,11 +120,11 @@ def test_inside_a_span(tmp_path: Path) -> None:
         tmp_path,
     )
     assert (stored.labels, stored.makers) == ({"outer": 1, "inside": 2, "below": 2}, 2)
-    family = _rows(
+    family = rows(
         tmp_path,
         "select a.name, b.name from spans a join spans b on a.trace_id = b.trace_id and b.parent_id = a.span_id",
     )
-    assert Counter((_parsed(up)[2], _parsed(down)[2]) for up, down in family) == {
+    assert Counter((label_of(up), label_of(down)) for up, down in family) == {
         ("outer", "inside"): 2,
         ("inside", "below"): 2,
     }

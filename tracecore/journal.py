@@ -27,16 +27,17 @@ from zlib import crc32
 from tracecore.backend import Level
 from tracecore.blocks import HEADER, LIMIT
 from tracecore.clock import monotonic_ns
-from tracecore.codec import Mask
+from tracecore.codec import Mask, mask_record
 from tracecore.files import Files
-from tracecore.frames import Origin, body_of, body_of_masked
-from tracecore.journal_lane import JournalLane, Kept
+from tracecore.frames import Origin, write_body
+from tracecore.journal_lane import JournalLane
 from tracecore.leftovers import Leftover, adopt
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Ring
-from tracecore.segments import Block, Home
+from tracecore.sealing import Emitted, Unsealable
+from tracecore.segments import BUSY, Block, Home
 
-__all__ = ["Journal", "Sync"]
+__all__ = ["Journal", "StrictJournal", "Sync"]
 
 Sync: TypeAlias = Literal["none", "interval", "always"]
 
@@ -70,7 +71,6 @@ class Journal(Ring[Any]):
         origin: Origin,
         sync: Sync = "none",
         sync_interval: float = 1.0,
-        mask: Mask | None = None,
         files: Files | None = None,
         clock: Callable[[], int] = monotonic_ns,
         **callbacks: Any,
@@ -79,15 +79,12 @@ class Journal(Ring[Any]):
         self.directory = directory.absolute()
         self.recovered: Any = None
         """The account in which what dead processes left is settled."""
-        self.masks = mask is not None
         self.trouble: str | None = None
         """Why what is emitted now waits in memory only; None while it does not."""
         self._origin = origin
         self._most_bytes = most_bytes
         self._sync = sync
-        self._sync_each = sync == "always"
         self._sync_interval = sync_interval
-        self._body_of = body_of if mask is None else lambda item: body_of_masked(item, mask)
         self._files = files or Files()
         self._clock = clock
         self._home: Home | None = None
@@ -106,31 +103,40 @@ class Journal(Ring[Any]):
             threading.Thread(target=self._sync_on, args=(self._ended,), name="tracecore-sync", daemon=True).start()
 
     def push(self, item: Any, size: int = 0) -> bool:
-        """Take an item from the calling thread; return whether it was accepted. In the journal when this returns."""
+        """Take an item from the calling thread; return whether it was accepted. In the journal when this returns.
+
+        A push that interrupts another one of the same thread (of a finalizer, of a signal's handler) finds the block
+        marked as busy and goes into memory.
+        """
         try:
             lane: JournalLane = self._local.lane
         except AttributeError:
             lane = self._new_journal_lane()
-        try:
-            body = self._body_of(item)
-        except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 - a mask may raise anything, and this is in the program
-            body = b""
         block = lane.block
         start = block.written
-        size = len(body)
-        end = start + HEADER + size
-        if end > LIMIT or size > _ORDINARY or lane.busy or self.closed or not size:
-            return self._push_elsewhere(lane, item, body)
-        lane.busy = True
+        if start == BUSY or self.closed:
+            return super().push(item, size)
+        block.written = BUSY
         try:
-            block.view[start + HEADER : end] = body
-            _pack_into(block.view, start, size, crc32(body, block.seed))
-            lane.framed += 1
-            block.written = end
-        finally:
-            lane.busy = False
-        if self._sync_each:
-            self._bring_to_disk(block)
+            body = lane.scratch
+            write_body(item, body)
+            length = len(body)
+            end = start + HEADER + length
+            if end <= LIMIT and length <= _ORDINARY:
+                block.view[start + HEADER : end] = body
+                _pack_into(block.view, start, length, crc32(body, block.seed))
+            else:
+                end = 0
+        except Exception:  # noqa: BLE001 - in memory it meets the pump, which finds the same error and counts it
+            block.written = start
+            return super().push(item)
+        except BaseException:
+            block.written = start
+            raise
+        if not end:
+            return self._push_elsewhere(lane, item, start)
+        lane.framed += 1
+        block.written = end
         return True
 
     def housekeep(self, now_ns: int) -> None:
@@ -198,26 +204,24 @@ class Journal(Ring[Any]):
             raise TypeError(lane)
         return lane
 
-    def _push_elsewhere(self, lane: JournalLane, item: Any, body: bytes) -> bool:
+    def _push_elsewhere(self, lane: JournalLane, item: Any, start: int) -> bool:
         """Take an item whose body does not fit into the lane's block: into other blocks, or into memory."""
-        home = self._home
-        if home is not None and body and not lane.busy and not self.closed and (home.free or self.trouble is None):
-            lane.busy = True
-            try:
-                written = lane.write(body, home)
-                if written and self._sync_each:
-                    self._bring_to_disk(lane.block)
-            except OSError as error:
-                self._note(text_of_error(error))
-                written = False
-            finally:
-                lane.busy = False
-            if home.is_short or len(lane.blocks) % _WAKE_EVERY == 0:
-                self._on_half_full()
-            if written:
-                return True
-            self._note(self.trouble or f"it has its full size of {self._most_bytes} bytes")
-        return super().push(Kept(body, len(body), self._origin, trace_id=item.trace_id))
+        home, block = self._home, lane.block
+        body, lane.scratch = lane.scratch, bytearray()
+        written = False
+        try:
+            if home is not None and (home.free or self.trouble is None):
+                written = lane.write(bytes(body), start, home)
+                if not written:
+                    self._note(f"it has its full size of {self._most_bytes} bytes")
+        except OSError as error:
+            self._note(text_of_error(error))
+        finally:
+            if block.written == BUSY:
+                block.written = start
+        if home is not None and (home.is_short or len(lane.blocks) % _WAKE_EVERY == 0):
+            self._on_half_full()
+        return written or super().push(item)
 
     def _settle_in(self) -> None:
         if self._process is None:
@@ -267,21 +271,37 @@ class Journal(Ring[Any]):
         if self._home is not None:
             self._home.give_back(block)
 
-    def _bring_to_disk(self, block: Block) -> None:
-        descriptor = None if block.segment is None else block.segment.descriptor
-        if descriptor is None:
-            return
-        try:
-            self._files.sync(descriptor)
-        except OSError as error:
-            self._note(text_of_error(error))
-
     def _sync_on(self, ended: threading.Event) -> None:
         """Bring to the disk what was written, again and again, in a thread of its own: the disk may take its time."""
         while not ended.wait(self._sync_interval):
-            home = self._home
-            try:
-                if home is not None:
-                    home.sync()
-            except OSError as error:
-                self._note(text_of_error(error))
+            self._bring_to_disk()
+
+    def _bring_to_disk(self) -> None:
+        home = self._home
+        try:
+            if home is not None:
+                home.sync()
+        except OSError as error:
+            self._note(text_of_error(error))
+
+
+class StrictJournal(Journal):
+    """A journal that masks what it takes, or brings it to the disk before an emit returns: the slower ways."""
+
+    def __init__(self, *arguments: Any, mask: Mask | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.masks = mask is not None
+        self._mask = mask
+
+    def push(self, item: Any, size: int = 0) -> bool:
+        """Take an item as :meth:`Journal.push` does, masked, and on the disk when this returns."""
+        accepted = super().push(item if self._mask is None else self._masked(item, self._mask), size)
+        if self._sync == "always":
+            self._bring_to_disk()
+        return accepted
+
+    def _masked(self, item: Any, mask: Mask) -> Any:
+        try:
+            return Emitted(mask_record(item.seal(), mask))
+        except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever a mask raises: this is inside the program
+            return Unsealable(error, item.trace_id)

@@ -13,7 +13,7 @@ from tracecore.blocks import FIRST, HEADER, LIMIT, MORE, REST, bodies
 from tracecore.frames import Origin, record_of
 from tracecore.records import Record
 from tracecore.ring import Lane
-from tracecore.segments import NO_BLOCK, Block, Home
+from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
 
@@ -43,7 +43,17 @@ class Kept(Struct, eq=False, gc=False):
 class JournalLane(Lane[Any]):
     """Hold what one thread has emitted, in blocks, and what had no room there in memory."""
 
-    __slots__ = ("_bytes_read", "_frames_read", "_give_back", "_origin", "block", "blocks", "busy", "framed", "number")
+    __slots__ = (
+        "_bytes_read",
+        "_frames_read",
+        "_give_back",
+        "_origin",
+        "block",
+        "blocks",
+        "framed",
+        "number",
+        "scratch",
+    )
 
     def __init__(
         self, thread: threading.Thread, number: int, origin: Origin, give_back: Callable[[Block], object]
@@ -53,11 +63,11 @@ class JournalLane(Lane[Any]):
         self._origin = origin
         self._give_back = give_back
         # written by the producer
-        self.block = NO_BLOCK
+        self.block = no_block()
         self.blocks: deque[Block] = deque()
         """Those that are not delivered as a whole, the oldest first; the last is the producer's. The pump removes."""
-        self.busy = False
-        """Whether a frame is being written: a push that interrupts it, by a finalizer or a signal, goes elsewhere."""
+        self.scratch = bytearray()
+        """Where bodies are made."""
         self.framed = 0
         # written by the pump
         self._frames_read = 0
@@ -125,29 +135,29 @@ class JournalLane(Lane[Any]):
         """Return whether nothing can come from this lane any more: its thread is dead and all of it is settled."""
         return super().finished and self.settled >= self.accepted
 
-    def write(self, body: Body, home: Home) -> bool:
-        """Write a body that does not fit where the lane stands, in pieces; return False where there is no room.
+    def write(self, body: Body, start: int, home: Home) -> bool:
+        """Write a body that does not fit where the lane stands, in pieces; return whether there was room.
 
-        All pieces can be read from one instant on: the first one's.
+        The block that the lane stands in is marked as busy meanwhile; ``start`` is where in it that is. All pieces can
+        be read from one instant on.
 
         Raises:
             OSError: the disk gives no room.
         """
         block = self.block
-        here = _share_of(LIMIT - HEADER - block.written, len(body))
-        rest = [body[start : start + _ROOM] for start in range(here, len(body), _ROOM)]
+        here = _share_of(LIMIT - HEADER - start, len(body))
+        rest = [body[begin : begin + _ROOM] for begin in range(here, len(body), _ROOM)]
         more = self._blocks(len(rest), home)
         if more is None:
             return False
         for number, (added, piece) in enumerate(zip(more, rest, strict=True), 1):
             flags = (REST if here or number > 1 else 0) | (MORE if number < len(rest) else 0)
-            added.append(piece, flags)
-        if here:
-            block.append(body[:here], MORE if rest else 0)
-        if more:
-            self.blocks.extend(more)
-            self.block = more[-1]
+            added.written = added.write(FIRST, piece, flags)
+        end = block.write(start, body[:here], MORE if rest else 0) if here else start
+        self.blocks.extend(more)
         self.framed += 1
+        self.block = more[-1] if more else block
+        block.written = end
         return True
 
     def end(self) -> None:
@@ -175,6 +185,8 @@ class JournalLane(Lane[Any]):
         found: list[Kept] = []
         size = 0
         blocks = list(self.blocks)
+        busy = next((number for number, block in enumerate(blocks) if block.written == BUSY), len(blocks))
+        del blocks[busy:]
         starts = {block: block.taken for block in blocks}
         for body, passed in bodies((block, block.waiting()) for block in blocks):
             for block, end in passed:

@@ -14,12 +14,14 @@ from tracecore.records import (
     Generation,
     ObservationType,
     Provenance,
+    Record,
     Span,
     Status,
     TraceAttributes,
 )
+from tracecore.reporting import named_error
 
-__all__ = ["ENVELOPE_BYTES", "Head", "observation", "payload_bytes"]
+__all__ = ["ENVELOPE_BYTES", "Emitted", "Head", "Unsealable", "observation", "payload_bytes"]
 
 ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
@@ -68,3 +70,41 @@ def payload_bytes(values: Iterable[object]) -> int:
         elif kind is not int and kind is not float and isinstance(value, Struct):
             size += payload_bytes(getattr(value, name) for name in value.__struct_fields__)
     return size
+
+
+class Emitted(Struct, eq=False, gc=False):
+    """A finished record on its way through the buffer (a score, or a session's own record)."""
+
+    record: Record
+    size: int = 0
+    """Bytes in memory, roughly; reckoned from the record unless given."""
+
+    def __post_init__(self) -> None:
+        """Reckon the size."""
+        self.size = self.size or ENVELOPE_BYTES + payload_bytes((self.record,))
+
+    @property
+    def trace_id(self) -> str | None:
+        """Return the trace that the record says something about, if any."""
+        return getattr(self.record, "trace_id", None)
+
+    def seal(self) -> Record:
+        """Return the record."""
+        return self.record
+
+
+class Unsealable(Struct, eq=False):
+    """Stand in the buffer for an item of which no record can be made: the pump meets the error, and counts it."""
+
+    error: BaseException
+    trace_id: str | None
+    size: int = ENVELOPE_BYTES
+
+    def seal(self) -> Record:
+        """Raise what was the matter.
+
+        Raises:
+            ValueError: always.
+        """
+        message = f"no record can be made: {named_error(self.error)}"
+        raise ValueError(message) from self.error

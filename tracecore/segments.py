@@ -33,7 +33,7 @@ from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, frames, write_fra
 from tracecore.files import Files
 from tracecore.frames import Origin
 
-__all__ = ["DAMAGED", "NO_BLOCK", "OWNER", "SEGMENT", "UNFINISHED", "Block", "Home", "origin_in", "salt_of"]
+__all__ = ["BUSY", "DAMAGED", "OWNER", "SEGMENT", "UNFINISHED", "Block", "Home", "origin_in", "salt_of"]
 
 SEGMENT: Final = 64 * BLOCK
 """Bytes of a segment: 4 MiB."""
@@ -44,6 +44,8 @@ _ORIGIN_BYTES: Final = 2048
 _AHEAD: Final = 32
 """Blocks that should be free: at a gigabyte a second, what is written in the time the pump may take to wake."""
 _SEGMENTS_KEPT: Final = 2
+BUSY: Final = 1 << 20
+"""More than any block holds."""
 
 
 class Block:
@@ -56,7 +58,7 @@ class Block:
         self.view = view
         self.seed = 0
         self.written = LIMIT
-        """Where the next frame begins. Written by the producer, the rest by the pump."""
+        """Where the next frame begins; :data:`BUSY` while one is written. The producer's; the rest is the pump's."""
         self.taken = LIMIT
         self.delivered = LIMIT
 
@@ -68,13 +70,14 @@ class Block:
         self.taken = self.delivered = FIRST
         self.written = FIRST
 
-    def append(self, piece: bytes, flags: int) -> None:
-        """Write a frame that fits."""
-        self.written = write_frame(self.view, self.written, piece, self.seed, flags)
+    def write(self, start: int, piece: bytes, flags: int) -> int:
+        """Write a frame that fits; return where it ends."""
+        return write_frame(self.view, start, piece, self.seed, flags)
 
     def waiting(self) -> Iterator[Frame]:
-        """Read the frames that have not been handed out; where one ends counts from there."""
-        found = bytes(self.view[self.taken : self.written])
+        """Read the frames that have not been handed out, none while one is written; ends count from the first."""
+        written = self.written
+        found = bytes(self.view[self.taken : written]) if written <= LIMIT else b""
         return frames(found, 0, len(found), self.seed)
 
     def deliver(self, end: int) -> None:
@@ -83,8 +86,9 @@ class Block:
         self.view[Head.DELIVERED_AT : Head.DELIVERED_AT + 8] = Head.delivered_up_to(end)
 
 
-NO_BLOCK: Final = Block(None, memoryview(bytearray()))
-"""What a lane has before its first block: a block without room."""
+def no_block() -> Block:
+    """Return what a lane has before its first block: a block without room."""
+    return Block(None, memoryview(bytearray()))
 
 
 class Segment:

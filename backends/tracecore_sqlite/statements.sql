@@ -129,14 +129,14 @@ UPDATE tc_ledger SET ended = 1 WHERE project = ? AND process = ? AND minute_ns =
 
 -- name: abandoned
 -- The first of the observations that run in a process whose last entry says that it has ended, or was seen before some
--- time; and when it was seen.
+-- time; and when it was seen. `>= ''` is IS NOT NULL to the index, too.
 SELECT o.project, o.trace_id, o.span_id, o.name, o.start_ns, g.seen_ns
 FROM (
     SELECT r.process, r.project, l.seen_ns
     FROM (
         SELECT DISTINCT json_extract(extra, '$.provenance.service_instance_id') AS process, project
         FROM tc_observations
-        WHERE status = 'running' AND json_extract(extra, '$.provenance.service_instance_id') IS NOT NULL
+        WHERE status = 'running' AND json_extract(extra, '$.provenance.service_instance_id') >= ''
     ) r CROSS JOIN tc_ledger l ON l.project = r.project AND l.process = r.process AND l.minute_ns = (
         SELECT max(m.minute_ns) FROM tc_ledger m WHERE m.project = r.project AND m.process = r.process
     )

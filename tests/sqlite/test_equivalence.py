@@ -20,10 +20,11 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from tests.sqlite.files import asked, keep, opened
-from tracecore.records import Generation, Record, Score, Span
-from tracecore.testing.strategies import observations, records
+from tracecore.records import Generation, LedgerEntry, Record, Score, Span
+from tracecore.testing.strategies import entries, observations, records
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.from_rows import observation_of
+from tracecore_sql.ledger import ledger_values
 from tracecore_sql.to_rows import (
     attribute_values,
     body_values,
@@ -39,8 +40,9 @@ TABLES = (
     "SELECT * FROM tc_traces",
     "SELECT * FROM tc_sessions",
     "SELECT * FROM tc_scores",
+    "SELECT * FROM tc_ledger",
 )
-some = st.lists(records, min_size=1, max_size=12)
+some = st.lists(st.one_of(records, records, entries), min_size=1, max_size=12)
 fewer = settings(max_examples=20)
 
 
@@ -161,7 +163,7 @@ def test_records_through_a_file(batch: list[Span]) -> None:
         assert asyncio.run(read(path)) == batch
 
 
-@given(records)
+@given(st.one_of(records, entries))
 def test_null_is_what_a_dialect_says(record: Record) -> None:
     """What is not said is bound as the dialect's NULL at the same places, and nothing else is."""
     if isinstance(record, Span):
@@ -172,6 +174,8 @@ def test_null_is_what_a_dialect_says(record: Record) -> None:
         ]
     elif isinstance(record, Score):
         makers = [lambda null: score_values([record], null)]
+    elif isinstance(record, LedgerEntry):
+        makers = [lambda null: ledger_values([record], null)]
     else:
         makers = [lambda null: session_values([record], null)]
     for values_with in makers:

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from tests.sqlite.files import opened, span, url_of
 from tests.torture.declaring import by_mode, torture
-from tracecore.backend import ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LedgerQuery, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.cli.main import main
-from tracecore.records import TraceAttributes
+from tracecore.records import LedgerEntry, TraceAttributes
 from tracecore_sqlite import SqliteBackend, backend, settling
 from tracecore_sqlite.search import add_functions
 
@@ -37,6 +37,9 @@ OBSERVATION_FILTERS: dict[str, Any] = {
     "trace_id": TRACE, "name": "s7", "type": "span", "model": "m", "user_id": "u1", "session_id": "s1", "since_ns": 5,
     "until_ns": 10**12, "has_error": False, "running": True, "min_duration_ns": 5, "bodies": True, "cursor": "",
 }  # fmt: skip
+LEDGER_FILTERS: dict[str, Any] = {"process": "p1", "since_ns": 5, "until_ns": 10**12, "last": True, "cursor": ""}
+WALKED_LEAPING = ["SCAN p", "SCAN p"]
+"""What is walked through is the list of processes, while it is made and when it is read."""
 SESSION_FILTERS: dict[str, Any] = {"user_id": "u1", "since_ns": 5, "until_ns": 10**12, "cursor": ""}
 
 
@@ -105,6 +108,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         async with opened(path) as writing:
             for start in range(0, SPANS, 500):
                 await writing.write([_span(number) for number in range(start, start + 500)])
+            await writing.write([LedgerEntry("default", f"p{n % 9}", n) for n in range(200)])
             while await writing.maintain():
                 pass
 
@@ -232,6 +236,36 @@ async def test_lists_of_sessions(reading: SqliteBackend, explainer: Explainer) -
         for plan in totals:
             follows(plan, {"tc_traces_by_session", "tc_traces_recent"})
         assert set().union(*(plan.tables for plan in [keys, *totals])) <= {"tc_traces", "tc_sessions"}
+
+
+async def test_the_ledger(reading: SqliteBackend, explainer: Explainer) -> None:
+    """Entries follow their minute, those of one process its key; each process is leapt to, and so is its last entry."""
+    cursor = (await reading.ledger.find("default", LedgerQuery(limit=1))).next_cursor
+    explainer.plans()
+    for chosen in every_one_of(LEDGER_FILTERS | {"cursor": cursor}):
+        await reading.ledger.find("default", LedgerQuery(**chosen))
+        (plan,) = explainer.plans()
+        by_key = bool(chosen.keys() & {"process", "last"})
+        assert plan.indexes == (set() if by_key else {"tc_ledger_by_minute"}), plan
+        assert plan.scanned in ([], WALKED_LEAPING), plan
+        assert not plan.sorts_everything or "last" in chosen
+    for since in (None, 5):
+        await reading.ledger.totals("default", since)
+        (plan,) = explainer.plans()
+        assert (plan.indexes, plan.scanned) == (set(), WALKED_LEAPING), plan
+
+
+async def test_looking_for_what_was_abandoned(filled: Path, statements: list[str], explainer: Explainer) -> None:
+    """Of the observations only those that run are looked at, in an index that holds no others."""
+    async with opened(filled) as writing:
+        statements.clear()
+        await writing.maintain()
+    plan = next(plan for plan in explainer.plans() if "service_instance_id" in plan.sql)
+    running = [line for line in plan.lines if "tc_observations" in line or " o " in line]
+    assert running
+    assert all("tc_observations_running" in line for line in running), plan
+    assert plan.indexes == {"tc_observations_running"}
+    assert plan.scanned == [], plan
 
 
 async def test_one_of_each(reading: SqliteBackend, explainer: Explainer) -> None:

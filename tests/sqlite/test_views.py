@@ -19,6 +19,7 @@ from tracecore.backend import ObservationQuery, SessionQuery, TraceQuery
 from tracecore.records import (
     ErrorInfo,
     Generation,
+    LedgerEntry,
     Record,
     Score,
     Session,
@@ -237,6 +238,29 @@ async def test_scores(tmp_path: Path) -> None:
     shown = {name: getattr(score, name) for name in VIEWS["scores"] if name != "time"}
     assert rows["c"] == {**shown, "time": "2023-11-14T22:13:20.123456Z", "metadata": '{"a":1}'}
     assert (rows["d"]["value"], rows["d"]["data_type"], rows["d"]["source"]) == (0.25, "NUMERIC", "API")
+
+
+async def test_the_ledger(tmp_path: Path) -> None:
+    """An entry is read as it was written, with its times as text; what it does not say is NULL, lost is an object."""
+    full = LedgerEntry(
+        "p", "one", 60 * 10**9, 61 * 10**9 + 1000, 9, 4, 1, 2, {"rejected": 3, "a b": 1}, 5, 6, "host", 7, "shop",
+        10**9, ended=True,
+    )  # fmt: skip
+    path = await keep(tmp_path / "a.db", full, LedgerEntry("p", "two", 0))
+    async with opened(path, "read") as backend:
+        one, two = sorted(await view(backend, "ledger"), key=lambda row: row["process"])
+        losses = await view(backend, "losses")
+    names = [name for name in VIEWS["ledger"] if name in full.__struct_fields__ and name != "lost"]
+    assert {name: one[name] for name in names} == {name: getattr(full, name) for name in names}
+    times = [one["minute"], one["seen"], one["started"]]
+    assert times == ["1970-01-01T00:01:00.000000Z", "1970-01-01T00:01:01.000001Z", "1970-01-01T00:00:01.000000Z"]
+    assert (json.loads(one["lost"]), one["lost_count"], one["unaccounted"]) == (full.lost, 4, 0)
+    assert (two["lost"], two["started"], two["started_ns"], two["host"], two["ended"]) == ("{}", None, None, None, 0)
+    about = {"project": "p", "process": "one", "minute": times[0], "minute_ns": 60 * 10**9, "host": "host"}
+    assert sorted(losses, key=lambda row: row["reason"]) == [
+        {**about, "reason": "a b", "lost": 1, "service_name": "shop"},
+        {**about, "reason": "rejected", "lost": 3, "service_name": "shop"},
+    ]
 
 
 async def test_times_to_the_last_digit(tmp_path: Path) -> None:

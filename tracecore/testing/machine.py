@@ -21,16 +21,16 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracecore.backend import Backend, ObservationQuery, Page, SessionQuery, TraceQuery
+from tracecore.backend import Backend, LedgerQuery, ObservationQuery, Page, SessionQuery, TraceQuery
 from tracecore.memory import MemoryBackend, MemoryData
-from tracecore.records import Record
+from tracecore.records import LedgerEntry, Record
 from tracecore.testing import strategies
 from tracecore.testing.comparing import same
-from tracecore.testing.opening import MakeBackend, observations_in, pages_of, sessions_in, traces_in
+from tracecore.testing.opening import MakeBackend, ledger_in, observations_in, pages_of, sessions_in, traces_in
 
 __all__ = ["BackendMachine", "Subject", "run_machine"]
 
-Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery)
+Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery, LedgerQuery)
 T = TypeVar("T")
 Find = Callable[[str, Q], Awaitable[Page[T]]]
 _PROJECTS: Final = ("p", "q", "nobody's")
@@ -119,6 +119,21 @@ class BackendMachine(RuleBasedStateMachine):
         """Ask for sessions."""
         self._run(_compare(sessions_in(self._tested).find, sessions_in(self._reference).find, project, query))
 
+    @precondition(lambda self: cast("BackendMachine", self).keeps_a_ledger)
+    @rule(batch=st.lists(strategies.entries, min_size=1, max_size=6), others=strategies.batches)
+    def write_entries(self, batch: list[LedgerEntry], others: list[Record]) -> None:
+        """Write ledger entries behind the records of a batch."""
+        self.write([*others, *batch])
+
+    @precondition(lambda self: cast("BackendMachine", self).keeps_a_ledger)
+    @rule(project=strategies.projects, query=strategies.ledger_queries)
+    def find_entries(self, project: str, query: LedgerQuery) -> None:
+        """Ask for ledger entries, and for what they amount to."""
+        tested, reference = ledger_in(self._tested), ledger_in(self._reference)
+        self._run(_compare(tested.find, reference.find, project, query))
+        totals = self._run(tested.totals(project, query.since_ns))
+        same(totals, self._run(reference.totals(project, query.since_ns)), f"{project!r}, since {query.since_ns}")
+
     @rule(data=st.data(), query=strategies.trace_queries, project=strategies.projects)
     def write_between_pages(self, data: st.DataObject, query: TraceQuery, project: str) -> None:
         """Write while somebody reads page by page: the second page begins after the first, among what is there then."""
@@ -139,6 +154,11 @@ class BackendMachine(RuleBasedStateMachine):
     def look_at_everything(self) -> None:
         """Compare every list and every record."""
         self._run(self._compare_everything())
+
+    @property
+    def keeps_a_ledger(self) -> bool:
+        """Return whether the backend takes ledger entries."""
+        return self._tested.capabilities.ledger
 
     async def _write(self, batch: list[Record]) -> None:
         await self._reference.write(batch)

@@ -13,8 +13,10 @@ from tracecore.testing.comparing import same
 from tracecore.testing.contract import Contract
 from tracecore.testing.opening import MakeBackend, opened, opened_with, sql_of
 from tracecore.testing.samples import (
+    MINUTE,
     PROJECT,
     START,
+    entry,
     event,
     full_generation,
     generation,
@@ -54,6 +56,14 @@ _VIEWS: Final[dict[str, frozenset[str]]] = {
         "project", "score_id", "name", "time", "timestamp_ns", "data_type", "value", "string_value", "source",
         "trace_id", "observation_id", "session_id", "experiment_id", "comment", "metadata", "environment",
         "author_user_id",
+    )),
+    "ledger": frozenset((
+        "project", "process", "minute", "minute_ns", "seen", "seen_ns", "emitted", "delivered", "waiting", "sampled",
+        "lost_count", "lost", "unaccounted", "recovered", "restarts", "host", "pid", "service_name", "started",
+        "started_ns", "ended",
+    )),
+    "losses": frozenset((
+        "project", "process", "minute", "minute_ns", "reason", "lost", "host", "service_name",
     )),
 }  # fmt: skip
 """The documented views, and columns that each has had since the first version: a view only grows."""
@@ -129,6 +139,29 @@ class SqlSuite(Contract):
                 "select session_id, trace_count, total_cost, public, bookmarked from sessions order by session_id",
             )
         assert found == [("both", 1, None, 1, None), ("own", 0, None, None, 1), ("traced", 1, 0.5, None, None)]
+
+    async def test_the_ledger_can_be_asked(self, make: MakeBackend) -> None:
+        """QueryConsole: what became of every record, and what was lost in each minute, where a ledger is kept."""
+        entries: list[Record] = [
+            entry("a", emitted=9, delivered=4, waiting=2, lost={"ring_full": 3}, sampled=1, host="h", started_ns=START),
+            entry("a", minute=2, emitted=20, delivered=10, lost={"ring_full": 3, "rejected": 6}, ended=True),
+            entry("a", minute=3, emitted=20, delivered=10, lost={"ring_full": 4, "rejected": 6}, restarts=1),
+            entry("b", minute=1, lost={"closing": 0}, recovered=7),
+        ]
+        async with opened_with(make(), entries if self.expected.ledger else []) as backend:
+            counts = "emitted, delivered, waiting, lost_count, unaccounted, sampled, recovered, restarts, ended"
+            found = await _rows(backend, f"select process, {counts} from ledger order by process, minute_ns")  # noqa: S608 - names of here
+            lost = await _rows(
+                backend, "select process, minute_ns, reason, lost from losses order by minute_ns, reason"
+            )
+        expected = [
+            ("a", 9, 4, 2, 3, 0, 1, 0, 0, 0), ("a", 20, 10, 0, 9, 1, 0, 0, 0, 1), ("a", 20, 10, 0, 10, 0, 0, 0, 1, 0),
+            ("b", 0, 0, 0, 0, 0, 0, 7, 0, 0),
+        ]  # fmt: skip
+        begun = START - START % MINUTE
+        losses = [("a", begun, "ring_full", 3), ("a", begun + 2 * MINUTE, "rejected", 6)]
+        losses.append(("a", begun + 3 * MINUTE, "ring_full", 1))
+        assert (found, lost) == ((expected, losses) if self.expected.ledger else ([], []))
 
     async def test_nothing_can_be_written(self, make: MakeBackend) -> None:
         """QueryConsole.query: BackendRejected "for a statement that … would write"; and nothing is changed."""

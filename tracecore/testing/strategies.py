@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from msgspec import Raw
 from msgspec.structs import replace
 
-from tracecore.backend import ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LedgerQuery, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.records import (
     ABSENT,
     LEVELS,
@@ -24,6 +24,7 @@ from tracecore.records import (
     Event,
     Experiment,
     Generation,
+    LedgerEntry,
     Provenance,
     Record,
     Score,
@@ -31,10 +32,12 @@ from tracecore.records import (
     Span,
     TraceAttributes,
 )
-from tracecore.testing.samples import SECOND, START, span_id_of, trace_id_of
+from tracecore.testing.samples import MINUTE, SECOND, START, span_id_of, trace_id_of
 
 __all__ = [
     "batches",
+    "entries",
+    "ledger_queries",
     "observation_queries",
     "observations",
     "payloads",
@@ -271,6 +274,29 @@ scores: Final[SearchStrategy[Score]] = st.builds(
     execution_trace_id=_maybe(trace_ids),
 )
 records: Final[SearchStrategy[Record]] = st.one_of(observations, observations, observations, sessions, scores)
+_processes: Final = st.sampled_from(("process one", "process two", "process \ud800"))
+_minutes: Final = st.integers(0, 3).map(lambda n: START - START % MINUTE + n * MINUTE)
+_few: Final = st.one_of(st.integers(0, 9), st.just(2**40))
+entries: Final[SearchStrategy[LedgerEntry]] = st.builds(
+    LedgerEntry,
+    project=projects,
+    process=_processes,
+    minute_ns=_minutes,
+    seen_ns=st.integers(START, START + 3),
+    emitted=_few,
+    delivered=_few,
+    waiting=_few,
+    sampled=_few,
+    lost=_maybe(st.dictionaries(st.sampled_from(("ring_full", "rejected", "\ud800")), _few, max_size=2)),
+    recovered=_few,
+    restarts=_few,
+    host=_maybe(texts),
+    pid=_maybe(st.integers(1, 9)),
+    service_name=_maybe(texts),
+    started_ns=_starts,
+    ended=st.booleans(),
+)
+"""Ledger entries, of processes that no drawn observation names: nothing of them is ever found abandoned."""
 batches: Final[SearchStrategy[list[Record]]] = st.lists(records, max_size=6)
 
 _limits: Final = st.sampled_from((1, 2, 3, 1000))
@@ -316,4 +342,12 @@ session_queries: Final[SearchStrategy[SessionQuery]] = st.builds(
     user_id=_maybe(_users),
     since_ns=_maybe(_starts),
     until_ns=_maybe(_starts),
+)
+ledger_queries: Final[SearchStrategy[LedgerQuery]] = st.builds(
+    LedgerQuery,
+    limit=_limits,
+    process=_maybe(_processes),
+    since_ns=_maybe(_minutes),
+    until_ns=_maybe(_minutes),
+    last=st.booleans(),
 )

@@ -6,7 +6,6 @@ settling between) and says on a pipe which ones were acknowledged: this process,
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 import sys
@@ -15,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.oracle import Ledger, deliver_leftovers, each_buffer, environment_of, stored_ids
+from tests.faults.processes import running
 from tests.sqlite.files import ROOT, asked, is_whole, keep, span
-from tests.torture.declaring import by_mode, torture
+from tests.torture.declaring import torture
+from tests.torture.trial import Trial
 
 IN_A_BATCH = 7
 PROGRAM = """
@@ -50,7 +52,7 @@ SELECT cast(substr(name, 7) AS INTEGER), count(*), sum(status = 'ok'), count(inp
 FROM spans WHERE name LIKE 'batch %' GROUP BY name
 """
 
-rounds = pytest.mark.parametrize("rounds", [by_mode(6, full=200)])
+each_synchronous = pytest.mark.parametrize("synchronous", ["normal", "full"])
 
 
 def acknowledged_before_death(path: Path, parameters: str, *, first: int, after: float) -> list[int]:
@@ -88,24 +90,62 @@ def check(path: Path, acknowledged: set[int]) -> set[int]:
 
 
 @torture("T01", "kill -9 at a random moment of writing", rounds=6, full=200)
-@rounds
-@pytest.mark.parametrize("synchronous", ["normal", "full"])
-async def test_killed_at_any_moment(tmp_path: Path, synchronous: str, rounds: int) -> None:
+@each_synchronous
+async def test_killed_at_any_moment(trial: Trial, synchronous: str) -> None:
     """Over many deaths on one file, every acknowledged batch is complete, none is there in part, and it is whole."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
-    drawn = random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
-    path = tmp_path / "a.db"
+    path = trial.folder / "a.db"
     acknowledged: set[int] = set()
-    for _ in range(rounds):
-        first = max(acknowledged, default=0) + 2
-        parameters = f"?synchronous={synchronous}"
-        new = acknowledged_before_death(path, parameters, first=first, after=drawn.uniform(0, 0.15))
-        assert new == list(range(first, first + len(new)))
-        acknowledged.update(new)
-        complete = check(path, acknowledged)
-        assert len(complete - acknowledged) <= rounds  # at most the one batch of each death that nobody was told of
-        acknowledged = complete
-    assert len(acknowledged) > rounds
+    for case in trial.cases():
+        with case:
+            first = max(acknowledged, default=0) + 2
+            parameters = f"?synchronous={synchronous}"
+            new = acknowledged_before_death(path, parameters, first=first, after=case.chance.uniform(0, 0.15))
+            assert new == list(range(first, first + len(new)))
+            complete = check(path, acknowledged | set(new))
+            assert len(complete - acknowledged) <= len(new) + 1  # the one batch that nobody was told of
+            acknowledged = complete
+    assert len(acknowledged) > trial.ran
     await keep(path, span(10**9, "afterwards"))
     assert "afterwards" in {name for (name,) in asked(path, "SELECT name FROM spans")}
+
+
+RECORDING = """
+import threading
+from tests.faults.telling import Teller
+
+teller = Teller()
+
+def emit(thread):
+    number = 0
+    while True:
+        teller.emit(f"{thread}:{number}", input={"n": number})
+        number += 1
+
+for thread in range(2):
+    threading.Thread(target=emit, args=(thread,), daemon=True).start()
+teller.tell("ready", None)
+while True:
+    assert teller.flush(20)
+"""
+
+
+@torture("T01", "kill -9 of a program that records and flushes", rounds=4, full=200)
+@each_buffer
+@each_synchronous
+def test_a_program_is_killed(trial: Trial, synchronous: str, buffer: str) -> None:
+    """Whatever a flush of a killed program called delivered is there, once; nothing is there that was not recorded."""
+    for case in trial.cases():
+        with case, Ledger(case.folder, buffer) as ledger:
+            path = case.folder / "a.db"
+            environment = environment_of(buffer, f"sqlite:///{path}?synchronous={synchronous}")
+            for _ in range(2):  # the second begins with what the first has left behind
+                deaths = len(ledger.said)
+                told = environment | ledger.environment
+                with running("-c", RECORDING, folder=case.folder, environment=told) as program:
+                    ledger.wait_for(lambda ledger, deaths=deaths: len(ledger.said) > deaths)  # type: ignore[misc] # bound on purpose
+                    time.sleep(case.chance.uniform(0, 0.4))
+                    program.send(signal.SIGKILL)
+                    assert program.wait() == -signal.SIGKILL
+                assert program.errors == ""
+            deliver_leftovers(buffer, path)
+            ledger.check(stored_ids(path))

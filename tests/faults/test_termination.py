@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.oracle import each_buffer, environment_of, stored_ids
+from tests.faults.oracle import deliver_leftovers, each_buffer, environment_of, stored_ids
 from tests.faults.processes import ROOT, Program, asked, free_port, running
 from tests.sqlite.files import keep
 from tests.torture.declaring import torture
@@ -50,14 +50,6 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 def settings(buffer: str, path: Path) -> dict[str, str]:
     """Return the environment of a program, which gives up on a store that cannot be written after two seconds."""
     return {**environment_of(buffer, f"sqlite:///{path}"), "TRACECORE_SHUTDOWN_TIMEOUT_MS": "2000"}
-
-
-def deliver_leftovers(buffer: str, path: Path) -> None:
-    """Start once more where the buffer outlives its process: what it holds is delivered."""
-    if buffer != "memory":
-        program = "import tracecore; tracecore.configure(); assert tracecore.flush(30).delivered"
-        with running("-c", program, folder=path.parent, environment=settings(buffer, path)) as again:
-            assert again.wait() == 0, again.errors
 
 
 def reported(program: Program) -> int:

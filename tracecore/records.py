@@ -308,7 +308,7 @@ class LedgerEntry(Struct, frozen=True, omit_defaults=True, gc=False, tag_field="
     waiting: int = 0
     """Records that were accepted and are neither delivered nor lost: in memory or in the journal."""
     sampled: int = 0
-    """Records left out by the sampling rate: they are not among the emitted, nor in ``lost``."""
+    """Traces left out by the sampling rate: nothing of them is among the emitted, nor in ``lost``."""
     lost: dict[str, int] | None = None
     """Records by reason (:data:`tracecore.loss.REASONS`); None when there are none."""
     recovered: int = 0

@@ -132,7 +132,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
         "emitted": "records that the program made",
         "delivered": "those of them that are stored here",
         "waiting": "those that were neither stored nor lost yet",
-        "sampled": "records left out by the sampling rate, beside the emitted",
+        "sampled": "traces left out by the sampling rate, beside the emitted",
         "lost_count": "those of the emitted that were lost",
         "lost": "the same by reason, a JSON object",
         "unaccounted": "emitted, less delivered, waiting and lost: not 0 where tracecore itself made a mistake",

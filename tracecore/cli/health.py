@@ -1,4 +1,4 @@
-"""What doctor looks at: versions, settings, and whether the backend answers; and what to do about what is wrong.
+"""What doctor looks at: versions, settings, whether the backend answers, delivery; and what to do about what is wrong.
 
 Invariants: nothing is created or changed unless a write was asked for; no finding shows credentials; every problem says
 what to do.
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
-from msgspec import Struct
 
 from tracecore.backend import Backend, ObservationQuery, TraceQuery
+from tracecore.cli.delivery_findings import delivery_findings
+from tracecore.cli.findings import Finding
 from tracecore.cli.reading import NoTracesYet, opened
 from tracecore.clock import wall_ns
 from tracecore.config import Config, without_credentials
@@ -27,20 +28,12 @@ from tracecore.errors import ConfigError, TracecoreError
 from tracecore.plugins import open_backend
 from tracecore.records import Span
 
-__all__ = ["Finding", "backend_findings", "mask_finding", "settings", "settings_findings", "versions"]
+__all__ = ["backend_findings", "mask_finding", "settings", "settings_findings", "versions"]
 
 _PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "click", "rich", "uvloop")
 _SAFE_SQLITE: Final = (3, 51, 3)
 _PROBE: Final = Span("tracecore-doctor", "0" * 31 + "1", "0" * 15 + "1", "doctor", 0, duration_ns=0)
 """Always the same record: probing again writes nothing new."""
-
-
-class Finding(Struct, frozen=True):
-    """State one thing that was looked at; ``remedy`` says what to do, or to mind when it is ``ok``."""
-
-    what: str
-    ok: bool = True
-    remedy: str = ""
 
 
 def versions() -> dict[str, str | None]:
@@ -91,13 +84,14 @@ def mask_finding() -> Finding:
 
 
 async def backend_findings(config: Config, *, write: bool) -> list[Finding]:
-    """Return whether the backend can be opened and read and, if asked for, written to."""
+    """Return whether the backend can be opened and read and, if asked for, written to; and what its ledger says."""
     findings: list[Finding] = []
     if write:
         findings.append(await _written(config))
     try:
         async with opened(config) as backend:
             findings.append(await _answer(backend, config.project))
+            findings += await delivery_findings(backend, config.project, wall_ns())
     except NoTracesYet:
         findings.append(_place_for_file(open_backend(config.backend, access="read").location))
     except TracecoreError as error:

@@ -10,7 +10,7 @@ import click
 
 from tracecore.cli import health
 from tracecore.cli.escaping import visible
-from tracecore.cli.health import Finding
+from tracecore.cli.findings import Finding
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, print_json, print_lines, print_table
 from tracecore.cli.reading import Settings
@@ -22,7 +22,10 @@ __all__ = ["doctor"]
 @click.option("--write", is_flag=True, help="Also write one record (in a project of its own).")
 @with_settings
 def doctor(settings: Settings, *, write: bool) -> int:
-    """Check settings, backend and versions; say what to do about each problem. Exit code 1 if there is one."""
+    """Check settings, backend, versions and the delivery of the last day; say what to do about each problem.
+
+    Exit code 1 if there is one.
+    """
     findings = [
         *health.settings_findings(os.environ),
         health.mask_finding(),

@@ -41,7 +41,7 @@ class _BeginsWithComment(click.Command):
 def sql(settings: Settings, statement: str, *, limit: int, timeout: float, full: bool) -> None:
     """Run one read-only statement; `-` reads it from standard input.
 
-    Views: spans, generations, traces, sessions, scores. They hold every project: name the one you mean.
+    Views: spans, generations, traces, sessions, scores, ledger, losses. They hold every project: name the one you mean.
     """
 
     async def query(backend: Backend) -> Rows:

@@ -1,4 +1,4 @@
-"""``tracecore stats``: what a project amounts to, per model and per step."""
+"""``tracecore stats``: what a project amounts to, per model and per step, and whether everything was delivered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 
 from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, QueryConsole, TraceQuery
 from tracecore.cli import summary_sql
+from tracecore.cli.delivery import Delivery, as_json, delivery_of, print_delivery
 from tracecore.cli.escaping import visible
 from tracecore.cli.figures import bytes_size, cost, count, duration
 from tracecore.cli.moments import MOMENT
@@ -46,21 +47,26 @@ _STEP_COLUMNS = (
 @click.option("--steps", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many slow steps.")
 @with_settings
 def stats(settings: Settings, *, since_ns: int | None, until_ns: int | None, steps: int) -> None:
-    """Sum up a project: traces, errors, tokens, cost per model, slowest steps, size of the file."""
+    """Sum up a project: traces, errors, tokens, cost per model, slowest steps, size of the file, and delivery.
 
-    async def add_up(backend: Backend) -> tuple[int, Totals, str]:
+    Delivery is what became of everything that was recorded, up to now: it is left out with --until.
+    """
+
+    async def add_up(backend: Backend) -> tuple[int, Totals, str, Delivery | None]:
         time = (since_ns, until_ns)
         if backend.sql is not None and summary_sql.can_ask(settings.project):
             traces, totals = await _asked(backend.sql, settings.project, time, steps)
         else:
             traces, totals = await _streamed(backend, settings.project, time, steps)
-        return traces, totals, backend.location
+        delivery = None if until_ns is not None else await delivery_of(backend, settings.project, since_ns)
+        return traces, totals, backend.location, delivery
 
-    traces, totals, location = read(settings, add_up)
+    traces, totals, location, delivery = read(settings, add_up)
     if settings.as_json:
-        print_json(_as_json(traces, totals, location))
+        print_json({**_as_json(traces, totals, location), "delivery": as_json(delivery)})
     else:
         _print(traces, totals, location)
+        print_delivery(delivery)
 
 
 async def _asked(console: QueryConsole, project: str, time: Time, steps: int) -> tuple[int, Totals]:

@@ -79,7 +79,10 @@ _encode_into = msgspec.msgpack.Encoder().encode_into
 _encode_json = msgspec.json.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Body).decode
 _decode_extra = msgspec.json.Decoder(_Extra).decode
-_decode_attributes = lru_cache(maxsize=1024)(msgspec.json.Decoder(TraceAttributes).decode)
+_decode_attributes = msgspec.json.Decoder(TraceAttributes).decode
+_remembered_attributes = lru_cache(maxsize=1024)(_decode_attributes)
+_REMEMBERED: Final = 1024
+"""Bytes of the longest attributes that are remembered: a megabyte of all of them, whatever programs attach."""
 
 
 def write_body(item: Any, into: bytearray) -> None:
@@ -119,19 +122,30 @@ def record_of(body: bytes, origin: Origin) -> Record:
     Raises:
         msgspec.MsgspecError: it is no body of this version.
     """
-    if body[0] == RECORD:
-        record = decode_record(body)
-        if isinstance(record, Trace):
-            message = "a trace is no record that a sink accepts"
-            raise msgspec.ValidationError(message)
-        return record
+    try:
+        return _record_in(body) if body.startswith(b"{") else _span_in(body, origin)
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec: of text that is not UTF-8, of endless nesting
+        message = f"a body of {len(body)} bytes cannot be read: {error}"
+        raise msgspec.DecodeError(message) from error
+
+
+def _record_in(body: bytes) -> Record:
+    record = decode_record(body)
+    if isinstance(record, Trace):
+        message = "a trace is no record that a sink accepts"
+        raise msgspec.ValidationError(message)
+    return record
+
+
+def _span_in(body: bytes, origin: Origin) -> Record:
     read = _decode(body)
     head = (
         origin.project, read.trace_id, read.span_id, read.name, read.start_ns, read.parent_id, read.type,
         0 if read.type == "event" else max(0, read.duration_ns), read.status,
     )  # fmt: skip
     extra = None if read.extra is None else _fields_of(read.extra)
-    return observation(head, read.input, read.output, _decode_attributes(read.attributes), extra, origin.provenance)
+    attributes_of = _remembered_attributes if len(read.attributes) <= _REMEMBERED else _decode_attributes
+    return observation(head, read.input, read.output, attributes_of(read.attributes), extra, origin.provenance)
 
 
 def _fields_of(extra: bytes) -> dict[str, Any]:

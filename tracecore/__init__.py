@@ -24,9 +24,10 @@ from tracecore.errors import (
     NotFound,
     TracecoreError,
 )
+from tracecore.health import FlushResult, Health
 from tracecore.observe import observe
 from tracecore.open_span import OpenSpan
-from tracecore.recorder import FlushResult, Health, Recorder
+from tracecore.recorder import Recorder
 from tracecore.scoring import create_score, score_current_span, score_current_trace
 from tracecore.tracing import (
     current_span,

@@ -14,16 +14,17 @@ another one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tracecore.attributes import extend_attributes
 from tracecore.codec import DEFAULT_LIMITS, Limits
 from tracecore.fields import TraceFields
+from tracecore.health import FlushResult
 from tracecore.records import Provenance, TraceAttributes
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXCHANGE",
     "INHERITED",
+    "NEVER",
     "POSITION",
     "SWITCH",
     "Again",
@@ -42,7 +44,26 @@ __all__ = [
     "Recording",
     "Route",
     "TraceState",
+    "Watch",
 ]
+
+NEVER: Final = 1 << 62
+"""A moment, in ns, that does not come."""
+
+
+def _nothing(_: int) -> None:
+    """Do nothing."""
+
+
+class Watch(Struct, eq=False):
+    """Know by when the pump must have shown a sign of life, so that whoever opens a trace compares one number.
+
+    ``suspect`` is called, with the time, by who finds it later than that.
+    """
+
+    overdue_ns: int = NEVER
+    """On the monotonic clock."""
+    suspect: Callable[[int], object] = _nothing
 
 
 class Route(Struct, eq=False, frozen=True):
@@ -63,6 +84,11 @@ class Route(Struct, eq=False, frozen=True):
     capture_output: bool = True
     provenance: Provenance | None = None
     """Who sends, where the configuration names a service."""
+    watch: Watch = field(default_factory=Watch)
+    delivered: Callable[[str, int, float], FlushResult] | None = None
+    """Wait for what a trace has emitted: its id, since when it is known (monotonic ns), and seconds at most."""
+    adelivered: Callable[[str, int, float], Awaitable[FlushResult]] | None = None
+    """The same, without blocking the loop."""
 
 
 class TraceState(Struct, eq=False):

@@ -16,7 +16,8 @@ from tracecore.config import Config
 from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
 from tracecore.forks import watch
-from tracecore.recorder import FlushResult, Health, Recorder, is_recording
+from tracecore.health import FlushResult, Health
+from tracecore.recorder import Recorder, is_recording
 from tracecore.reporting import named_error, report, text_of_error
 
 __all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]

@@ -17,10 +17,16 @@ __all__ = ["PumpThread"]
 
 
 class PumpThread:
-    """Run one coroutine function to its end in a daemon thread."""
+    """Run one coroutine function to its end in a daemon thread; ``on_end`` is told there what it raised."""
 
-    def __init__(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        run: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        on_end: Callable[[BaseException | None], object] = lambda error: None,  # noqa: ARG005 - nobody asks
+    ) -> None:
         self._run = run
+        self._on_end = on_end
         self._imported = threading.Event()
         # A context of its own, also where threads inherit one: the first span's would be kept, and traced, for ever.
         self._thread = threading.Thread(target=Context().run, args=(self._main,), name="tracecore-pump", daemon=True)
@@ -44,12 +50,16 @@ class PumpThread:
         return not self._thread.is_alive()
 
     def _main(self) -> None:
+        error: BaseException | None = None
         try:
             import asyncio  # noqa: PLC0415 - in this thread, so that the program's first span does not wait for it
 
             asyncio.run(self._run_imported())
+        except BaseException as raised:  # noqa: BLE001 - SystemExit too: it ends this thread and nothing else
+            error = raised
         finally:
             self._imported.set()
+            self._on_end(error)
 
     async def _run_imported(self) -> None:
         await _import_anyio()

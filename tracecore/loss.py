@@ -1,14 +1,19 @@
 """Loss: what was not kept, by reason. Everything that is not stored is counted here, once.
 
 At quiescence ``emitted == delivered + lost``, exactly, from any number of threads. Producers count in their own lane
-(one writer each); the pump counts in a :class:`Losses` of its own; readers add both up.
+(one writer each); the pump's counts are :class:`Losses`, replaced as a whole; readers add both up.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["REASONS", "Losses", "Reason"]
+from tracecore.clock import monotonic_ns
+
+__all__ = ["REASONS", "Losses", "LostTraces", "Reason"]
 
 Reason: TypeAlias = Literal["ring_full", "unencodable", "rejected", "unavailable", "disk_full", "sampled", "closing"]
 
@@ -24,16 +29,16 @@ REASONS: Final[tuple[Reason, ...]] = (
 
 
 class Losses:
-    """Count what one writer lost, by reason."""
+    """Say how much was lost, by reason. Never changed: who counts more makes another one."""
 
     __slots__ = ("_counts",)
 
-    def __init__(self) -> None:
-        self._counts: dict[Reason, int] = dict.fromkeys(REASONS, 0)
+    def __init__(self, counts: Mapping[Reason, int] | None = None) -> None:
+        self._counts: dict[Reason, int] = {**dict.fromkeys(REASONS, 0), **(counts or {})}
 
-    def add(self, reason: Reason, count: int = 1) -> None:
-        """Count ``count`` records as lost for ``reason``."""
-        self._counts[reason] += count
+    def plus(self, more: Mapping[Reason, int]) -> Losses:
+        """Return these losses and some more."""
+        return Losses({reason: count + more.get(reason, 0) for reason, count in self._counts.items()})
 
     def total(self) -> int:
         """Return how many records were lost, for whatever reason."""
@@ -42,3 +47,39 @@ class Losses:
     def counts(self) -> dict[Reason, int]:
         """Return the counts of every reason, zeros included; the dict is the caller's."""
         return dict(self._counts)
+
+
+class LostTraces:
+    """Remember of which traces something was lost, for whoever asks about one: the latest ``most``, from any thread.
+
+    A trace that is not remembered has lost nothing, unless it began before the latest one that had to be forgotten.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._counts: dict[tuple[str, Reason], int] = {}
+        self._oldest: deque[tuple[str, Reason]] = deque()
+        self._lock = threading.RLock()  # a signal handler may lose something in the middle of a loss
+        self._forgotten_ns = 0
+
+    def add(self, trace_id: str | None, reason: Reason) -> None:
+        """Note that a record of a trace was lost."""
+        if trace_id is None:
+            return
+        with self._lock:
+            key = (trace_id, reason)
+            if key not in self._counts:
+                self._oldest.append(key)
+            self._counts[key] = self._counts.get(key, 0) + 1
+            if len(self._oldest) > self._most:
+                self._counts.pop(self._oldest.popleft(), None)
+                self._forgotten_ns = monotonic_ns()
+
+    def of(self, trace_id: str) -> dict[str, int]:
+        """Return how many records of a trace were lost, by reason, zeros left out."""
+        found = {reason: self._counts.get((trace_id, reason), 0) for reason in REASONS}
+        return {reason: count for reason, count in found.items() if count}
+
+    def vouches_for(self, since_ns: int) -> bool:
+        """Return whether nothing was forgotten since this moment of the monotonic clock."""
+        return since_ns > self._forgotten_ns

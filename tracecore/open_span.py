@@ -30,6 +30,7 @@ from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.codec import encoded, error_info, metadata, snapshot
 from tracecore.context import INHERITED, POSITION, Again, Place, Position, Route, TraceState
 from tracecore.fields import SpanChanges, SpanFields, TraceFields
+from tracecore.health import FlushResult
 from tracecore.ids import new_span_id, new_trace_id
 from tracecore.records import (
     ABSENT,
@@ -54,6 +55,8 @@ __all__ = [
     "payload_bytes",
 ]
 
+NOT_RECORDED: Final = FlushResult(delivered=False, pending=0, lost={}, level=None)
+"""What is said of a trace that nobody records: nothing of it is pending or was lost, and nothing of it is stored."""
 _MAX_STATUS_MESSAGE: Final = 8_192
 NO_ATTRIBUTES: Final = TraceAttributes()
 _set_position = POSITION.set
@@ -191,6 +194,20 @@ class OpenSpan(Struct, eq=False, gc=False):
         )  # fmt: skip
         return observation(head, self.input, self.output, self.all_attributes, self.extra, trace.route.provenance)
 
+    def delivered(self, timeout: float = 5.0) -> FlushResult:
+        """Wait at most ``timeout`` seconds until what this trace has emitted so far is delivered or lost; tell which.
+
+        Spans that have not ended are not waited for, and neither is anybody else's trace, or what comes later. Blocks
+        the calling thread: inside an event loop use :meth:`adelivered`.
+        """
+        wait = self.trace.route.delivered
+        return NOT_RECORDED if wait is None else wait(self.trace.trace_id, self.started, timeout)
+
+    async def adelivered(self, timeout: float = 5.0) -> FlushResult:
+        """Wait as :meth:`delivered` does, without blocking the loop."""
+        wait = self.trace.route.adelivered
+        return NOT_RECORDED if wait is None else await wait(self.trace.trace_id, self.started, timeout)
+
     def __enter__(self) -> Self:
         """Make the span current, until the block ends."""
         current = POSITION.get()
@@ -290,6 +307,14 @@ class Muted(Struct, eq=False, gc=False):
     def end(self) -> None:
         """Do nothing."""
 
+    def delivered(self, timeout: float = 5.0) -> FlushResult:  # noqa: ARG002 - there is nothing to wait for
+        """Return at once that nothing of it is stored: it was not recorded."""
+        return NOT_RECORDED
+
+    async def adelivered(self, timeout: float = 5.0) -> FlushResult:  # noqa: ARG002 - as above
+        """Return at once that nothing of it is stored: it was not recorded."""
+        return NOT_RECORDED
+
     def __enter__(self) -> Self:
         """Become current, in a trace that sampling left out."""
         if self.trace_id:
@@ -345,9 +370,12 @@ def open_root(route: Route | None, name: str, type_: ObservationType = "span") -
         return Muted(trace_id)
     trace = TraceState(route, trace_id, overlaid(route.attributes, inherited.attributes), inherited.baggage)
     if remote is None:
-        return open_child(trace, None, name, type_)
-    span = open_child(trace, remote[1], name, type_)
-    span.extra = {"app_root": True}
+        span = open_child(trace, None, name, type_)
+    else:
+        span = open_child(trace, remote[1], name, type_)
+        span.extra = {"app_root": True}
+    if span.started > route.watch.overdue_ns:
+        route.watch.suspect(span.started)
     return span
 
 

@@ -1,59 +1,59 @@
-"""The pump: the one consumer of the buffer. It drains batches, writes them to the sink, retries and keeps account.
+"""The pump: the one consumer of the buffer. It takes batches, makes records of them and has them delivered.
 
-One coroutine, :meth:`Pump.run`, hosted either by a thread of its own (:mod:`tracecore.hosting`) or as a task of the
-program's loop. Its rules:
+One coroutine, :meth:`Pump.run`, hosted by a :class:`~tracecore.station.Station`: in a thread of its own or as a task of
+the program's loop. Its rules:
 
-* Every record taken from the buffer is settled exactly once: delivered, or lost for one reason.
-* A batch that the sink refuses is halved until the records it cannot take stand alone; such a record is written without
-  its payloads, then in its barest form, and counted as ``rejected`` if that fails too. Nothing waits behind it.
+* Every record taken from the buffer is settled exactly once: delivered, or lost for one reason
+  (:mod:`tracecore.delivery`). What a pump had in hand when it ended is handed to the next one.
 * Every thread's lane has its turn, and between batches the loop has its own: neither a busy thread nor a sink that
-  never waits keeps others from going on.
-* A sink that is unavailable is asked again with full-jitter back-off, for as long as the pump runs. The batch in hand
-  is kept, the buffer fills, and what then has no room is counted as ``ring_full`` by the producer.
+  never waits keeps others from going on. What other processes left behind is not mixed with what this one emits.
 * It wakes on fill level or interval, whichever comes first, and at once when somebody flushes or stops it.
-* After :meth:`stop` it works until the deadline; what is left then is counted as ``closing``.
+* It says by when it will show the next sign of life (:class:`~tracecore.context.Watch`). A pump that does not is
+  replaced: once it is *retired* it takes, writes, settles and closes nothing any more, whenever it wakes.
+* After :meth:`stop` it works until the deadline; what is left then is counted as ``closing``. Spans that are still open
+  are written as ``abandoned``.
 """
 
 from __future__ import annotations
 
 import random
-import sys
 import threading
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tracecore.bare_records import bare_forms
+from tracecore.account import Account, Accounts
+from tracecore.alarm import Alarm
+from tracecore.backend import Sink
+from tracecore.breaker import Breaker
 from tracecore.clock import monotonic_ns
 from tracecore.codec import mask_record
-from tracecore.context import POSITION
-from tracecore.errors import BackendRejected, BackendUnavailable, DiskFull
+from tracecore.context import POSITION, Watch
+from tracecore.delivery import Delivery, Handful
 from tracecore.ids import new_trace_id, tick
-from tracecore.loss import Losses
 from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor, payload_bytes
-from tracecore.records import Record
-from tracecore.reporting import named_error, report, text_of_error
+from tracecore.records import Provenance, Record, Span
+from tracecore.reporting import Voice, named_error, report, text_of_error
+from tracecore.ring import Lane, Ring
 
-if TYPE_CHECKING:
-    import asyncio
+__all__ = ["Emitted", "Pump", "PumpSettings", "Retired"]
 
-    import anyio
-
-    from tracecore.backend import Sink
-    from tracecore.ring import Lane, Ring
-
-__all__ = ["Emitted", "Pump", "PumpSettings", "wake_function"]
-
-_ALIGN_EVERY_NS: Final = 1_000_000_000
-_REPORT_EVERY_NS: Final = 10_000_000_000
-_PRODUCERS_LOSSES: Final = (("full", "ring_full"), ("closed", "closing"))
+_HOUSEKEEP_EVERY_NS: Final = 1_000_000_000
+_ENTER_EVERY_NS: Final = 30_000_000_000
+"""How often the ledger is told what is new, and that this process lives while a span of it is known to be running."""
 _SEALED_AT_ONCE: Final = 1024
 """Items made into records before the loop has its turn: a millisecond."""
-_BACKOFF_FIRST: Final = 0.05
-_BACKOFF_MOST: Final = 5.0
-_LAST_WORDS: Final = 0.02
-"""Seconds before the deadline in which records are counted rather than tried again."""
+_FATAL_AFTER: Final = 2
+"""Pumps that may die of making one record before that record is given up."""
+_EVERYTHING: Final = 1 << 62
+_FAREWELL: Final = 0.05
+"""Seconds that even a pump without time has for its last words, and for closing the sink."""
+
+
+class Retired(BaseException):
+    """End a pump whose place another one has taken."""
 
 
 class Emitted(Struct, eq=False, gc=False):
@@ -84,11 +84,18 @@ class PumpSettings(Struct, frozen=True):
     batch_bytes: int = 8 << 20
     flush_interval: float = 0.2
     pending_after: float = 2.0
+    write_timeout: float = 30.0
     mask: Callable[[str], str] | None = None
+    abandon: bool = True
+    """Whether spans that are still open when the pump has been stopped are written as abandoned."""
 
 
 class Pump:
-    """Move what the buffer holds into the sink. One instance runs once, in one event loop."""
+    """Move what the buffer holds into the sink. One instance runs once, in one event loop.
+
+    ``first`` is what the pump before had in hand, by lane. ``patience`` is for how many seconds it may show no sign of
+    life, ``pause`` for how many it waits before it begins. A ``reopened`` sink is closed before it is opened.
+    """
 
     def __init__(
         self,
@@ -97,60 +104,68 @@ class Pump:
         open_spans: set[OpenSpan],
         settings: PumpSettings,
         *,
+        accounts: Accounts | None = None,
+        breaker: Breaker | None = None,
+        watch: Watch | None = None,
+        first: Sequence[tuple[Lane[Any], int]] = (),
+        patience: float = 1.0,
+        pause: float = 0.0,
+        reopened: bool = False,
+        on_settled: Callable[[], object] = lambda: None,
+        voice: Voice | None = None,
         clock: Callable[[], int] = monotonic_ns,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.delivered = 0
-        self.batches = 0
-        self.losses = Losses()
-        self.last_error: str | None = None
-        self.last_delivery_ns: int | None = None
+        self.accounts = accounts or Accounts(ring)
+        self.breaker = breaker or Breaker(clock, jitter)
+        self.death: BaseException | None = None
+        """What ended the pump although nobody had asked for it."""
         self.opened = False
         self.finished = False
+        self.retired = False
+        self.alarm = Alarm(clock, on_sign=self._show_life)
+        self._keeps_sink = True
         self._ring = ring
         self._sink = sink
         self._open_spans = open_spans
         self._settings = settings
+        self._watch = watch or Watch()
+        self._first = list(first)
+        self._patience_ns = int(patience * 1e9)
+        self._pause = pause
+        self._reopened = reopened
+        self._on_settled = on_settled
+        self._voice = voice or Voice(clock)
         self._clock = clock
-        self._jitter = jitter
-        self._stop_at: int | None = None
-        self._lost_before_stop: int | None = None
-        self._next_align = 0
-        self._next_loss_report = 0
-        self._next_pending = 0
-        self._alarm: anyio.Event | None = None
-        self._stopping: anyio.Event | None = None
+        self._delivery = Delivery(
+            ring,
+            sink,
+            self.accounts,
+            self.breaker,
+            self.alarm,
+            clock=clock,
+            timeout=settings.write_timeout,
+            go_on=self._go_on,
+            on_settled=on_settled,
+            on_error=self._note_error,
+        )
+        self._next_housekeeping = self._next_pending = self._next_entry = 0
         self._thread_id: int | None = None
-        self._wake: Callable[[], None] | None = None
-        self._woken = False
         self._turn = 0
-        self._listeners: list[Callable[[], None]] = []
-        self._next_report = 0
-        self._reported = 0
 
     # -- called from any thread ---------------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Make the pump look at the buffer now; calls that come before it does are one."""
-        wake = self._wake
-        if wake is not None and not self._woken:
-            self._woken = True
-            wake()
-
     def stop(self, timeout: float) -> None:
         """Make the pump finish: deliver what it can within ``timeout`` seconds, then end."""
-        if self._lost_before_stop is None:
-            self._lost_before_stop = self.losses.total()
-        self._stop_at = self._clock() + int(timeout * 1e9)
-        self.wake()
+        self.alarm.stop(self._clock() + int(timeout * 1e9))
 
-    def lost_before(self) -> int:
-        """Return how much was lost so far; once the pump is to stop, how much had been lost by then."""
-        return self.losses.total() if self._lost_before_stop is None else self._lost_before_stop
+    def retire(self, *, keeps_sink: bool) -> None:
+        """Let this pump do nothing any more. Whoever calls holds ``Ring.consuming``.
 
-    def unsettled(self) -> int:
-        """Return how many accepted records are neither delivered nor lost."""
-        return max(0, self._ring.totals()["accepted"] - self.delivered - self.losses.total())
+        If it ``keeps_sink`` it closes it when it wakes; else another one is using it.
+        """
+        self.retired = True
+        self._keeps_sink = keeps_sink
 
     def belong_here(self) -> None:
         """Note that it is the calling thread whose loop runs, or will run, the pump."""
@@ -160,330 +175,285 @@ class Pump:
         """Return whether the pump runs in the calling thread, and so cannot go on before the caller does."""
         return self._thread_id == threading.get_ident() and not self.finished
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` from the pump's thread whenever records were settled, and when the pump ends."""
-        self._listeners.append(listener)
-        self.wake()
-
-    def unlisten(self, listener: Callable[[], None]) -> None:
-        """Stop calling ``listener``."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-
     # -- the coroutine ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Run until stopped or cancelled."""
-        import anyio  # noqa: PLC0415 - in the pump's own thread: `import tracecore` and the first span stay light
-
+        """Run until stopped, cancelled or retired. What ends it otherwise is raised as it is, and kept as its death."""
         self.belong_here()
         # What a mask or a sink opens in here (a traced function, an instrumented client) would feed the pump for ever.
         POSITION.set(Muted(new_trace_id()))
-        self._alarm = anyio.Event()
-        self._stopping = anyio.Event()
-        self._wake = wake_function(self._ring_alarm)
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._guard, group.cancel_scope)
-                self._ring_alarm()
-                if await self._open():
-                    await self._work()
-                group.cancel_scope.cancel()
-        except BaseException as error:
-            if self._stop_at is None:
-                self._note_death(error)
-            raise
+            await self._run_until_stopped()
+        except BaseException as error:  # noqa: BLE001 - raised again, as what it is
+            cause = _cause_of(error)
+            if isinstance(cause, Retired):
+                return
+            if not self.alarm.stopping or isinstance(cause, Exception | SystemExit | KeyboardInterrupt):
+                self.death = cause
+                self.accounts.last_error = named_error(cause)
+            raise cause from None
         finally:
-            self._wake = None
             try:
-                with anyio.CancelScope(shield=True), anyio.move_on_after(max(0.05, min(2.0, self._time_left()))):
-                    await self._close()
+                if not isinstance(self.death, GeneratorExit):  # whoever has closed the coroutine waits for nothing
+                    await self._take_leave()
             finally:
+                self.alarm.disarm()
                 self.finished = True
-                self._report_losses(ended=True)
-                self._tell()
+                self._on_settled()
 
-    async def _guard(self, scope: anyio.CancelScope) -> None:
-        """Once the pump is to stop, give whatever it is doing its deadline: a write may hang."""
-        import anyio  # noqa: PLC0415 - as in run()
+    async def _run_until_stopped(self) -> None:
+        import anyio  # noqa: PLC0415 - in the pump's own thread: `import tracecore` and the first span stay light
 
-        if self._stopping is not None:
-            await self._stopping.wait()
-        scope.deadline = anyio.current_time() + max(0.0, self._time_left())
+        self.alarm.arm()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.alarm.deadline, group.cancel_scope)
+            if self._reopened:
+                await self._close(_FAREWELL)
+            if self._pause:
+                self._show_life(self._pause)
+                await self.alarm.sleep_through(self._pause, at_least=self._pause)
+            self._show_life()
+            self.opened = await self._delivery.open()
+            if self.opened:
+                await self._work()
+            group.cancel_scope.cancel()
 
     async def _work(self) -> None:
-        import anyio.lowlevel  # noqa: PLC0415 - as in run()
+        import anyio.lowlevel  # noqa: PLC0415 - as above
 
         while True:
+            self._go_on()
             self._housekeep()
             moved = await self._deliver_waiting()
-            if self._stop_at is not None and (not moved or self._time_left() <= 0):
+            if self.alarm.stopping and (not moved or self.alarm.time_left() <= 0):
                 return
             if not moved and not await self._maintain():
-                await self._sleep(self._settings.flush_interval)
+                await self._enter_if_due()
+                pause = self._longest_sleep()
+                self._show_life(pause)
+                await self.alarm.sleep(pause)
             else:
                 await anyio.lowlevel.checkpoint()
+
+    def _go_on(self) -> None:
+        """Show that the pump lives, unless it has been retired.
+
+        Raises:
+            Retired: another pump has taken its place.
+        """
+        if self.retired:
+            raise Retired
+        self._show_life()
+
+    def _show_life(self, asleep: float = 0.0) -> None:
+        """Say by when the next sign of life is due; for some seconds before that, the pump is asleep."""
+        if not self.retired:
+            self._watch.overdue_ns = self._clock() + self._patience_ns + int(asleep * 1e9)
 
     async def _deliver_waiting(self) -> bool:
         """Write what waits in the buffer, one batch of all lanes; return whether there was anything."""
-        import anyio.lowlevel  # noqa: PLC0415 - as in run()
+        handful = self._taken()
+        await self._seal(handful)
+        await self._announce()
+        if handful.items:
+            await self._delivery.deliver(handful)
+            self.accounts.deaths.clear()
+        return bool(handful.items)
 
-        items, shares = self._taken()
-        records = self._sealed(items[:_SEALED_AT_ONCE])
-        for start in range(_SEALED_AT_ONCE, len(items), _SEALED_AT_ONCE):
-            await anyio.lowlevel.checkpoint()
-            records += self._sealed(items[start : start + _SEALED_AT_ONCE])
-        await self._write(self._pending(), counted=False)
-        await self._write(records, counted=True)
-        for lane, count in shares:
-            lane.settle(count)
-        if items:
-            self._tell()
-        return bool(items)
+    def _taken(self) -> Handful:
+        """Take one batch from the buffer, beginning with another lane each time; of one account only."""
+        with self._ring.consuming:
+            self._go_on()
+            first, self._first = self._first, []
+            taken = [(lane, lane.take(count, _EVERYTHING)) for lane, count in first] or self._taken_in_turn()
+        shares = [(lane, len(items)) for lane, items in taken if items]
+        account: Account | None = shares[0][0].account if shares else None
+        return Handful([item for _, items in taken for item in items], shares, account or self.accounts.own)
 
-    def _taken(self) -> tuple[list[Any], list[tuple[Lane[Any], int]]]:
-        """Take one batch from the buffer, beginning with another lane each time; return how many came from which."""
-        items: list[Any] = []
-        shares: list[tuple[Lane[Any], int]] = []
-        size = 0
+    def _taken_in_turn(self) -> list[tuple[Lane[Any], list[Any]]]:
+        found: list[tuple[Lane[Any], list[Any]]] = []
+        count = size = 0
         lanes = self._ring.lanes()
         self._turn = (self._turn + 1) % max(1, len(lanes))
         for lane in lanes[self._turn :] + lanes[: self._turn]:
-            most = self._settings.batch_items - len(items)
-            if most <= 0 or size >= self._settings.batch_bytes:
+            if count >= self._settings.batch_items or size >= self._settings.batch_bytes:
                 break
+            if found and lane.account is not found[0][0].account:
+                continue
             before = lane.bytes_taken
-            taken = lane.take(most, self._settings.batch_bytes - size)
-            size += lane.bytes_taken - before
-            if taken:
-                items += taken
-                shares.append((lane, len(taken)))
-        return items, shares
+            items = lane.take(self._settings.batch_items - count, self._settings.batch_bytes - size)
+            count, size = count + len(items), size + lane.bytes_taken - before
+            if items:
+                found.append((lane, items))
+        return found
 
-    def _sealed(self, items: Iterable[Any], *, running: bool = False) -> list[Record]:
-        """Return the masked records of items; one that cannot be made is counted, unless it says that a span runs."""
-        records: list[Record] = []
-        mask = self._settings.mask
-        for item in items:
+    async def _seal(self, handful: Handful) -> None:
+        """Make the records of a handful."""
+        import anyio.lowlevel  # noqa: PLC0415 - as above
+
+        for start in range(0, len(handful.items), _SEALED_AT_ONCE):
+            if start:
+                await anyio.lowlevel.checkpoint()
+                self._go_on()
             try:
-                record = item.seal(running=True) if running else item.seal()
+                self._seal_some(handful, start)
+            except BaseException:
+                place = handful.place(len(handful.records))
+                self.accounts.deaths[place] = self.accounts.deaths.get(place, 0) + 1
+                raise
+
+    def _seal_some(self, handful: Handful, start: int) -> None:
+        """Append the masked records of some items; None for one that cannot be made."""
+        mask = None if self._ring.masks else self._settings.mask
+        records = handful.records
+        for item in handful.items[start : start + _SEALED_AT_ONCE]:
+            try:
+                if self.accounts.deaths and self._is_fatal(handful):
+                    records.append(None)
+                    continue
+                record = item.seal()
                 records.append(record if mask is None else mask_record(record, mask))
             except Exception as error:  # noqa: BLE001 - one bad record must not stop the rest: it is counted
                 self._note_error(error)
-                if not running:
-                    self.losses.add("unencodable")
-        return records
+                records.append(None)
 
-    def _pending(self) -> list[Record]:
-        """Return as running, once each, the spans that have been open for long."""
+    def _is_fatal(self, handful: Handful) -> bool:
+        """Return whether making the next record has ended several pumps: then it is not tried again."""
+        return self.accounts.deaths.get(handful.place(len(handful.records)), 0) >= _FATAL_AFTER
+
+    # -- spans that have not ended ------------------------------------------------------------------------------------
+
+    async def _announce(self) -> None:
+        """Write as running, once each, the spans that have been open for long."""
         now = self._clock()
         if self._settings.pending_after <= 0 or now < self._next_pending:
-            return []
+            return
         after = int(self._settings.pending_after * 1e9)
         self._next_pending = now + max(after // 4, 50_000_000)
-        due = [s for s in list(self._open_spans) if not s.announced and now - s.started >= after]
-        for open_span in due:
-            open_span.announced = True
-        return self._sealed(due, running=True)
+        due = [span for span in list(self._open_spans) if not span.announced and now - span.started >= after]
+        if due:
+            await self._delivery.deliver(self._unended(due))
+            for span in due:
+                span.announced = True
 
-    async def _write(self, records: list[Record], *, counted: bool) -> None:
-        """Write records and settle each of them; those that describe running spans are not counted."""
-        waiting = [records] if records else []
-        while waiting:
-            batch = waiting.pop()
-            refusal = await self._attempt(batch, counted=counted)
-            if refusal is not None and len(batch) > 1:
-                middle = len(batch) // 2
-                waiting += [batch[middle:], batch[:middle]]
-            elif refusal is not None and counted:
-                await self._write_bare(batch[0], refusal)
+    async def _abandon(self) -> None:
+        """Write as abandoned, as of now, the spans that nobody has ended."""
+        left = [span for span in list(self._open_spans) if not span.ended] if self._settings.abandon else []
+        for start in range(0, len(left), self._settings.batch_items):
+            some = left[start : start + self._settings.batch_items]
+            await self._delivery.deliver(self._unended(some, abandoned_ns=self._clock()))
 
-    async def _write_bare(self, record: Record, refusal: str) -> None:
-        """Write what can be kept of a refused record, or count it as rejected."""
-        for bare in bare_forms(record, refusal):
-            if await self._attempt([bare], counted=True) is None:
-                return
-        self.losses.add("rejected")
-
-    async def _attempt(self, batch: list[Record], *, counted: bool) -> str | None:
-        """Write one batch, waiting while the sink is unavailable; return why it was refused, or None."""
-        import anyio.lowlevel  # noqa: PLC0415 - as in run()
-
-        wait = _BACKOFF_FIRST
-        while True:
+    def _unended(self, spans: list[OpenSpan], *, abandoned_ns: int | None = None) -> Handful:
+        """Return the records of open spans, which nobody counts; one that cannot be made is left out."""
+        handful = Handful([], [], None)
+        for span in spans:
             try:
-                await self._sink.write(batch)
-            except BackendUnavailable as error:
+                record = span.seal(running=True)
+                if self._settings.mask is not None:
+                    record = mask_record(record, self._settings.mask)
+                handful.records.append(_of_process(record, self.accounts.process, span, abandoned_ns))
+            except Exception as error:  # noqa: BLE001 - as above, and its end will be counted
                 self._note_error(error)
-                if not await self._back_off(wait):
-                    if counted:
-                        self.losses.add("disk_full" if isinstance(error, DiskFull) else "unavailable", len(batch))
-                    return None
-                wait = min(wait * 2, _BACKOFF_MOST)
-            except BaseException as error:
-                if _ends_the_pump(error):
-                    raise
-                self._note_error(error)  # a sink that breaks its contract must not stop the pump
-                await anyio.lowlevel.checkpoint()
-                return text_of_error(error)
-            else:
-                self._delivered(len(batch) if counted else 0)
-                return None
+        return handful
 
-    def _delivered(self, count: int) -> None:
-        self.delivered += count
-        self.batches += 1
-        self.last_delivery_ns = self._clock()
+    # -- the rest of its duties ---------------------------------------------------------------------------------------
 
-    async def _open(self) -> bool:
-        """Open the sink, waiting while it is unavailable; return False when stopped first or refused for good."""
-        wait = _BACKOFF_FIRST
-        while True:
-            try:
-                await self._sink.open()
-            except Exception as error:  # noqa: BLE001 - the program runs on without its traces, told once
-                self._note_error(error)
-                rejected = isinstance(error, BackendRejected)
-                if rejected:
-                    wait = _BACKOFF_MOST
-                if (rejected and self._stop_at is not None) or not await self._back_off(wait):
-                    return False
-                wait = min(wait * 2, _BACKOFF_MOST)
-            else:
-                self.opened = True
-                return True
+    def _longest_sleep(self) -> float:
+        """Return for how many seconds there is nothing to do unless somebody rings."""
+        if not self._delivery.keeps_ledger:
+            return self._settings.flush_interval
+        return max(0.0, min(self._settings.flush_interval, (self._next_entry - self._clock()) / 1e9))
 
-    async def _back_off(self, wait: float) -> bool:
-        """Sleep for up to ``wait`` seconds (full jitter); return False when there is no time left to try again.
-
-        That is so a little before the deadline, which cancels whatever it meets and cannot say what was the matter.
-        """
-        await self._sleep(min(self._jitter(0, wait), self._time_left() - _LAST_WORDS), through_alarms=True)
-        return self._time_left() > _LAST_WORDS
-
-    async def _sleep(self, seconds: float, *, through_alarms: bool = False) -> None:
-        """Sleep until the alarm rings, at most ``seconds``; stopping always ends it."""
-        import anyio  # noqa: PLC0415 - as in run()
-
-        if self._alarm is None:
+    async def _enter_if_due(self) -> None:
+        """Say in the ledger what is new, and as long as a span of it is known to be running that this process lives."""
+        now = self._clock()
+        if not self._delivery.keeps_ledger or now < self._next_entry:
             return
-        until = self._clock() + int(seconds * 1e9)
-        while (left := min((until - self._clock()) / 1e9, self._time_left())) > 0:
-            with anyio.move_on_after(left):
-                await self._alarm.wait()
-            rang = self._alarm.is_set()
-            if rang:
-                self._alarm = anyio.Event()
-            if not through_alarms or not rang or self._stop_at is not None:
-                return
+        self._next_entry = self._delivery.entered_ns + _ENTER_EVERY_NS
+        if now >= self._next_entry:
+            self._next_entry = now + _ENTER_EVERY_NS
+            if self.accounts.say_more_than(self._delivery.last_entry) or self._is_known_to_run():
+                await self._delivery.enter()
 
-    def _ring_alarm(self) -> None:
-        """End the pump's sleep."""
-        self._woken = False
-        if self._alarm is not None:
-            self._alarm.set()
-        if self._stopping is not None and self._stop_at is not None:
-            self._stopping.set()
-
-    def _time_left(self) -> float:
-        """Return seconds until the deadline; without one, for ever."""
-        return float("inf") if self._stop_at is None else (self._stop_at - self._clock()) / 1e9
+    def _is_known_to_run(self) -> bool:
+        return any(span.announced for span in list(self._open_spans))
 
     async def _maintain(self) -> bool:
         try:
-            return self._stop_at is None and await self._sink.maintain()
+            more = not self.alarm.stopping and await self._delivery.answered(self._sink.maintain)
         except Exception as error:  # noqa: BLE001 - deferred work may fail; the records are safe already
             self._note_error(error)
-            return False
-
-    async def _close(self) -> None:
-        try:
-            await self._sink.close()
-        except Exception as error:  # noqa: BLE001 - nothing can be done about it, but it must be seen
-            self._note_error(error)
+            more = False
+        self._go_on()
+        return more
 
     def _housekeep(self) -> None:
         now = self._clock()
-        if now >= self._next_align:
-            self._next_align = now + _ALIGN_EVERY_NS
+        if now >= self._next_housekeeping:
+            self._next_housekeeping = now + _HOUSEKEEP_EVERY_NS
             anchor.align()
             tick()
             self._ring.housekeep(now)
-        if now >= self._next_loss_report:
-            self._next_loss_report = now + _REPORT_EVERY_NS
-            self._report_losses()
+        self._report_losses()
+
+    async def _take_leave(self) -> None:
+        """Say the last words, and close the sink if it is still this pump's."""
+        import anyio  # noqa: PLC0415 - as above
+
+        budget = max(_FAREWELL, min(2.0, self.alarm.time_left()))
+        try:
+            if self.opened and self.alarm.stopping and not self.retired and self.breaker.state == "closed":
+                with anyio.CancelScope(shield=True), anyio.move_on_after(budget):
+                    self._delivery.ended = True
+                    await self._abandon()
+                    await self._delivery.enter()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the sink is closed
+            self._note_error(error)
+        finally:
+            if not self.retired or self._keeps_sink:
+                await self._close(budget)
+        if not self.retired:
+            self._report_losses(ended=self.alarm.stopping)
+
+    async def _close(self, seconds: float) -> None:
+        import anyio  # noqa: PLC0415 - as above
+
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(seconds):
+                await self._sink.close()
+        except Exception as error:  # noqa: BLE001 - nothing can be done about it, but it must be seen
+            self._note_error(error)
 
     def _note_error(self, error: BaseException) -> None:
         """Remember why delivery fails, and say so at most once in ten seconds."""
-        self.last_error = named_error(error)
-        now = self._clock()
-        if now >= self._next_report:
-            self._next_report = now + _REPORT_EVERY_NS
+        self.accounts.last_error = named_error(error)
+        if self._voice.may_speak_of("errors"):
             what = text_of_error(error)
             report("tracecore cannot deliver: %s; the program is not affected, losses are counted", what)
 
-    def _note_death(self, error: BaseException) -> None:
-        """Say that nothing will be delivered any more: what ends a pump that nobody stopped is seen nowhere else."""
-        while isinstance(error, BaseExceptionGroup):  # from the task group around
-            error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-        self.last_error = named_error(error)
-        report("tracecore has stopped delivering: %s; the program is not affected", self.last_error, severe=True)
-
     def _report_losses(self, *, ended: bool = False) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""
-        totals = self._ring.totals()
-        lost: dict[str, int] = {reason: count for reason, count in self.losses.counts().items() if count}
-        lost.update({reason: totals[name] for name, reason in _PRODUCERS_LOSSES if totals[name]})
-        if ended and (left := self.unsettled()):
-            lost["closing"] = lost.get("closing", 0) + left
+        if not ended and not self._voice.may_speak_of("losses"):
+            return
+        lost = self.accounts.balance(ended=ended).lost
         count = sum(lost.values())
-        if count > self._reported:
+        if count > self.accounts.reported:
             reasons = ", ".join(f"{share} {reason}" for reason, share in lost.items())
             report("tracecore has lost %d records so far (%s)", count, reasons)
-            self._reported = count
-
-    def _tell(self) -> None:
-        for listener in list(self._listeners):
-            listener()
+            self.accounts.reported = count
 
 
-def _ends_the_pump(error: BaseException) -> bool:
-    """Return whether an exception is meant for the pump: a cancellation that was asked for, or the end of the program.
-
-    A driver may leak a cancellation of its own (it awaited what somebody else cancelled), or raise an exception that is
-    only a BaseException (extension modules do when they panic).
-    """
-    import anyio  # noqa: PLC0415 - as in Pump.run()
-
-    if isinstance(error, anyio.get_cancelled_exc_class()):
-        task = _asyncio_task()
-        return task is None or task.cancelling() > 0
-    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+def _of_process(record: Span, process: str, span: OpenSpan, abandoned_ns: int | None) -> Span:
+    """Return the record of an open span with the process that will end it, or has abandoned it."""
+    provenance = replace(record.provenance or Provenance(), service_instance_id=process)
+    if abandoned_ns is None:
+        return replace(record, provenance=provenance)
+    duration = max(0, abandoned_ns - span.started)
+    return replace(record, provenance=provenance, status="abandoned", duration_ns=duration)
 
 
-def _asyncio_task() -> asyncio.Task[Any] | None:
-    import asyncio  # noqa: PLC0415 - as in Pump.run()
-
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # trio's loop
-        return None
-
-
-def wake_function(ring_alarm: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that any thread may call to run ``ring_alarm`` in the current event loop."""
-    import asyncio  # noqa: PLC0415 - as in Pump.run()
-
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        token = sys.modules["trio"].lowlevel.current_trio_token()
-        return lambda: _unless_closed(lambda: token.run_sync_soon(ring_alarm, idempotent=True))
-    return lambda: _unless_closed(lambda: loop.call_soon_threadsafe(ring_alarm))
-
-
-def _unless_closed(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except Exception:  # noqa: BLE001 - the loop has ended, and so has the pump (RuntimeError, trio.RunFinishedError)
-        return
+def _cause_of(error: BaseException) -> BaseException:
+    """Return what was raised inside of a task group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

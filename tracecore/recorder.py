@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from msgspec import Struct
 
+from tracecore.account import Accounts
 from tracecore.backend import Backend
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Limits
@@ -31,15 +32,17 @@ from tracecore.config import Config
 from tracecore.context import EXCHANGE, INHERITED, SWITCH, Route
 from tracecore.errors import Closed
 from tracecore.forks import watch
-from tracecore.hosting import PumpThread
+from tracecore.health import FlushResult, Health
+from tracecore.loss import Reason
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
-from tracecore.pump import Emitted, Pump, PumpSettings
+from tracecore.pump import Emitted, PumpSettings
 from tracecore.records import Provenance, Record, TraceAttributes
 from tracecore.reporting import report
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
-from tracecore.waiting import FOR_EVER, Waiter
+from tracecore.station import FOR_EVER, Station
+from tracecore.waiting import TraceWaiter, Waiter
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -54,36 +57,6 @@ _EXIT_GRACE: Final = 0.15
 """Seconds beyond a shutdown's deadline for the pump's thread to end: results are due within 200 ms of it."""
 
 
-class FlushResult(Struct, frozen=True):
-    """Say what became of everything emitted before a flush."""
-
-    delivered: bool
-    """Nothing of it is pending, and none of it was lost while the flush waited or when the recorder ended."""
-    pending: int
-    """Records emitted and neither delivered nor lost."""
-    lost: dict[str, int]
-    """Records lost so far, by reason, zeros left out."""
-
-
-class Health(Struct, frozen=True):
-    """Describe a recorder at one moment. ``emitted == delivered + pending + sum(lost.values())`` at quiescence.
-
-    ``sampled`` counts traces left out by the sampling rate: they are not in ``emitted``.
-    """
-
-    state: Literal["new", "recording", "disabled", "closed"]
-    location: str
-    emitted: int
-    delivered: int
-    pending: int
-    lost: dict[str, int]
-    sampled: int
-    open_spans: int
-    buffer_depth: int
-    last_error: str | None
-    last_delivery_age_s: float | None
-
-
 class Recorder:
     """Record spans into one backend.
 
@@ -96,23 +69,28 @@ class Recorder:
 
     def __init__(self, config: Config | None = None, *, backend: Backend | None = None) -> None:
         self.config = config or Config()
-        self._make_backend: Callable[[], Backend] = self._open_configured if backend is None else lambda: backend
-        self._backend = self._make_backend()
         self._state: Literal["new", "recording", "disabled", "closed"] = "new"
         self._lock = threading.RLock()
-        self._thread: PumpThread | None = None
-        self._hosted = False
         self._entered = False
         self._orphaned = False
         self._open_spans: set[OpenSpan] = set()
         self._ring: Ring[Any] = Ring(
             self.config.buffer_items,
             self.config.buffer_bytes,
-            on_half_full=lambda: self._pump.wake(),  # noqa: PLW0108 - after a fork it is another pump
+            on_half_full=lambda: self._station.wake(),  # noqa: PLW0108 - there is no station yet
             on_full=self._wait_for_room,
             on_new_lane=self._revive,
+            on_grant=lambda: self._station.look(),  # noqa: PLW0108 - as above
+            on_loss=self._note_loss,
         )
-        self._pump = self._new_pump()
+        self._station = Station(
+            self._ring,
+            self._open_spans,
+            self._pump_settings(),
+            self._open_configured if backend is None else lambda: backend,
+            make_accounts=self._new_accounts,
+            shares_backend=backend is not None,
+        )
         self.route: Route | None = None
         """Where new traces go; None when nothing is recorded. A closed recorder still has its route: what comes too
         late is counted as ``closing``."""
@@ -128,7 +106,7 @@ class Recorder:
         with self._lock:
             self.begin()
             if self._needs_host():
-                self._host_in_thread()
+                self._station.host_in_thread()
         return self
 
     def begin(self) -> None:
@@ -144,6 +122,7 @@ class Recorder:
             if self._state == "new":
                 anchor.align()
                 if self.config.enabled:
+                    self._ring.begin(self._station.accounts.process)
                     self.route = self._new_route()
                     _RECORDING.add(self)
                     _hook_process_once()
@@ -168,11 +147,11 @@ class Recorder:
                 raise RuntimeError(message)
             self._entered = True
             needs_host = self._needs_host()
-            self._hosted = self._hosted or needs_host
+            self._station.hosted = self._station.hosted or needs_host
         self._group: TaskGroup = await anyio.create_task_group().__aenter__()
         if needs_host:
-            self._pump.belong_here()
-            self._group.start_soon(self._run_shielded)
+            self._station.pump.belong_here()
+            self._group.start_soon(self._station.run_here)
         self._inherited = INHERITED.get()
         INHERITED.set(self._inherited.replace(recorder=self))
         return self
@@ -188,6 +167,9 @@ class Recorder:
         INHERITED.set(self._inherited)
         self._group.cancel_scope.shield = True
         try:
+            if self._station.thread is None and self._station.died:  # by what is ending the program
+                self.stop(self.config.shutdown_timeout_ms / 1e3)
+                await self._station.resume_here()
             await self.ashutdown()
         finally:
             await self._group.__aexit__(None, None, None)
@@ -198,36 +180,36 @@ class Recorder:
         Blocks the calling thread: inside an event loop use :meth:`aflush`. In the very loop that runs the pump it does
         not wait, because nothing could be delivered meanwhile.
         """
-        waiter = Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._station)
         waiter.wait(waiter.settled, timeout)
         return self._result(waiter, finished=waiter.arrived() or self._ended())
 
     async def aflush(self, timeout: float = 5.0) -> FlushResult:
         """Wait as :meth:`flush` does, without blocking the loop."""
-        waiter = Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._station)
         await waiter.wait_in_loop(waiter.settled, timeout)
         return self._result(waiter, finished=waiter.arrived() or self._ended())
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """Stop recording: deliver what can be delivered within ``timeout`` seconds, count the rest as ``closing``.
 
-        Returns at most 200 ms after the deadline, whatever the backend does; at once in the very loop that runs the
-        pump. Shutting down twice does nothing more.
+        Spans that are still open are written as ``abandoned``. Returns at most 200 ms after the deadline, whatever the
+        backend does; at once in the very loop that runs the pump. Shutting down twice does nothing more.
         """
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
         deadline = monotonic_ns() + int((min(seconds, FOR_EVER) + _EXIT_GRACE) * 1e9)
-        waiter = Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._station)
         self.stop(seconds)
         waiter.wait(self._ended, seconds + _EXIT_GRACE)
-        thread = self._thread
-        if thread is not None:
+        thread = self._station.thread
+        if thread is not None and self._ended():
             thread.join((deadline - monotonic_ns()) / 1e9)
         return self._result(waiter, finished=self._ended())
 
     async def ashutdown(self, timeout: float | None = None) -> FlushResult:
         """Stop as :meth:`shutdown` does, without blocking the loop."""
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
-        waiter = Waiter(self._ring, self._pump)
+        waiter = Waiter(self._ring, self._station)
         self.stop(seconds)
         await waiter.wait_in_loop(self._ended, seconds + _EXIT_GRACE)
         return self._result(waiter, finished=self._ended())
@@ -237,7 +219,7 @@ class Recorder:
     @property
     def backend(self) -> Backend:
         """Return the backend that the pump writes to; read from it with an own instance, not with this one."""
-        return self._backend
+        return self._station.backend
 
     def emit(self, record: Record) -> bool:
         """Hand a finished record (a score, a session) to the buffer; return whether it was accepted."""
@@ -246,31 +228,33 @@ class Recorder:
 
     def health(self) -> Health:
         """Return counters and state; cheap, and safe from any thread."""
-        totals = self._ring.totals()
-        age = self._pump.last_delivery_ns
+        self._station.look()
+        accounts = self._station.accounts
+        balance = accounts.balance(ended=self._ended())
+        age = accounts.last_delivery_ns
         return Health(
             state=self._state,
-            location=self._backend.location,
-            emitted=totals["accepted"] + totals["full"] + totals["closed"],
-            delivered=self._pump.delivered,
-            pending=self._pending(),
-            lost=self._lost(),
-            sampled=totals["sampled"],
+            location=self._station.backend.location,
+            emitted=balance.emitted,
+            delivered=balance.delivered,
+            pending=balance.waiting,
+            lost=balance.lost,
+            sampled=balance.sampled,
             open_spans=len(self._open_spans),
-            buffer_depth=totals["accepted"] - totals["taken"],
-            last_error=self._pump.last_error,
+            buffer_depth=balance.depth,
+            last_error=accounts.last_error,
             last_delivery_age_s=None if age is None else (monotonic_ns() - age) / 1e9,
+            restarts=accounts.restarts,
+            backend_state=self._station.backend_state,
+            recovered=accounts.recovered.counts.delivered,
+            process=accounts.process,
         )
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _needs_host(self) -> bool:
         """Return whether the pump must be started now; a forked child does so with its first span."""
-        return self._state == "recording" and not self._hosted and not self._orphaned
-
-    def _host_in_thread(self) -> None:
-        self._thread = PumpThread(self._pump.run)
-        self._hosted = True  # not where there is no thread to be had: nobody should wait for its end
+        return self._state == "recording" and not self._station.hosted and not self._orphaned
 
     def stop(self, timeout: float) -> None:
         """Begin to end, as :meth:`shutdown` does, without waiting for it."""
@@ -278,29 +262,27 @@ class Recorder:
             if self._state == "recording":
                 self._state = "closed"
                 self._ring.closed = True
-                self._pump.stop(min(timeout, FOR_EVER))
+                self._station.stop(timeout)
             self._state = "closed" if self._state != "disabled" else "disabled"
             _RECORDING.discard(self)
-
-    async def _run_shielded(self) -> None:
-        """Run the pump until :meth:`stop`: a cancelled block still delivers what it recorded, within the timeout."""
-        import anyio  # noqa: PLC0415 - `import tracecore` stays light
-
-        with anyio.CancelScope(shield=True):
-            await self._pump.run()
 
     def _open_configured(self) -> Backend:
         return open_backend(self.config.backend, source=self.config.sources.get("backend", "code"))
 
-    def _new_pump(self) -> Pump:
-        settings = PumpSettings(
+    def _new_accounts(self) -> Accounts:
+        accounts = Accounts(self._ring, project=self.config.project, service=self.config.service_name)
+        self._ring.recovered = accounts.recovered
+        return accounts
+
+    def _pump_settings(self) -> PumpSettings:
+        return PumpSettings(
             batch_items=self.config.batch_items,
             batch_bytes=self.config.batch_bytes,
             flush_interval=self.config.flush_interval_ms / 1e3,
             pending_after=self.config.pending_after_ms / 1e3,
+            write_timeout=self.config.write_timeout_ms / 1e3,
             mask=self.config.mask,
         )
-        return Pump(self._ring, self._backend, self._open_spans, settings)
 
     def _new_route(self) -> Route:
         config = self.config
@@ -321,14 +303,32 @@ class Recorder:
             capture_input=config.capture_input,
             capture_output=config.capture_output,
             provenance=Provenance(service_name=config.service_name) if config.service_name else None,
+            watch=self._station.watch,
+            delivered=self._trace_delivered,
+            adelivered=self._trace_adelivered,
         )
+
+    def _trace_delivered(self, trace_id: str, since_ns: int, timeout: float) -> FlushResult:
+        waiter = TraceWaiter(self._ring, self._station, trace_id, since_ns)
+        waiter.wait(waiter.settled, timeout)
+        return waiter.result()
+
+    async def _trace_adelivered(self, trace_id: str, since_ns: int, timeout: float) -> FlushResult:
+        waiter = TraceWaiter(self._ring, self._station, trace_id, since_ns)
+        await waiter.wait_in_loop(waiter.settled, timeout)
+        return waiter.result()
+
+    def _note_loss(self, item: Any, counter: str) -> None:
+        """Remember of which trace a record was lost that the buffer did not take."""
+        reason: Reason = "ring_full" if counter == "full" else "closing"
+        self._station.accounts.lost_traces.add(item.trace_id, reason)
 
     def _wait_for_room(self, has_room: Callable[[], bool]) -> bool:
         """Wait a bounded time for the pump to make room, where the configuration asks for it and the pump can run."""
-        if self.config.on_full != "wait" or self._thread is None:
+        if self.config.on_full != "wait" or self._station.thread is None:
             return False
         deadline = monotonic_ns() + self.config.full_wait_ms * 1_000_000
-        self._pump.wake()
+        self._station.wake()
         while not has_room():
             if monotonic_ns() >= deadline or self._ring.closed:
                 return False
@@ -337,7 +337,7 @@ class Recorder:
 
     def before_fork(self) -> None:
         """Wait until the pump's thread, if it has just begun, is not importing: a child would keep half a module."""
-        thread = self._thread
+        thread = self._station.thread
         if thread is not None:
             thread.wait_for_imports(_IMPORTS_TAKE)
 
@@ -345,11 +345,9 @@ class Recorder:
         """Begin anew in a forked child: nothing of the parent's, and no pump until the first span."""
         self._lock = threading.RLock()
         self._open_spans.clear()
-        self._thread = None
-        self._hosted = False
         self._orphaned = True
         self._ring.forget_everything()
-        self._pump = self._new_pump()
+        self._station.renew()
 
     def _revive(self) -> None:
         """Start the pump of a forked child with its first span."""
@@ -360,34 +358,21 @@ class Recorder:
                 self._orphaned = False
                 _hook_worker_once()
                 try:
-                    self._backend = self._make_backend()
-                    self._pump = self._new_pump()
-                    self._host_in_thread()
+                    self._ring.begin(self._station.accounts.process)
+                    self._station.revive()
                 except Exception as error:  # noqa: BLE001 - inside somebody's span: no thread to be had, or no driver
                     report("tracecore records nothing in this forked process", severe=True, error=error)
 
-    def _pending(self) -> int:
-        """Return how many records are neither delivered nor lost; after the end there are none."""
-        return 0 if self._ended() else self._pump.unsettled()
-
     def _ended(self) -> bool:
         """Return whether nothing will be delivered any more."""
-        if self._state in ("recording", "new"):
-            return False
-        thread = self._thread
-        return self._pump.finished or not self._hosted or (thread is not None and not thread.alive)
-
-    def _lost(self) -> dict[str, int]:
-        totals = self._ring.totals()
-        lost = {str(reason): count for reason, count in self._pump.losses.counts().items()}
-        lost["ring_full"] += totals["full"]
-        lost["closing"] += totals["closed"] + (self._pump.unsettled() if self._ended() else 0)
-        return {reason: count for reason, count in lost.items() if count}
+        return self._state not in ("recording", "new") and (self._station.ended or not self._station.hosted)
 
     def _result(self, waiter: Waiter, *, finished: bool) -> FlushResult:
-        pending = self._pending()
-        lost = waiter.lost() + (self._pump.unsettled() if self._ended() else 0)
-        return FlushResult(finished and not lost, pending, self._lost())
+        ended = self._ended()
+        balance = self._station.accounts.balance(ended=ended)
+        lost = waiter.lost() > 0 or (ended and self._station.accounts.unsettled() > self._ring.left)
+        delivered = finished and not lost and not (ended and balance.waiting)
+        return FlushResult(delivered, balance.waiting, balance.lost, waiter.level(delivered=delivered, lost=lost))
 
 
 _RECORDING: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()

@@ -6,8 +6,28 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Final
 
-__all__ = ["named_error", "report", "text_of_error"]
+__all__ = ["Voice", "named_error", "report", "text_of_error"]
+
+_EVERY_NS: Final = 10_000_000_000
+
+
+class Voice:
+    """Report each kind of thing at most once in ten seconds, whoever comes to speak of it."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._next: dict[str, int] = {}
+
+    def may_speak_of(self, kind: str) -> bool:
+        """Return whether something of this kind may be reported now; who asks does so."""
+        now = self._clock()
+        if now < self._next.get(kind, 0):
+            return False
+        self._next[kind] = now + _EVERY_NS
+        return True
 
 
 def report(message: str, *arguments: object, severe: bool = False, error: BaseException | None = None) -> None:

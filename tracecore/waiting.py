@@ -1,4 +1,4 @@
-"""Waiting until the pump has settled what was in the buffer, from any thread or loop."""
+"""Waiting until the pump has settled what was in the buffer, or one trace of it, from any thread or loop."""
 
 from __future__ import annotations
 
@@ -6,47 +6,56 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from tracecore.alarm import wake_function
+from tracecore.backend import Level
 from tracecore.clock import monotonic_ns
-from tracecore.pump import Pump, wake_function
-from tracecore.ring import Ring
+from tracecore.health import FlushResult
+from tracecore.ring import Lane, Ring
+from tracecore.station import FOR_EVER, Station
 
-__all__ = ["FOR_EVER", "Waiter"]
+__all__ = ["TraceWaiter", "Waiter"]
 
-FOR_EVER: Final = 1e9
-"""Seconds that stand for an infinite timeout, which clocks that count in integers cannot add."""
+_LOOK_EVERY: Final = 0.25
+"""Seconds after which whoever waits looks whether the pump still lives."""
 
 
 class Waiter:
     """Wait for the pump, from any thread or loop, and know what was in the buffer when the waiting began."""
 
-    def __init__(self, ring: Ring[Any], pump: Pump) -> None:
-        self._marks = [(lane, lane.accepted) for lane in ring.lanes()]
-        self._pump = pump
-        self._lost_before = pump.lost_before()
+    def __init__(self, ring: Ring[Any], station: Station) -> None:
+        self.station = station
+        self._ring = ring
+        self._marks = self._marked()
+        self._lost_before = station.lost_before()
 
     def settled(self) -> bool:
         """Return whether there is nothing to wait for: what was in the buffer has arrived, or never will."""
-        return self._pump.finished or self.arrived()
+        return self.station.ended or self.arrived()
 
     def arrived(self) -> bool:
         """Return whether all that was in the buffer is delivered or lost; not so where a pump has died with it."""
         return all(lane.settled >= mark for lane, mark in self._marks)
 
+    def pending(self) -> int:
+        """Return how many of the records that were in the buffer are still there."""
+        return sum(max(0, mark - lane.settled) for lane, mark in self._marks)
+
     def lost(self) -> int:
         """Return how many records the pump has lost since, or, where it has ended, when it did."""
-        return self._pump.losses.total() - self._lost_before
+        return self.station.accounts.own.counts.losses.total() - self._lost_before
 
     def wait(self, condition: Callable[[], bool], timeout: float) -> None:
         """Block at most ``timeout`` seconds until the condition holds; in the pump's own thread do not block."""
         event = threading.Event()
-        self._pump.listen(event.set)
+        self._begin(event.set)
         deadline = monotonic_ns() + int(min(timeout, FOR_EVER) * 1e9)
         try:
-            while not condition() and (left := (deadline - monotonic_ns()) / 1e9) > 0 and not self._pump.is_here():
-                event.wait(left)
+            while not condition() and (left := (deadline - monotonic_ns()) / 1e9) > 0 and not self.station.is_here():
+                if not event.wait(min(left, _LOOK_EVERY)):
+                    self.station.look()
                 event.clear()
         finally:
-            self._pump.unlisten(event.set)
+            self.station.unlisten(event.set)
 
     async def wait_in_loop(self, condition: Callable[[], bool], timeout: float) -> None:
         """Wait as :meth:`wait` does, without blocking the loop."""
@@ -54,11 +63,52 @@ class Waiter:
 
         box = [anyio.Event()]
         listener = wake_function(lambda: box[0].set())  # noqa: PLW0108 - the event is exchanged
-        self._pump.listen(listener)
+        self._begin(listener)
         try:
             with anyio.move_on_after(timeout):
                 while not condition():
-                    await box[0].wait()
+                    with anyio.move_on_after(_LOOK_EVERY):
+                        await box[0].wait()
+                    if not box[0].is_set():
+                        self.station.look()
                     box[0] = anyio.Event()
         finally:
-            self._pump.unlisten(listener)
+            self.station.unlisten(listener)
+
+    def level(self, *, delivered: bool, lost: bool) -> Level | None:
+        """Return what all of it survives, if it was delivered, or waits, or was lost."""
+        if lost:
+            return None
+        return self.station.backend.capabilities.level if delivered else self._ring.level
+
+    def _marked(self) -> list[tuple[Lane[Any], int]]:
+        """Return up to where each lane must be settled."""
+        return [(lane, lane.accepted) for lane in self._ring.lanes() if lane.counted]
+
+    def _begin(self, listener: Callable[[], None]) -> None:
+        self.station.look()
+        self.station.listen(listener)
+        self.station.hurry()
+
+
+class TraceWaiter(Waiter):
+    """Wait for what one trace has emitted so far, and for nothing of any other."""
+
+    def __init__(self, ring: Ring[Any], station: Station, trace_id: str, since_ns: int) -> None:
+        self._trace_id = trace_id
+        self._since_ns = since_ns
+        super().__init__(ring, station)
+
+    def result(self) -> FlushResult:
+        """Return what became of the trace by now."""
+        traces, ended = self.station.accounts.lost_traces, self.station.ended
+        lost, pending = traces.of(self._trace_id), self.pending()
+        if ended and pending and not self._ring.left:
+            lost["closing"] = lost.get("closing", 0) + pending
+            pending = 0
+        delivered = not lost and not pending and traces.vouches_for(self._since_ns)
+        return FlushResult(delivered, pending, lost, self.level(delivered=delivered, lost=bool(lost)))
+
+    def _marked(self) -> list[tuple[Lane[Any], int]]:
+        with self._ring.consuming:
+            return [(lane, lane.reach(self._trace_id)) for lane in self._ring.lanes() if lane.counted]

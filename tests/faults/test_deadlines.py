@@ -16,7 +16,8 @@ import pytest
 from tests.fakes import EVENT_LOOPS, FakeBackend, accounts_balance, hanging, names, span_record, unavailable
 from tests.programs import run_program
 from tracecore.config import Config
-from tracecore.recorder import FlushResult, Recorder
+from tracecore.health import FlushResult
+from tracecore.recorder import Recorder
 from tracecore.records import Record
 from tracecore.tracing import span
 
@@ -167,7 +168,8 @@ def test_shutdown_interrupts_the_back_off() -> None:
 
     backend = FakeBackend(on_write=on_write)
     recorder = Recorder(Config(), backend=backend)
-    recorder._pump._jitter = lambda _, __: 60.0
+    recorder._station.jitter = lambda _, __: 60.0
+    recorder._station.renew()
     recorder.start().emit(span_record())
     recorder.flush(0)
     assert attempts.wait(10)
@@ -188,7 +190,7 @@ def test_many_waiters() -> None:
             result, seconds = future.result()
             assert not result.delivered
             assert seconds < 0.5 + GRACE
-    assert recorder.flush() == FlushResult(delivered=False, pending=0, lost={"closing": 1})
+    assert recorder.flush() == FlushResult(delivered=False, pending=0, lost={"closing": 1}, level=None)
 
 
 def test_a_backend_without_time_costs_the_others_nothing() -> None:
@@ -202,7 +204,7 @@ def test_a_backend_without_time_costs_the_others_nothing() -> None:
     assert recorder.flush() == DELIVERED
     assert recorder.shutdown() == DELIVERED
     assert names(good.records) == [f"g{number}" for number in range(100)]
-    assert bad.shutdown(0.05) == FlushResult(delivered=False, pending=0, lost={"closing": 100})
+    assert bad.shutdown(0.05) == FlushResult(delivered=False, pending=0, lost={"closing": 100}, level=None)
 
 
 def run_in_loops(recorder: Recorder, runs: int, run: Callable[..., Any] = asyncio.run) -> None:

@@ -285,12 +285,12 @@ def test_while_the_pump_writes(tmp_path: Path, forks: int) -> None:
 
 
 STEPS = [
-    "tracecore.pump:Pump._taken", "tracecore.pump:Pump._delivered", "tracecore.hosting:PumpThread._main",
+    "tracecore.pump:Pump._taken", "tracecore.delivery:Delivery._settle", "tracecore.hosting:PumpThread._main",
     "tracecore_sqlite.backend:SqliteBackend.open", "tracecore_sqlite.backend:SqliteBackend.write",
     "tracecore_sqlite.connection:Connection.run",
 ]  # fmt: skip
 MORE_STEPS = [
-    "tracecore.pump:Pump._sealed", "tracecore.pump:Pump._ring_alarm", "tracecore.ring:Ring.housekeep",
+    "tracecore.pump:Pump._seal_some", "tracecore.alarm:Alarm._go_off", "tracecore.ring:Ring.housekeep",
     "tracecore_sqlite.backend:SqliteBackend.maintain", "forked:mask", "logging:Logger.handle",
 ]  # fmt: skip
 

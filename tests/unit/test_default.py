@@ -18,8 +18,9 @@ from tracecore import default
 from tracecore.config import Config
 from tracecore.context import SWITCH
 from tracecore.errors import ConfigError
+from tracecore.health import FlushResult
 from tracecore.open_span import Muted, OpenSpan
-from tracecore.recorder import FlushResult, Recorder
+from tracecore.recorder import Recorder
 from tracecore.records import Record
 
 DELIVERED = tracecore.FlushResult(delivered=True, pending=0, lost={})

@@ -1,14 +1,14 @@
-"""Losses count by reason, know every reason, and hand out copies."""
+"""Losses count by reason, know every reason, and are never changed; of each trace its own are known."""
 
 from __future__ import annotations
 
 from typing import get_args
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracecore.loss import REASONS, Losses, Reason
+from tracecore.clock import monotonic_ns
+from tracecore.loss import REASONS, Losses, LostTraces, Reason
 
 
 def test_every_reason_is_counted_from_zero() -> None:
@@ -22,20 +22,40 @@ def test_counts_add_up(additions: list[tuple[Reason, int]]) -> None:
     """Each reason's count is the sum of what was added for it, and of nothing else."""
     losses = Losses()
     for reason, count in additions:
-        losses.add(reason, count)
+        losses = losses.plus({reason: count})
     for reason in REASONS:
         assert losses.counts()[reason] == sum(count for added, count in additions if added == reason)
+    assert losses.total() == sum(count for _, count in additions)
 
 
-def test_counts_are_the_callers() -> None:
-    """What a reader does to the counts it got changes nothing."""
-    losses = Losses()
-    losses.add("rejected")
+def test_counts_are_never_changed() -> None:
+    """What a reader does to the counts it got changes nothing, and counting more leaves the earlier count as it was."""
+    losses = Losses({"rejected": 1})
     losses.counts()["rejected"] = 99
+    losses.plus({"rejected": 5})
     assert losses.counts()["rejected"] == 1
 
 
-def test_unknown_reason_is_a_mistake_of_ours() -> None:
-    """A reason that does not exist is refused, not counted under a new name."""
-    with pytest.raises(KeyError):
-        Losses().add("bad luck")  # type: ignore[arg-type]  # the point of the test
+def test_a_trace_is_told_its_own_losses() -> None:
+    """Whoever asks about a trace hears of its losses by reason, and of no other's."""
+    traces = LostTraces()
+    traces.add("a", "ring_full")
+    traces.add("a", "ring_full")
+    traces.add("a", "rejected")
+    traces.add("b", "closing")
+    traces.add(None, "closing")
+    assert traces.of("a") == {"ring_full": 2, "rejected": 1}
+    assert traces.of("c") == {}
+
+
+def test_what_is_remembered_of_traces_is_bounded() -> None:
+    """Of more traces than are remembered the oldest is forgotten, and nobody vouches for what began before that."""
+    traces = LostTraces(most=2)
+    before = monotonic_ns()
+    for trace in "ab":
+        traces.add(trace, "ring_full")
+    assert traces.vouches_for(before)
+    traces.add("c", "ring_full")
+    assert (traces.of("a"), traces.of("b"), traces.of("c")) == ({}, {"ring_full": 1}, {"ring_full": 1})
+    assert not traces.vouches_for(before)
+    assert traces.vouches_for(monotonic_ns())

@@ -29,7 +29,7 @@ def test_delivers_in_order_in_batches_of_items(event_loop: str) -> None:
     run_to_the_end(pump, event_loop)
     assert [len(batch) for batch in sink.batches] == [4, 4, 2]
     assert names(sink.records) == spans
-    assert (pump.delivered, pump.batches) == (10, 3)
+    assert (pump.accounts.own.counts.delivered, pump.accounts.writes) == (10, 3)
 
 
 def test_batches_are_bounded_in_bytes(event_loop: str) -> None:
@@ -100,38 +100,37 @@ def test_wakes_when_told(event_loop: str) -> None:
     """A record that comes while the pump sleeps is written as soon as somebody wakes it, not at the next interval."""
     ring = filled_ring()
     sink = FakeBackend()
-    pump = new_pump(ring, sink, flush_interval=3_600.0)
+    settled: list[int] = []
+    told = lambda: settled.append(ring.totals()["settled"])  # noqa: E731 - one word about it
+    settings = PumpSettings(flush_interval=3_600.0)
+    pump = Pump(ring, sink, set(), settings, on_settled=told, clock=ManualClock())
 
     async def host() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(pump.run)
             while "maintain" not in sink.calls:
                 await anyio.lowlevel.checkpoint()
-            settled = anyio.Event()
             ring.push(Emitted(span_record("a")))
-            pump.listen(settled.set)
+            pump.alarm.ring()
             with anyio.fail_after(10):
-                await settled.wait()
-            pump.unlisten(settled.set)
-            pump.unlisten(settled.set)
+                while not settled:
+                    await anyio.lowlevel.checkpoint()
             pump.stop(10)
 
     anyio.run(host, backend=event_loop)
     assert names(sink.records) == ["a"]
+    assert settled == [1, 1], "once it is settled, and at the end"
 
 
 def test_many_wakes_are_one(event_loop: str) -> None:
     """Waking a pump whose loop is busy ten thousand times leaves at most a few calls behind in that loop."""
-    alarms: list[int] = []
 
     class Deaf(FakeBackend):
         async def write(self, batch: Any) -> None:
             for _ in range(10_000):  # as full lanes do while a sink keeps the loop to itself
-                pump.wake()
+                pump.alarm.ring()
             self.batches.append(list(batch))
 
     pump = new_pump(filled_ring("a"), Deaf())
-    ring_alarm = pump._ring_alarm
-    pump._ring_alarm = lambda: (alarms.append(1), ring_alarm())[1]  # type: ignore[method-assign]  # counts the calls
     run_to_the_end(pump, event_loop)
-    assert len(alarms) < 10
+    assert pump.alarm.signs < 10

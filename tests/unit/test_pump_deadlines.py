@@ -32,7 +32,7 @@ def test_back_off_doubles_with_full_jitter(event_loop: str) -> None:
     run_to_the_end(pump, event_loop)
     assert bounds == [(0, wait) for wait in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)]
     assert names(sink.records) == ["a", "b"]
-    assert sum(pump.losses.counts().values()) == 0
+    assert sum(pump.accounts.own.counts.losses.counts().values()) == 0
 
 
 def test_deadline_ends_the_attempts(event_loop: str) -> None:
@@ -48,7 +48,7 @@ def test_deadline_ends_the_attempts(event_loop: str) -> None:
     pump = Pump(ring, sink, set(), PumpSettings(batch_items=2), clock=clock, jitter=lambda _, __: 0.0)
     run_to_the_end(pump, event_loop, timeout=5.0)
     assert len(sink.attempts) == 3
-    assert pump.losses.counts()["unavailable"] == 2
+    assert pump.accounts.own.counts.losses.counts()["unavailable"] == 2
     assert ring.totals()["accepted"] - ring.totals()["taken"] == 1
     assert sink.calls[-1] == "close"
 
@@ -122,7 +122,7 @@ def test_flushing_does_not_cut_the_back_off_short(event_loop: str) -> None:
             while not waits:
                 await anyio.lowlevel.checkpoint()
             for _ in range(20):
-                pump.wake()
+                pump.alarm.ring()
                 await anyio.lowlevel.checkpoint()
             assert len(sink.attempts) == 1
             pump.stop(0)
@@ -196,7 +196,7 @@ def test_failing_maintenance_harms_nothing(event_loop: str) -> None:
             ring.push(Emitted(span_record("b")))
         else:
             pump.stop(10)
-        pump.wake()
+        pump.alarm.ring()
         message = "index is broken"
         raise OSError(message)
 
@@ -204,7 +204,7 @@ def test_failing_maintenance_harms_nothing(event_loop: str) -> None:
     pump = Pump(ring, sink, set(), PumpSettings(flush_interval=3_600.0))
     anyio.run(pump.run, backend=event_loop)
     assert names(sink.records) == ["a", "b"]
-    assert pump.last_error == "OSError: index is broken"
+    assert pump.accounts.last_error == "OSError: index is broken"
 
 
 def test_cancelling_the_host_closes_the_sink(event_loop: str) -> None:

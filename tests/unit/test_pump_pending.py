@@ -28,7 +28,7 @@ class Stage:
         self.route = Route("default", self.ring, self.ring.push, self.spans)
         self.sink = sink or FakeBackend()
         self.clock = ManualClock()
-        self.settings = PumpSettings(**{"pending_after": AFTER, **settings})
+        self.settings = PumpSettings(**{"pending_after": AFTER, "abandon": False, **settings})
 
     def open(self, name: str, **fields: Any) -> OpenSpan:
         """Open a trace."""
@@ -53,7 +53,7 @@ def test_written_once_as_running_then_ended() -> None:
     """A span that is open for long is written as running once, with what is known; its end is written when it comes."""
     stage = Stage()
     span = stage.open("slow", input={"q": 1})
-    assert stage.pump(later=AFTER - 1).delivered == 0
+    assert stage.pump(later=AFTER - 1).accounts.own.counts.delivered == 0
     assert stage.written == []
     running = stage.pump(later=AFTER)
     again = stage.pump(later=10 * AFTER)
@@ -65,7 +65,7 @@ def test_written_once_as_running_then_ended() -> None:
     assert (second.status, second.span_id) == ("ok", span.span_id)
     assert second.duration_ns is not None
     assert bytes(second.output) == b'"done"'
-    assert [pump.delivered for pump in (running, again, ended)] == [0, 0, 1]
+    assert [pump.accounts.own.counts.delivered for pump in (running, again, ended)] == [0, 0, 1]
 
 
 def test_zero_means_never() -> None:
@@ -119,7 +119,7 @@ def test_one_that_is_refused_hides_no_other() -> None:
         stage.open(name)
     pump = stage.pump(later=AFTER)
     assert sorted(names(stage.written)) == ["a", "b", "c"]
-    assert (pump.delivered, sum(pump.losses.counts().values())) == (0, 0)
+    assert (pump.accounts.own.counts.delivered, sum(pump.accounts.own.counts.losses.counts().values())) == (0, 0)
 
 
 def test_one_that_cannot_be_made_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_one_that_cannot_be_made_hides_no_other(monkeypatch: pytest.MonkeyPatch)
         stage.open(name)
     pump = stage.pump(later=AFTER)
     assert sorted(names(stage.written)) == ["a", "b"]
-    assert sum(pump.losses.counts().values()) == 0
+    assert sum(pump.accounts.own.counts.losses.counts().values()) == 0
 
 
 def test_an_event_that_says_a_model_is_kept() -> None:

@@ -54,7 +54,11 @@ def pumped(records: list[Any], sink: FakeBackend, *, event_loop: str = "asyncio"
     pump = Pump(ring, sink, set(), PumpSettings(**settings), clock=ManualClock(), jitter=lambda _, __: 0.0)
     run_to_the_end(pump, event_loop)
     totals = ring.totals()
-    assert totals["accepted"] == totals["settled"] == pump.delivered + sum(pump.losses.counts().values())
+    assert (
+        totals["accepted"]
+        == totals["settled"]
+        == counts.delivered + counts.losses.total()
+    )
     return pump
 
 
@@ -73,7 +77,7 @@ def test_one_poison_among_many(event_loop: str) -> None:
     assert (bare.span_id, bare.duration_ns, bare.parent_id) == (records[42].span_id, 7, "f" * 16)
     assert bare.input is ABSENT
     assert b"$rejected" in bytes(bare.metadata)
-    assert (pump.delivered, sum(pump.losses.counts().values())) == (RECORDS, 0)
+    assert (pump.accounts.own.counts.delivered, sum(pump.accounts.own.counts.losses.counts().values())) == (RECORDS, 0)
 
 
 def poisonous_records() -> list[Record]:
@@ -100,7 +104,7 @@ def test_poison_anywhere_is_taken_out(record: Record) -> None:
     """Wherever the poison sits, the record is stored without it: no observation or score is lost for one field."""
     sink = FakeBackend(on_write=refusing(says_poison))
     pump = pumped([record], sink)
-    assert pump.delivered == 1
+    assert pump.accounts.own.counts.delivered == 1
     (stored,) = sink.records
     assert type(stored) is type(record)
 
@@ -126,15 +130,15 @@ def test_any_poison_in_any_batch(poisoned: set[int], count: int, batch: int) -> 
     sink = FakeBackend(on_write=refusing(says_poison))
     pump = pumped(records, sink, batch_items=batch)
     assert sink.records == [record for record in records if not says_poison(record)]
-    assert pump.losses.counts()["rejected"] == len({n for n in poisoned if n < count})
+    assert pump.accounts.own.counts.losses.counts()["rejected"] == len({n for n in poisoned if n < count})
 
 
 def test_a_batch_refused_as_a_whole() -> None:
     """A sink that takes nothing at all costs every record, counted, in a bounded number of attempts."""
     sink = FakeBackend(on_write=refusing(lambda _: True))
     pump = pumped([span_record(f"s{n}") for n in range(64)], sink)
-    assert pump.losses.counts()["rejected"] == 64
-    assert pump.delivered == 0
+    assert pump.accounts.own.counts.losses.counts()["rejected"] == 64
+    assert pump.accounts.own.counts.delivered == 0
     assert len(sink.attempts) <= 64 * 4
 
 
@@ -159,8 +163,8 @@ def test_a_sink_that_breaks_its_contract(make_error: Callable[[], BaseException]
     sink = FakeBackend(on_write=refusing(lambda record: names([record]) == ["s3"], make_error))
     pump = pumped([span_record(f"s{n}") for n in range(10)], sink)
     assert names(sink.records) == [f"s{n}" for n in range(10) if n != 3]
-    assert pump.losses.counts()["rejected"] == 1
-    assert pump.last_error
+    assert pump.accounts.own.counts.losses.counts()["rejected"] == 1
+    assert pump.accounts.last_error
 
 
 def test_a_record_that_cannot_be_made() -> None:
@@ -175,14 +179,14 @@ def test_a_record_that_cannot_be_made() -> None:
     sink = FakeBackend()
     pump = pumped([span_record("a"), Unmakable(), span_record("b")], sink)
     assert names(sink.records) == ["a", "b"]
-    assert pump.losses.counts()["unencodable"] == 1
+    assert pump.accounts.own.counts.losses.counts()["unencodable"] == 1
 
 
 def test_sessions_are_never_stripped_to_nothing() -> None:
     """A refused session, which has nothing to take out, is counted as rejected."""
     sink = FakeBackend(on_write=refusing(lambda _: True))
     pump = pumped([Session("default", "s1")], sink)
-    assert pump.losses.counts()["rejected"] == 1
+    assert pump.accounts.own.counts.losses.counts()["rejected"] == 1
 
 
 def test_refusals_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -212,7 +216,7 @@ def test_a_log_handler_that_raises_stops_nothing() -> None:
     finally:
         logging.getLogger("tracecore").removeHandler(handler)
     assert names(sink.records) == ["a", "b"]
-    assert pump.losses.counts()["rejected"] == 1
+    assert pump.accounts.own.counts.losses.counts()["rejected"] == 1
 
 
 def test_unavailable_while_isolating() -> None:
@@ -227,4 +231,7 @@ def test_unavailable_while_isolating() -> None:
     records = [span_record(POISON if n == 5 else f"s{n}") for n in range(16)]
     pump = pumped(records, sink)
     assert names(sink.records) == [f"s{n}" for n in range(16) if n != 5]
-    assert pump.losses.counts() == {**dict.fromkeys(pump.losses.counts(), 0), "rejected": 1}
+    assert pump.accounts.own.counts.losses.counts() == {
+        **dict.fromkeys(pump.accounts.own.counts.losses.counts(), 0),
+        "rejected": 1,
+    }

@@ -13,8 +13,9 @@ from tests.fakes import FakeBackend, accounts_balance, names, refusing, span_rec
 from tracecore.config import Config
 from tracecore.context import SWITCH
 from tracecore.errors import Closed, ConfigError
+from tracecore.health import FlushResult
 from tracecore.open_span import OpenSpan, open_root
-from tracecore.recorder import FlushResult, Recorder
+from tracecore.recorder import Recorder
 from tracecore.records import Record, Score, Session
 
 SLOW_TO_WAKE = {"flush_interval_ms": 60_000}
@@ -72,24 +73,6 @@ async def test_waiting_for_ever_in_a_loop_is_a_timeout_too() -> None:
     assert names(backend.records) == ["first", "second"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_pump_that_died_delivers_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    """What ends the pump from inside is told, and a flush does not call delivered what nobody will deliver."""
-
-    async def exit_once(_: list[Record]) -> None:
-        raise SystemExit(3)
-
-    recorder = recording(FakeBackend(on_write=exit_once))
-    for number in range(2):
-        open_trace(recorder).end()
-        result = recorder.flush(30)
-        assert (result.delivered, result.pending) == (False, number + 1)
-    assert recorder.health().last_error == "SystemExit: 3"
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    assert "tracecore has stopped delivering: SystemExit: 3" in caplog.text
-    assert recorder.shutdown() == FlushResult(delivered=False, pending=0, lost={"closing": 2})
-
-
 def test_without_a_thread_nobody_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be started the start says so, the end takes no time, and what came meanwhile is counted."""
     recorder = Recorder(Config(), backend=FakeBackend())
@@ -99,7 +82,7 @@ def test_without_a_thread_nobody_waits_for_its_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     open_trace(recorder).end()
     began = time.monotonic()
-    assert recorder.shutdown(30) == FlushResult(delivered=False, pending=0, lost={"closing": 1})
+    assert recorder.shutdown(30) == FlushResult(delivered=False, pending=0, lost={"closing": 1}, level=None)
     assert time.monotonic() - began < 10
     accounts_balance(recorder, emitted=1)
 
@@ -247,11 +230,11 @@ def test_lost_is_not_delivered() -> None:
 
     recorder = recording(FakeBackend(on_write=refusing(is_bad)))
     recorder.emit(span_record("bad"))
-    assert recorder.flush() == FlushResult(delivered=False, pending=0, lost={"rejected": 1})
+    assert recorder.flush() == FlushResult(delivered=False, pending=0, lost={"rejected": 1}, level=None)
     recorder.emit(span_record("good"))
     assert recorder.flush() == FlushResult(delivered=True, pending=0, lost={"rejected": 1})
     recorder.emit(span_record("bad"))
-    assert recorder.shutdown() == FlushResult(delivered=False, pending=0, lost={"rejected": 2})
+    assert recorder.shutdown() == FlushResult(delivered=False, pending=0, lost={"rejected": 2}, level=None)
 
 
 def test_flush_after_the_end_returns_at_once() -> None:
@@ -260,7 +243,7 @@ def test_flush_after_the_end_returns_at_once() -> None:
     recorder = recording(backend, batch_items=1)
     for _ in range(3):
         recorder.emit(span_record())
-    recorder._pump.wake()
+    recorder._station.wake()
     assert began.wait(10)
     recorder.stop(0)
     release.set()
@@ -276,7 +259,7 @@ def test_full_buffer_drops_the_newest() -> None:
     backend, began, release = blocked()
     recorder = recording(backend, buffer_items=4, batch_items=1)
     recorder.emit(span_record("first"))
-    recorder._pump.wake()
+    recorder._station.wake()
     assert began.wait(10)
     accepted = [recorder.emit(span_record(f"s{n}")) for n in range(6)]
     assert accepted == [True] * 4 + [False] * 2
@@ -300,7 +283,7 @@ def test_waiting_for_room_is_bounded() -> None:
     backend, began, release = blocked()
     recorder = recording(backend, buffer_items=1, batch_items=1, on_full="wait", full_wait_ms=1)
     recorder.emit(span_record())
-    recorder._pump.wake()
+    recorder._station.wake()
     assert began.wait(10)
     assert [recorder.emit(span_record()) for _ in range(3)] == [True, False, False]
     release.set()

@@ -15,7 +15,8 @@ from tests.fakes import EVENT_LOOPS, FakeBackend, accounts_balance, hanging, nam
 from tracecore.config import Config
 from tracecore.context import INHERITED
 from tracecore.errors import Closed
-from tracecore.recorder import FlushResult, Recorder
+from tracecore.health import FlushResult
+from tracecore.recorder import Recorder
 from tracecore.tracing import span
 
 pytestmark = pytest.mark.parametrize("event_loop", EVENT_LOOPS)
@@ -272,7 +273,7 @@ def test_the_end_of_a_wait_leaves_nothing_behind(event_loop: str) -> None:
                 scope.cancel()
                 await recorder.aflush(3_600)
             recorder.flush(0.0)
-        assert recorder._pump._listeners == []
+        assert recorder._station._listeners == []
 
     run(event_loop, host)
 

@@ -1,0 +1,318 @@
+"""Delivery: writing to the sink what was taken from the buffer, until the fate of every record is known and counted.
+
+* A batch that the sink refuses is halved until the records it cannot take stand alone; such a record is written without
+  its payloads, then in its barest form, and counted as ``rejected`` if that fails too. Nothing waits behind it.
+* A sink that is unavailable, or does not answer in time, is asked again (:mod:`tracecore.breaker`) for as long as there
+  is time. Once it has failed several times in a row it is tried with a few records first.
+* What a write has settled is settled at once, in the order in which it was taken: whenever the pump ends, what is in
+  hand is exactly what nobody knows the fate of.
+* With every batch goes an entry of the ledger that counts it, where the sink keeps a ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import Struct
+
+from tracecore.account import Account, Accounts
+from tracecore.alarm import Alarm
+from tracecore.backend import Capabilities, Receipt, Sink
+from tracecore.bare_records import bare_forms
+from tracecore.breaker import Breaker, asked_for
+from tracecore.errors import BackendRejected, BackendUnavailable, DiskFull
+from tracecore.loss import Reason
+from tracecore.records import LedgerEntry, Record
+from tracecore.reporting import text_of_error
+from tracecore.ring import Lane, Ring
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Delivery", "Handful", "ends_the_pump"]
+
+_PROBE: Final = 64
+"""Records that a sink which has failed several times is tried with, before the rest."""
+_HURRY: Final = 1.0
+"""Seconds between two attempts at least, however many are in a hurry."""
+_LAST_WORDS: Final = 0.02
+"""Seconds before the deadline in which records are counted rather than tried again."""
+_ALL_KEPT: Final = Receipt()
+_REFUSED: Final = BackendUnavailable("the backend refuses to be opened", retry_after=5.0)
+"""What a refusal counts as while the program runs on: somebody may mend it."""
+_T = TypeVar("_T")
+
+
+class Handful:
+    """Hold what was taken from the buffer for one batch: items in their order, their records, and whose they are.
+
+    A record is None where it could not be made. Without an ``account`` the records describe what has not ended yet:
+    nobody counts them.
+    """
+
+    def __init__(self, items: list[Any], shares: list[tuple[Lane[Any], int]], account: Account | None) -> None:
+        self.items = items
+        self.records: list[Record | None] = []
+        self.account = account
+        self.settled = 0
+        self._shares = shares
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return which lane an item is of, and its place among all of that lane, whoever has it in hand."""
+        for lane, count in self._shares:
+            if index < count:
+                return id(lane), lane.settled + index
+            index -= count
+        return 0, index
+
+    def shares_up_to(self, end: int) -> list[tuple[Lane[Any], int]]:
+        """Return how many items of which lanes are between those that are settled and ``end``, which become so."""
+        count, self.settled = end - self.settled, end
+        found: list[tuple[Lane[Any], int]] = []
+        while count > 0:
+            lane, held = self._shares[0]
+            found.append((lane, min(held, count)))
+            self._shares[:1] = [(lane, held - count)] if held > count else []
+            count -= held
+        return found
+
+
+class _Away(Struct, frozen=True):
+    """The sink may take the batch later."""
+
+    error: Exception
+
+
+class _Refused(Struct, frozen=True):
+    """The sink will never take the batch as it is."""
+
+    reason: str
+
+
+class Delivery:
+    """Write handfuls, one after the other. Belongs to one pump.
+
+    ``go_on`` is called after every wait and raises where another pump has taken this one's place: from then on nothing
+    in hand is its own. ``timeout`` is in seconds; 0 is for ever.
+    """
+
+    def __init__(
+        self,
+        ring: Ring[Any],
+        sink: Sink,
+        accounts: Accounts,
+        breaker: Breaker,
+        alarm: Alarm,
+        *,
+        clock: Callable[[], int],
+        timeout: float,
+        go_on: Callable[[], None],
+        on_settled: Callable[[], object],
+        on_error: Callable[[BaseException], object],
+    ) -> None:
+        capabilities: Capabilities = getattr(sink, "capabilities", Capabilities())
+        self.keeps_ledger = capabilities.ledger
+        self.last_entry: LedgerEntry | None = None
+        """The last that the sink took."""
+        self.entered_ns = 0
+        """When it took that."""
+        self.ended = False
+        """Whether entries from now on say that this process has ended."""
+        self._ring = ring
+        self._sink = sink
+        self._accounts = accounts
+        self._breaker = breaker
+        self._alarm = alarm
+        self._clock = clock
+        self._timeout = timeout or math.inf
+        self._go_on = go_on
+        self._on_settled = on_settled
+        self._on_error = on_error
+
+    async def open(self) -> bool:
+        """Open the sink, waiting while it is away; return False where there is no time left, or it refuses for good."""
+        while True:
+            try:
+                await self.answered(self._sink.open)
+            except Exception as error:  # noqa: BLE001 - the program runs on without its traces, told once
+                self._go_on()
+                self._on_error(error)
+                refused = isinstance(error, BackendRejected)
+                if (refused and self._alarm.stopping) or not await self._wait(_REFUSED if refused else error):
+                    return False
+            else:
+                self._go_on()
+                return True
+
+    async def deliver(self, handful: Handful) -> None:
+        """Settle every record of a handful, unless the time is up and they are kept elsewhere."""
+        parts = [(0, len(handful.records))]
+        while parts:
+            start, end = parts.pop()
+            if end - start > _PROBE and self._breaker.state == "half_open":
+                parts.append((start + _PROBE, end))
+                end = start + _PROBE
+            batch = [record for record in handful.records[start:end] if record is not None]
+            answer = await self._attempt(batch, handful.account, missing=end - start - len(batch))
+            if isinstance(answer, _Away):
+                if not await self._wait(answer.error):
+                    self._give_up(handful, answer.error)
+                    return
+                parts.append((start, end))
+            elif isinstance(answer, _Refused) and len(batch) > 1:
+                middle = (start + end) // 2
+                parts += [(middle, end), (start, middle)]
+            elif isinstance(answer, _Refused):
+                if not await self._deliver_bare(handful, end, batch[0], answer.reason):
+                    return
+            else:
+                self._settle(handful, end, answer)
+
+    async def enter(self) -> None:
+        """Write an entry of the ledger by itself; where that fails, the next one will say the same and more."""
+        if self.keeps_ledger:
+            await self._attempt([], None, alone=True)
+
+    async def answered(self, call: Callable[..., Awaitable[_T]], *arguments: object) -> _T:
+        """Return what the sink answers.
+
+        Raises:
+            BackendUnavailable: it does not, within the time that it has.
+        """
+        import anyio  # noqa: PLC0415 - `import tracecore` stays light
+
+        with anyio.move_on_after(self._timeout):
+            return await call(*arguments)
+        raise BackendUnavailable(
+            f"the backend did not answer within {self._timeout:g} s", "raise write_timeout_ms if it takes that long"
+        )
+
+    async def _attempt(
+        self, batch: list[Record], account: Account | None, *, missing: int = 0, alone: bool = False
+    ) -> Receipt | _Away | _Refused:
+        """Write one batch once; ``missing`` records of it could not be made."""
+        import anyio.lowlevel  # noqa: PLC0415 - as above
+
+        if not batch and not alone:
+            return _ALL_KEPT
+        entry: LedgerEntry | None = None
+        if self.keeps_ledger:
+            expected = None if account is None else account.counts.plus(len(batch), {"unencodable": missing})
+            entry = self._accounts.entry(account, expected, ended=self.ended)
+        try:
+            receipt = await self.answered(self._sink.write, batch if entry is None else [*batch, entry])
+        except (BackendUnavailable, MemoryError) as error:
+            self._go_on()
+            self._on_error(error)
+            return _Away(error)
+        except BaseException as error:
+            if ends_the_pump(error):
+                raise
+            self._go_on()
+            self._on_error(error)  # a sink that breaks its contract must not stop the pump
+            self._breaker.succeeded()  # it answers
+            await anyio.lowlevel.checkpoint()
+            self._go_on()
+            return _Refused(text_of_error(error))
+        self._go_on()
+        self._note_success(entry)
+        return receipt or _ALL_KEPT
+
+    def _note_success(self, entry: LedgerEntry | None) -> None:
+        self._breaker.succeeded()
+        self._accounts.writes += 1
+        self._accounts.last_delivery_ns = self._clock()
+        if entry is not None:
+            self.last_entry, self.entered_ns = entry, self._clock()
+
+    async def _deliver_bare(self, handful: Handful, end: int, record: Record, refusal: str) -> bool:
+        """Settle everything up to ``end``, the last of which is a refused record: write what can be kept of it.
+
+        Return False where there was no time for that.
+        """
+        for bare in bare_forms(record, refusal) if handful.account is not None else ():
+            answer = await self._attempt([bare], handful.account, missing=end - handful.settled - 1)
+            while isinstance(answer, _Away):
+                if not await self._wait(answer.error):
+                    self._give_up(handful, answer.error)
+                    return False
+                answer = await self._attempt([bare], handful.account, missing=end - handful.settled - 1)
+            if not isinstance(answer, _Refused):
+                self._settle(handful, end, answer)
+                return True
+        self._settle(handful, end, Receipt(rejected=1))
+        return True
+
+    async def _wait(self, error: Exception) -> bool:
+        """Wait until the sink may be asked again; return False when there is no time left for that.
+
+        That is so a little before the deadline, which cancels whatever it meets and cannot say what was the matter.
+        """
+        retry_after = getattr(error, "retry_after", None)
+        wait = self._breaker.failed(retry_after)
+        left = self._alarm.time_left() - _LAST_WORDS
+        await self._alarm.sleep_through(min(wait, left), at_least=max(_HURRY, asked_for(retry_after)))
+        self._go_on()
+        return self._alarm.time_left() > _LAST_WORDS
+
+    def _give_up(self, handful: Handful, error: Exception) -> None:
+        """Count what is in hand as lost, unless it stays in files for the next process."""
+        if handful.account is not self._accounts.own or self._ring.left:
+            return
+        reason: Reason = "disk_full" if isinstance(error, DiskFull) else "unavailable"
+        end = len(handful.records)
+        made = sum(record is not None for record in handful.records[handful.settled : end])
+        self._settle(handful, end, Receipt(rejected=made), reason)
+
+    def _settle(self, handful: Handful, end: int, receipt: Receipt, reason: Reason = "rejected") -> None:
+        """Count what became of the records up to ``end``: those that the receipt does not reject are delivered."""
+        records = handful.records[handful.settled : end]
+        made = sum(record is not None for record in records)
+        rejected = max(0, min(receipt.rejected, made))
+        lost: dict[Reason, int] = {"unencodable": len(records) - made, reason: rejected}
+        account = handful.account
+        if account is None:
+            return
+        if any(lost.values()):
+            self._note_loss(handful.items[handful.settled : end], records, reason if rejected else None, receipt.reason)
+        with self._ring.consuming:
+            self._go_on()
+            account.settle(handful.shares_up_to(end), account.counts.plus(made - rejected, lost))
+        self._on_settled()
+
+    def _note_loss(
+        self, items: list[Any], records: list[Record | None], reason: Reason | None, why: str | None
+    ) -> None:
+        """Note of which traces something was lost; which records of a batch were rejected is not known."""
+        if why is not None:
+            self._on_error(BackendRejected(f"the backend kept a batch in part: {why}"))
+        for item, record in zip(items, records, strict=True):
+            if record is None:
+                self._accounts.lost_traces.add(getattr(item, "trace_id", None), "unencodable")
+            elif reason is not None:
+                self._accounts.lost_traces.add(getattr(record, "trace_id", None), reason)
+
+
+def ends_the_pump(error: BaseException) -> bool:
+    """Return whether an exception is meant for the pump: a cancellation that was asked for, or the end of the program.
+
+    A driver may leak a cancellation of its own (it awaited what somebody else cancelled), or raise an exception that is
+    only a BaseException (extension modules do when they panic).
+    """
+    import anyio  # noqa: PLC0415 - as in Delivery
+
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        task = _asyncio_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
+def _asyncio_task() -> asyncio.Task[Any] | None:
+    import asyncio  # noqa: PLC0415 - as in Delivery
+
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # trio's loop
+        return None

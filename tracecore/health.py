@@ -1,0 +1,53 @@
+"""What is said of delivery: of everything before a moment, and of a recorder as a whole."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from tracecore.backend import Level
+
+__all__ = ["BackendState", "FlushResult", "Health"]
+
+BackendState: TypeAlias = Literal["up", "down", "probing"]
+"""Whether the backend takes what it is sent; ``probing`` while it is tried again after several failures in a row."""
+
+
+class FlushResult(Struct, frozen=True):
+    """Say what became of everything emitted before, or of one trace."""
+
+    delivered: bool
+    """Nothing of it is pending, and none of it was lost while somebody waited or when the recorder ended."""
+    pending: int
+    """Records emitted and neither delivered nor lost; of a journal, those that wait there for the next process too."""
+    lost: dict[str, int]
+    """Records lost so far, by reason, zeros left out."""
+    level: Level | None = "accepted"
+    """What all of it survives, at least: accepted < handed_over < durable < received. None when some of it was lost."""
+
+
+class Health(Struct, frozen=True):
+    """Describe a recorder at one moment: ``emitted == delivered + pending + sum(lost.values())``, exactly.
+
+    ``sampled`` counts traces left out by the sampling rate: they are not in ``emitted``. ``recovered`` are records that
+    were delivered out of the journals of dead processes: they are in neither ``emitted`` nor ``delivered``.
+    """
+
+    state: Literal["new", "recording", "disabled", "closed"]
+    location: str
+    emitted: int
+    delivered: int
+    pending: int
+    lost: dict[str, int]
+    sampled: int
+    open_spans: int
+    buffer_depth: int
+    last_error: str | None
+    last_delivery_age_s: float | None
+    restarts: int = 0
+    """How often a pump that had died or hung was replaced."""
+    backend_state: BackendState = "up"
+    recovered: int = 0
+    process: str = ""
+    """The random id of this recorder in this process: ``service.instance.id``, and ``process`` in the ledger."""

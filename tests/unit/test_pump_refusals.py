@@ -53,12 +53,8 @@ def pumped(records: list[Any], sink: FakeBackend, *, event_loop: str = "asyncio"
         ring.push(record if hasattr(record, "seal") else Emitted(record, 1))
     pump = Pump(ring, sink, set(), PumpSettings(**settings), clock=ManualClock(), jitter=lambda _, __: 0.0)
     run_to_the_end(pump, event_loop)
-    totals = ring.totals()
-    assert (
-        totals["accepted"]
-        == totals["settled"]
-        == counts.delivered + counts.losses.total()
-    )
+    totals, counts = ring.totals(), pump.accounts.own.counts
+    assert totals["accepted"] == totals["settled"] == counts.delivered + counts.losses.total()
     return pump
 
 

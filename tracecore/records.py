@@ -296,7 +296,7 @@ class LedgerEntry(Struct, frozen=True, omit_defaults=True, gc=False, tag_field="
     process to its end, so every entry proves itself: ``emitted == delivered + waiting + sum(lost)`` (``unaccounted`` is
     the difference). ``process`` is the random id of one recorder in one process (``service.instance.id``); its times
     never go back, even where the wall clock does. ``minute_ns`` is the start of the minute, ``seen_ns`` the moment at
-    which the entry was written.
+    which the entry was written; whoever finds a process dead writes its last entry again as it is, only ``ended``.
     """
 
     project: str

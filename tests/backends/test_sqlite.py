@@ -12,6 +12,15 @@ from tracecore.testing.opening import MakeBackend
 from tracecore_sqlite import open_backend
 
 
+@pytest.mark.parametrize(
+    ("parameters", "level"),
+    [("", "handed_over"), ("?synchronous=normal", "handed_over"), ("?synchronous=full", "durable")],
+)
+def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -> None:
+    """A commit survives the death of the process, and with synchronous=full a loss of power."""
+    assert open_backend(f"sqlite:///a.db{parameters}").capabilities.level == level
+
+
 class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite):
     """Everything."""
 

@@ -313,7 +313,7 @@ def test_a_capability_that_is_not_tested_is_found() -> None:
         assert "test_every_expected_capability_is_tested" in set(failures(MemoryBackend, suite))
 
 
-@pytest.mark.parametrize("kind", [Appending, Overriding, Forgetting, LastOnly])
+@pytest.mark.parametrize("kind", [Appending, Overriding, Forgetting, LastOnly, Mingling, Forgetful])
 def test_random_programs_find_planted_bugs(kind: type[MemoryBackend]) -> None:
     """The machine fails for backends that keep something else than the reference does."""
 

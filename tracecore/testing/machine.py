@@ -129,10 +129,7 @@ class BackendMachine(RuleBasedStateMachine):
     @rule(project=strategies.projects, query=strategies.ledger_queries)
     def find_entries(self, project: str, query: LedgerQuery) -> None:
         """Ask for ledger entries, and for what they amount to."""
-        tested, reference = ledger_in(self._tested), ledger_in(self._reference)
-        self._run(_compare(tested.find, reference.find, project, query))
-        totals = self._run(tested.totals(project, query.since_ns))
-        same(totals, self._run(reference.totals(project, query.since_ns)), f"{project!r}, since {query.since_ns}")
+        self._run(self._compare_ledgers(project, query))
 
     @rule(data=st.data(), query=strategies.trace_queries, project=strategies.projects)
     def write_between_pages(self, data: st.DataObject, query: TraceQuery, project: str) -> None:
@@ -173,6 +170,15 @@ class BackendMachine(RuleBasedStateMachine):
                 sessions_in(self._tested).find, sessions_in(self._reference).find, project, SessionQuery(limit=2)
             )
             await self._compare_single(project)
+            if self.keeps_a_ledger:
+                await self._compare_ledgers(project, LedgerQuery(limit=2))
+
+    async def _compare_ledgers(self, project: str, query: LedgerQuery) -> None:
+        """Compare what a query of the ledger finds, and what the ledger amounts to since its time."""
+        tested, reference = ledger_in(self._tested), ledger_in(self._reference)
+        await _compare(tested.find, reference.find, project, query)
+        totals = await tested.totals(project, query.since_ns)
+        same(totals, await reference.totals(project, query.since_ns), f"{project!r}, since {query.since_ns}")
 
     async def _compare_single(self, project: str) -> None:
         """Compare what is read one by one: traces, trees, observations and sessions."""

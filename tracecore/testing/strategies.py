@@ -275,7 +275,7 @@ scores: Final[SearchStrategy[Score]] = st.builds(
 )
 records: Final[SearchStrategy[Record]] = st.one_of(observations, observations, observations, sessions, scores)
 _processes: Final = st.sampled_from(("process one", "process two", "process \ud800"))
-_minutes: Final = st.integers(0, 3).map(lambda n: START - START % MINUTE + n * MINUTE)
+_minutes: Final = st.integers(0, 2).map(lambda n: START - START % MINUTE + n * MINUTE)
 _few: Final = st.one_of(st.integers(0, 9), st.just(2**40))
 entries: Final[SearchStrategy[LedgerEntry]] = st.builds(
     LedgerEntry,

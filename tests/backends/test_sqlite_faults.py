@@ -10,15 +10,22 @@ from typing import Any
 
 import pytest
 
+from tracecore.backend import LedgerQuery
 from tracecore.errors import BackendError
 from tracecore.records import Record, TraceAttributes
-from tracecore.testing.opening import observations_in, opened, opened_with, sessions_in, sql_of, traces_in
-from tracecore.testing.samples import PROJECT, full_generation, json_of, score, session, span, trace_id_of
+from tracecore.testing.opening import ledger_in, observations_in, opened, opened_with, sessions_in, sql_of, traces_in
+from tracecore.testing.samples import PROJECT, entry, full_generation, json_of, score, session, span, trace_id_of
 from tracecore_sqlite import open_backend
 
 SAID = TraceAttributes(session_id="s2", user_id="u2", tags=("late",))
-FIRST: list[Record] = [full_generation(1), span(2, status="running", input=json_of(1)), session("s2")]
-SECOND: list[Record] = [span(2, trace=SAID), span(3, within=2, trace=SAID), session("s2", public=True), score("c")]
+FIRST: list[Record] = [full_generation(1), span(2, status="running", input=json_of(1)), session("s2"), entry(emitted=3)]
+SECOND: list[Record] = [
+    span(2, trace=SAID),
+    span(3, within=2, trace=SAID),
+    session("s2", public=True),
+    score("c"),
+    entry(emitted=7, delivered=7, ended=True),
+]
 
 
 class Failing(sqlite3.Connection):
@@ -50,7 +57,8 @@ async def stored(url: str) -> list[object]:
         trees = [await observations_in(reader).tree(PROJECT, trace_id_of(n)) for n in (1, 2)]
         sessions = [await sessions_in(reader).get(PROJECT, name) for name in ("session-1", "s2")]
         scores = (await sql_of(reader).query("select * from scores")).rows
-    return [traces, trees, sessions, scores]
+        ledger = (await ledger_in(reader).find(PROJECT, LedgerQuery())).items
+    return [traces, trees, sessions, scores, ledger]
 
 
 async def test_a_write_that_fails_anywhere_leaves_nothing_and_can_be_repeated(

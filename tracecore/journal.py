@@ -28,16 +28,18 @@ from tracecore.backend import Level
 from tracecore.blocks import HEADER, LIMIT
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Mask, mask_record
+from tracecore.config import Config
 from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal_lane import JournalLane
 from tracecore.leftovers import Leftover, adopt
+from tracecore.records import Provenance
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Ring
 from tracecore.sealing import Emitted, Unsealable
 from tracecore.segments import BUSY, Block, Home
 
-__all__ = ["Journal", "StrictJournal", "Sync"]
+__all__ = ["Journal", "StrictJournal", "Sync", "journal_of"]
 
 Sync: TypeAlias = Literal["none", "interval", "always"]
 
@@ -77,8 +79,6 @@ class Journal(Ring[Any]):
     ) -> None:
         super().__init__(max_items, max_bytes, **callbacks)
         self.directory = directory.absolute()
-        self.recovered: Any = None
-        """The account in which what dead processes left is settled."""
         self.trouble: str | None = None
         """Why what is emitted now waits in memory only; None while it does not."""
         self._origin = origin
@@ -283,6 +283,21 @@ class Journal(Ring[Any]):
                 home.sync()
         except OSError as error:
             self._note(text_of_error(error))
+
+
+def journal_of(config: Config, provenance: Provenance | None, **callbacks: Any) -> Journal:
+    """Return the journal that a configuration asks for."""
+    settings: dict[str, Any] = {
+        "directory": Path(config.journal_dir),
+        "most_bytes": config.journal_bytes,
+        "origin": Origin(config.project, provenance),
+        "sync": config.sync,
+        "sync_interval": config.sync_interval_ms / 1e3,
+        **callbacks,
+    }
+    if config.mask is None and config.sync != "always":
+        return Journal(config.buffer_items, config.buffer_bytes, **settings)
+    return StrictJournal(config.buffer_items, config.buffer_bytes, mask=config.mask, **settings)
 
 
 class StrictJournal(Journal):

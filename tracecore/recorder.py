@@ -74,15 +74,7 @@ class Recorder:
         self._entered = False
         self._orphaned = False
         self._open_spans: set[OpenSpan] = set()
-        self._ring: Ring[Any] = Ring(
-            self.config.buffer_items,
-            self.config.buffer_bytes,
-            on_half_full=lambda: self._station.wake(),  # noqa: PLW0108 - there is no station yet
-            on_full=self._wait_for_room,
-            on_new_lane=self._revive,
-            on_grant=lambda: self._station.look(),  # noqa: PLW0108 - as above
-            on_loss=self._note_loss,
-        )
+        self._ring = self._new_ring()
         self._station = Station(
             self._ring,
             self._open_spans,
@@ -204,6 +196,7 @@ class Recorder:
         thread = self._station.thread
         if thread is not None and self._ended():
             thread.join((deadline - monotonic_ns()) / 1e9)
+        self._let_go()
         return self._result(waiter, finished=self._ended())
 
     async def ashutdown(self, timeout: float | None = None) -> FlushResult:
@@ -212,6 +205,7 @@ class Recorder:
         waiter = Waiter(self._ring, self._station)
         self.stop(seconds)
         await waiter.wait_in_loop(self._ended, seconds + _EXIT_GRACE)
+        self._let_go()
         return self._result(waiter, finished=self._ended())
 
     # -- what others need ---------------------------------------------------------------------------------------------
@@ -269,6 +263,23 @@ class Recorder:
     def _open_configured(self) -> Backend:
         return open_backend(self.config.backend, source=self.config.sources.get("backend", "code"))
 
+    def _new_ring(self) -> Ring[Any]:
+        callbacks: dict[str, Any] = {
+            "on_half_full": lambda: self._station.wake(),  # noqa: PLW0108 - there is no station yet
+            "on_full": self._wait_for_room,
+            "on_new_lane": self._revive,
+            "on_grant": lambda: self._station.look(),  # noqa: PLW0108 - as above
+            "on_loss": self._note_loss,
+        }
+        if self.config.buffer == "memory":
+            return Ring(self.config.buffer_items, self.config.buffer_bytes, **callbacks)
+        from tracecore.journal import journal_of  # noqa: PLC0415 - with mmap and fcntl, only for who has one
+
+        return journal_of(self.config, self._provenance(), **callbacks)
+
+    def _provenance(self) -> Provenance | None:
+        return Provenance(service_name=self.config.service_name) if self.config.service_name else None
+
     def _new_accounts(self) -> Accounts:
         accounts = Accounts(self._ring, project=self.config.project, service=self.config.service_name)
         self._ring.recovered = accounts.recovered
@@ -302,7 +313,7 @@ class Recorder:
             attributes=TraceAttributes(environment=config.environment, release=config.release, version=config.version),
             capture_input=config.capture_input,
             capture_output=config.capture_output,
-            provenance=Provenance(service_name=config.service_name) if config.service_name else None,
+            provenance=self._provenance(),
             watch=self._station.watch,
             delivered=self._trace_delivered,
             adelivered=self._trace_adelivered,
@@ -366,6 +377,11 @@ class Recorder:
     def _ended(self) -> bool:
         """Return whether nothing will be delivered any more."""
         return self._state not in ("recording", "new") and (self._station.ended or not self._station.hosted)
+
+    def _let_go(self) -> None:
+        """Leave files of the buffer to the next process, or remove them, once nobody uses them any more."""
+        if self._ended():
+            self._ring.end()
 
     def _result(self, waiter: Waiter, *, finished: bool) -> FlushResult:
         ended = self._ended()

@@ -9,7 +9,8 @@ A block is 64 KiB that one lane has to itself until everything in it has been de
   from the journal's salt, the lane and the number of this use, so that no frame of an earlier use, and none that a
   program has put into a payload, is taken for one of this block. One flipped byte is always seen.
 * A body that does not fit is split: all its pieces but the last say ``MORE``, all but the first ``REST``, and the rest
-  goes on in the lane's next block, as in the log format of LevelDB.
+  goes on in the lane's next blocks, as in the log format of LevelDB. A ``REST`` begins with the checksum of the whole
+  body and its own place in it (u32 each): where a block between is lost, no piece is put behind one of another body.
 * Head and tail say the same, once each, so that a damaged one is made up for by the other. The head also says up to
   where the block's frames have been delivered.
 * A block is cleared before it is used: whatever instant a process dies at, a reader meets whole frames, then at most
@@ -40,6 +41,7 @@ __all__ = [
     "bodies",
     "checksum",
     "frames",
+    "pieces_of",
     "seed_of",
     "write_frame",
 ]
@@ -56,6 +58,8 @@ LIMIT: Final = _TAIL
 MORE: Final = 1 << 31
 REST: Final = 1 << 30
 _SIZE: Final = REST - 1
+_LEAST_PIECE: Final = 64
+"""Bytes below which no piece is worth a frame of its own."""
 _FREE_OF_LOCKS: Final = 5 * 1024
 """``zlib`` gives the interpreter's lock up for more bytes than this, and gets it back after up to 5 ms."""
 
@@ -64,6 +68,9 @@ _tail: Final = Layout("<4sIQI")
 _use: Final = Layout("<IQ")
 _delivered: Final = Layout("<II")
 _frame: Final = Layout("<II")
+_link: Final = Layout("<II")
+_ROOM: Final = LIMIT - FIRST - HEADER - _link.size
+"""Bytes of a body that go into a block of their own."""
 _END: Final = bytes(HEADER)
 _CLEARED: Final = bytes(_TAIL)
 _MAGIC: Final = b"tcj1"
@@ -107,15 +114,18 @@ class Head(Struct, frozen=True):
         block[:FIRST] = bytes(FIRST)
 
     @classmethod
-    def read(cls, block: bytes, salt: int) -> Head | None:
-        """Return the head of a block as it was found, or None where it is not in use or beyond recognition."""
-        if len(block) >= _head.size:
-            magic, lane, sequence, check, delivered, inverse = _head.unpack_from(block)
+    def read(cls, head: bytes, tail: bytes, salt: int) -> Head | None:
+        """Return the head of a block from its first and last 32 bytes, either of which may be damaged or missing.
+
+        None where the block is not in use, or both are beyond recognition.
+        """
+        if len(head) >= _head.size:
+            magic, lane, sequence, check, delivered, inverse = _head.unpack_from(head)
             if magic == _MAGIC and check == seed_of(lane, sequence, salt):
                 known = delivered == ~inverse & 0xFFFFFFFF and FIRST <= delivered <= LIMIT
                 return cls(lane, sequence, delivered if known else FIRST)
-        if len(block) == BLOCK:
-            magic, lane, sequence, check = _tail.unpack_from(block, _TAIL)
+        if len(tail) >= _tail.size:
+            magic, lane, sequence, check = _tail.unpack_from(tail)
             if magic == _MAGIC and check == seed_of(lane, sequence, salt):
                 return cls(lane, sequence)
         return None
@@ -153,43 +163,97 @@ def write_frame(block: memoryview, start: int, body: bytes, seed: int, flags: in
     return end
 
 
+def pieces_of(body: bytes, room: int) -> list[tuple[bytes, int]]:
+    """Split a body for a block that has ``room`` bytes left, and for whole blocks after it; return each with its flags.
+
+    The first piece is empty where the room is too little for one.
+    """
+    if HEADER + len(body) <= room:
+        return [(body, 0)]
+    begins = room >= HEADER + _LEAST_PIECE
+    first = room - HEADER if begins else _ROOM
+    whole = checksum(body, 0)
+    rest = [(_link.pack(whole, at) + body[at : at + _ROOM], REST | MORE) for at in range(first, len(body), _ROOM)]
+    pieces = [(body[:first], MORE), *rest]
+    pieces[-1] = pieces[-1][0], pieces[-1][1] & ~MORE
+    return pieces if begins else [(b"", 0), *pieces]
+
+
 def frames(block: bytes, start: int, stop: int, seed: int) -> Iterator[Frame]:
     """Read the frames of a block from ``start`` to its end, at most to ``stop``, stepping over what is damaged."""
     while start + HEADER <= stop:
         frame = _frame_at(block, start, stop, seed)
         if frame is None:
-            if block.startswith(_END, start):
-                return
-            start = _next_whole(block, start, stop, seed)
-            yield Frame(start, 0, None)
-        else:
-            yield frame
-            start = frame.end
+            at = _next_whole(block, start, stop, seed)
+            if at == stop and block.startswith(_END, start):
+                return  # after the last frame: zeros, or a body that was being written when the process ended
+            frame = Frame(at, 0, None)
+        yield frame
+        start = frame.end
 
 
-def bodies(blocks: Iterable[tuple[B, Iterable[Frame]]]) -> Iterator[tuple[bytes | None, list[tuple[B, int]]]]:
+def bodies(
+    blocks: Iterable[tuple[B, Iterable[Frame]]], *, ended: bool = False
+) -> Iterator[tuple[bytes | None, list[tuple[B, int]]]]:
     """Put the pieces of bodies together; return with each the blocks it was in, and up to where.
 
-    ``None`` stands for a stretch in which nothing could be read, or a body of which a piece is missing. The rest of a
-    body without its beginning is passed over: the beginning is written last, so that there was none.
+    ``None`` stands for a stretch in which nothing could be read, or a body of which a piece is missing; the rest of the
+    last one is missing only if its writer has ``ended``. The rest of a body without its beginning is passed over: the
+    beginning is written last, so that there was none, or it is what is missing.
     """
-    pieces: list[bytes] = []
+    body = _Pieces()
     passed: list[tuple[B, int]] = []
     for block, found in blocks:
         for frame in found:
-            begins = not frame.flags & REST
-            if pieces and (begins or frame.body is None):
+            if frame.body is not None and body and not body.goes_on_in(frame):
                 yield None, passed
-                pieces, passed = [], []
+                body, passed = _Pieces(), []
             passed.append((block, frame.end))
-            if frame.body is not None and (begins or pieces):
-                pieces.append(frame.body)
+            if frame.body is None:
+                yield None, passed
+            elif body or not frame.flags & REST:
+                body.append(frame)
                 if frame.flags & MORE:
                     continue
-                yield pieces[0] if len(pieces) == 1 else b"".join(pieces), passed
-            elif frame.body is None:
-                yield None, passed
-            pieces, passed = [], []
+                yield body.whole(), passed
+            body, passed = _Pieces(), []
+    if ended and body:
+        yield None, passed
+
+
+class _Pieces:
+    """Hold what has been found of one body."""
+
+    __slots__ = ("_check", "_found", "_size")
+
+    def __init__(self) -> None:
+        self._found: list[bytes] = []
+        self._size = 0
+        self._check: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def goes_on_in(self, frame: Frame) -> bool:
+        """Return whether a whole frame holds the next piece of the body."""
+        if frame.body is None or not frame.flags & REST or len(frame.body) < _link.size:
+            return False
+        check, at = _link.unpack_from(frame.body)
+        return at == self._size and self._check in {None, check}
+
+    def append(self, frame: Frame) -> None:
+        """Add the first piece, or one that goes on."""
+        piece = frame.body or b""
+        if frame.flags & REST:
+            self._check = _link.unpack_from(piece)[0]
+            piece = piece[_link.size :]
+        self._found.append(piece)
+        self._size += len(piece)
+
+    def whole(self) -> bytes | None:
+        """Return the body; None where its pieces are not those of one."""
+        body = self._found[0] if len(self._found) == 1 else b"".join(self._found)
+        return body if self._check is None or self._check == checksum(body, 0) else None
 
 
 def _frame_at(block: bytes, start: int, stop: int, seed: int) -> Frame | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from tracecore.blocks import FIRST, HEADER, LIMIT, MORE, REST, bodies
+from tracecore.blocks import FIRST, LIMIT, bodies, pieces_of
 from tracecore.frames import Origin, record_of
 from tracecore.records import Record
 from tracecore.ring import Lane
@@ -17,9 +17,6 @@ from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
 
-_ROOM: Final = LIMIT - FIRST - HEADER
-"""Bytes of a body that a whole block takes."""
-_LEAST_PIECE: Final = 64
 Body: TypeAlias = bytes
 
 
@@ -145,15 +142,13 @@ class JournalLane(Lane[Any]):
             OSError: the disk gives no room.
         """
         block = self.block
-        here = _share_of(LIMIT - HEADER - start, len(body))
-        rest = [body[begin : begin + _ROOM] for begin in range(here, len(body), _ROOM)]
+        here, *rest = pieces_of(body, LIMIT - start)
         more = self._blocks(len(rest), home)
         if more is None:
             return False
-        for number, (added, piece) in enumerate(zip(more, rest, strict=True), 1):
-            flags = (REST if here or number > 1 else 0) | (MORE if number < len(rest) else 0)
+        for added, (piece, flags) in zip(more, rest, strict=True):
             added.written = added.write(FIRST, piece, flags)
-        end = block.write(start, body[:here], MORE if rest else 0) if here else start
+        end = block.write(start, *here) if here[0] else start
         self.blocks.extend(more)
         self.framed += 1
         self.block = more[-1] if more else block
@@ -205,8 +200,3 @@ class JournalLane(Lane[Any]):
         block.deliver(end)
         if len(blocks) > 1 and end >= block.written:
             self._give_back(blocks.popleft())
-
-
-def _share_of(room: int, size: int) -> int:
-    """Return how much of a body to write into a block that has ``room`` left: no crumbs."""
-    return size if size <= room else room if room >= _LEAST_PIECE else 0

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tracecore.blocks import BLOCK, LIMIT, Frame, Head, bodies, frames
+from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
@@ -84,7 +84,7 @@ class Leftover(Lane[Any]):
         salt = salt_of(home.name)
         self._origin = origin_in(files.read(owner, SEGMENT, 0), salt) or fallback
         self._blocks = deque(self._found(salt))
-        self._unread = bodies([(block, block.waiting()) for block in self._blocks])
+        self._unread = bodies([(block, block.waiting()) for block in self._blocks], ended=True)
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
         """Hand out up to ``max_items`` records, up to ``max_bytes`` in all, but at least one if there is one."""
@@ -160,7 +160,7 @@ class Leftover(Lane[Any]):
             if len(data) < SEGMENT:
                 self._note_damage_in(path)
             for start in range(0, len(data), BLOCK):
-                head = Head.read(data[start : start + BLOCK], salt)
+                head = Head.read(data[start : start + FIRST], data[start + LIMIT : start + BLOCK], salt)
                 if head is not None:
                     found.append((head.lane, head.sequence, _Old(self._files, path, start, head, salt)))
                 elif any(data[start : start + len(_NOTHING)]):

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from tracecore.clock import wall_ns
+from tracecore.codec import mask_record
 from tracecore.ids import new_trace_id
 from tracecore.loss import Losses, LostTraces, Reason
 from tracecore.records import LedgerEntry
@@ -89,6 +90,7 @@ class Accounts:
         *,
         project: str = "default",
         service: str | None = None,
+        mask: Callable[[str], str] | None = None,
         wall: Callable[[], int] = wall_ns,
     ) -> None:
         self.own = Account()
@@ -109,6 +111,8 @@ class Accounts:
         self._ring = ring
         self._project = project
         self._service = service
+        self._host: str | None = os.uname().nodename
+        self._mask = mask
         self._wall = wall
         self._started_ns = self._seen_ns = wall()
 
@@ -153,6 +157,7 @@ class Accounts:
         self, account: Account | None = None, counts: Counts | None = None, *, ended: bool = False
     ) -> LedgerEntry:
         """Return the entry of this moment for the ledger, as if an account already had these counts."""
+        self._mask_names()
         self._seen_ns = max(self._seen_ns, self._wall())
         expected = {id(account): counts}
         balance = self.balance(expected.get(id(self.own)), ended=ended)
@@ -169,9 +174,19 @@ class Accounts:
             lost=balance.lost or None,
             recovered=recovered.delivered,
             restarts=self.restarts,
-            host=os.uname().nodename,
+            host=self._host,
             pid=os.getpid(),
             service_name=self._service,
             started_ns=self._started_ns,
             ended=ended,
         )
+
+    def _mask_names(self) -> None:
+        """Mask what entries say of this program, once; where the mask ends the thread, they say nothing of it."""
+        if self._mask is None:
+            return
+        mask, self._mask = self._mask, None
+        told = LedgerEntry(self._project, self.process, 0, host=self._host, service_name=self._service)
+        self._host = self._service = None
+        masked = mask_record(told, mask)
+        self._host, self._service = masked.host, masked.service_name

@@ -1,9 +1,9 @@
 """Mask a record: pass every string that the program gave through one function, as the last thing before it leaves.
 
-Everything is masked, keys too, except what :data:`NOT_MASKED` names: names of a fixed set, the project, and ledger
-entries, which count and say nothing of what was recorded. An id that looks like one (hexadecimal digits and dashes)
-ties records together and stays; one that the program made of other text is masked, and where that changes it, becomes a
-fingerprint, so that it still tells records apart.
+Everything is masked, keys too, except what :data:`NOT_MASKED` names: names of a fixed set, the project, and the random
+id of a process in the ledger. An id that looks like one (hexadecimal digits and dashes) ties records together and
+stays; one that the program made of other text is masked, and where that changes it, becomes a fingerprint, so that it
+still tells records apart.
 
 It fails closed, one string at a time: where the function raises or returns anything but a str, the string becomes
 ``<masking failed>`` and is counted. So does a payload that is no JSON, as a whole. Payloads are masked in their JSON,
@@ -33,8 +33,7 @@ FAILED: Final = "<masking failed>"
 
 NOT_MASKED: Final = frozenset({
     ("Span", "type"), ("Span", "status"), ("Span", "level"), ("Score", "data_type"), ("Score", "source"),
-    ("*", "project"), ("LedgerEntry", "process"), ("LedgerEntry", "lost"), ("LedgerEntry", "host"),
-    ("LedgerEntry", "service_name"),
+    ("*", "project"), ("LedgerEntry", "process"), ("LedgerEntry", "lost"),
 })  # fmt: skip
 """(class, field) of what is passed as it is; ``*`` is any class, and a class stands for those derived from it."""
 

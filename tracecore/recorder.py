@@ -281,7 +281,8 @@ class Recorder:
         return Provenance(service_name=self.config.service_name) if self.config.service_name else None
 
     def _new_accounts(self) -> Accounts:
-        accounts = Accounts(self._ring, project=self.config.project, service=self.config.service_name)
+        config = self.config
+        accounts = Accounts(self._ring, project=config.project, service=config.service_name, mask=config.mask)
         self._ring.recovered = accounts.recovered
         return accounts
 

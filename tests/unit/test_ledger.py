@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tracecore.account import Accounts
 from tracecore.backend import LedgerTotals
 from tracecore.ledger import ABANDONED_AFTER_NS, abandoned, add_up, is_gone, last_entries
 from tracecore.records import Generation, LedgerEntry, TraceAttributes, merge
+from tracecore.ring import Ring
 from tracecore.testing.samples import SECOND, entry, generation
 
 counts = st.dictionaries(st.sampled_from(("full", "rejected")), st.integers(0, 9))
@@ -76,3 +79,24 @@ def test_what_was_abandoned_keeps_all_that_it_said() -> None:
     assert type(record) is Generation
     assert merge(running, record) == replace(running, status="abandoned", duration_ns=5)
     assert abandoned(running, running.start_ns - 5).duration_ns == 0
+
+
+def exiting(_: str) -> str:
+    """End the thread."""
+    raise SystemExit
+
+
+def test_a_recorder_masks_what_its_entries_say() -> None:
+    """Host and service pass through the mask once; where that ends the thread, they are not told at all."""
+    asked: list[str] = []
+    accounts = Accounts(Ring(8, 1024), service="shop", mask=lambda text: asked.append(text) or "x")
+    for _ in range(2):
+        made = accounts.entry()
+        assert (made.host, made.service_name, made.process) == ("x", "x", accounts.process)
+    assert len(asked) == 2
+    accounts = Accounts(Ring(8, 1024), service="shop", mask=exiting)
+    with pytest.raises(SystemExit):
+        accounts.entry()
+    made = accounts.entry()
+    assert (made.host, made.service_name) == (None, None)
+    assert Accounts(Ring(8, 1024), service="shop").entry().service_name == "shop"

@@ -196,6 +196,9 @@ class Pump:
             try:
                 if not isinstance(self.death, GeneratorExit):  # whoever has closed the coroutine waits for nothing
                     await self._take_leave()
+            except BaseException as error:
+                self.death = self.death or error
+                raise
             finally:
                 self.alarm.disarm()
                 self.finished = True
@@ -407,8 +410,6 @@ class Pump:
                     self._delivery.ended = True
                     await self._abandon()
                     await self._delivery.enter()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the sink is closed
-            self._note_error(error)
         finally:
             if not self.retired or self._keeps_sink:
                 await self._close(budget)

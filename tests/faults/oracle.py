@@ -3,7 +3,8 @@
 :class:`Ledger` is kept by the test, which survives. Programs report each span when it opens and after its ``end()`` has
 returned, and each acknowledgement with its level (see ``telling``). Once everybody is gone:
 
-* **acknowledged without stored is empty**: what a flush (or the journal, at once) promised is there;
+* **acknowledged without stored is empty**: what a flush (or the journal, at once) promised is there, except for as many
+  as the same answer said were lost;
 * **stored ids are unique**, and nothing is stored that nobody opened;
 * **conservation is exact**: a process that lived to give account emitted what it told, and all of it is delivered or
   counted as lost, to the unit; what it says it delivered is what is stored of it.
@@ -15,8 +16,8 @@ import os
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
@@ -26,7 +27,7 @@ import pytest
 from tests.faults.processes import running
 from tests.faults.telling import PIPE_VARIABLE
 
-__all__ = ["BUFFERS", "Ledger", "deliver_leftovers", "each_buffer", "environment_of", "stored_ids"]
+__all__ = ["BUFFERS", "Ledger", "deliver_leftovers", "each_buffer", "environment_of", "locked", "stored_ids"]
 
 SpanId: TypeAlias = tuple[str, str]
 """Trace id and span id."""
@@ -64,6 +65,14 @@ def deliver_leftovers(buffer: str, path: Path) -> None:
             assert again.wait() == 0, again.errors
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Keep everybody else from writing to a file until the transaction is rolled back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
 class Ledger:
     """Write down what programs tell, from a thread of the test, until it is closed.
 
@@ -75,11 +84,14 @@ class Ledger:
         self.opened: dict[SpanId, int] = {}
         self.ended: dict[SpanId, int] = {}
         self.acknowledged: set[SpanId] = set()
+        """What must be there, each and every one."""
         self.accounts: dict[int, dict[str, Any]] = {}
         self.said: list[tuple[int, str, Any]] = []
         """Whatever else was told, in order: process, kind, value."""
         self._ended_of: dict[int, list[SpanId]] = {}
         self._asked: dict[str, int] = {}
+        self._partly: list[tuple[set[SpanId], int]] = []
+        """What was acknowledged by a process that had said how much it had lost: so many may be missing."""
         self._end_acknowledges = buffer == "journal"
         self._changed = threading.Condition()
         self._closed = False
@@ -129,6 +141,9 @@ class Ledger:
         self.close()
         missing = self.acknowledged - stored.keys()
         assert not missing, f"{len(missing)} of {len(self.acknowledged)} acknowledged spans are not stored"
+        for spans, lost in self._partly:
+            missing = spans - stored.keys()
+            assert len(missing) <= lost, f"{len(missing)} acknowledged spans are not stored, and {lost} were reported"
         assert [ids for ids, count in stored.items() if count != 1] == []
         assert not stored.keys() - self.opened.keys(), "spans are stored that nobody opened"
         for process, account in self.accounts.items():
@@ -164,9 +179,9 @@ class Ledger:
             case "asked":
                 self._asked[value] = self.ended_by(process)
             case "answered":
-                asked, level = value
+                asked, level, lost = value
                 if level in _SURVIVING:
-                    self.acknowledged.update(self._ended_of.get(process, [])[: self._asked[asked]])
+                    self._acknowledge(self._ended_of.get(process, [])[: self._asked[asked]], lost)
             case "account":
                 self.accounts[process] = value
             case _:
@@ -178,6 +193,12 @@ class Ledger:
         self._ended_of.setdefault(process, []).append(ids)
         if self._end_acknowledges:
             self.acknowledged.add(ids)
+
+    def _acknowledge(self, spans: Iterable[SpanId], lost: int) -> None:
+        if lost:
+            self._partly.append((set(spans), lost))
+        else:
+            self.acknowledged.update(spans)
 
     def __repr__(self) -> str:
         counts = f"{len(self.opened)} opened, {len(self.ended)} ended, {len(self.acknowledged)} acknowledged"

@@ -55,6 +55,12 @@ class Program:
             assert time.monotonic() < deadline, f"{word!r} was never said: {self.out}{self.errors}"
             time.sleep(POLL_SECONDS)
 
+    def say(self, word: str) -> None:
+        """Give the program a line to read."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(word.encode() + b"\n")
+        self._process.stdin.flush()
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process."""
         self._process.send_signal(number)
@@ -80,7 +86,7 @@ def running(
             [sys.executable, *python, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path, **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=errors,
             start_new_session=True,
@@ -90,7 +96,7 @@ def running(
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
 
 
 def free_port() -> int:

@@ -44,13 +44,13 @@ class Teller:
         self.tell("ended", (ended.trace_id, ended.span_id))
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Flush, and tell the level that was reached by what this process had told before; return whether delivered."""
+        """Flush; tell the level reached by what was told before, and the losses so far; return whether delivered."""
         asked = os.urandom(8).hex()
         self.tell("asked", asked)
         result = tracecore.flush(timeout)
         # A result without a level is of a recorder that knows one only: handed over to the backend.
         level = getattr(result, "level", "handed_over" if result.delivered else "accepted")
-        self.tell("answered", (asked, level))
+        self.tell("answered", (asked, level, sum(result.lost.values())))
         return result.delivered
 
     def account(self) -> None:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import re
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.oracle import deliver_leftovers, each_buffer, environment_of, stored_ids
+from tests.faults.oracle import deliver_leftovers, each_buffer, environment_of, locked, stored_ids
 from tests.faults.processes import ROOT, Program, asked, free_port, running
 from tests.sqlite.files import keep
 from tests.torture.declaring import torture
@@ -37,14 +36,6 @@ pytestmark = torture("T05", "SIGTERM with 10,000 spans waiting, in scripts, asyn
 async def path(tmp_path: Path) -> Path:
     """Return the file of an empty store."""
     return await keep(tmp_path / "a.db")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """Keep everybody else from writing to a file until the transaction is rolled back."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield other
 
 
 def settings(buffer: str, path: Path) -> dict[str, str]:

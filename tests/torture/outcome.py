@@ -26,10 +26,13 @@ class Line(Struct):
     seconds: float = 0.0
     skipped: list[str] = []
     """Why tests did not run."""
+    figures: list[str] = []
+    """What was measured on the way."""
 
     def as_row(self) -> str:
         """Return the line as a row of a markdown table."""
-        title = "; ".join([self.title, *(f"**not run: {reason}**" for reason in sorted(set(self.skipped)))])
+        skipped = (f"**not run: {reason}**" for reason in sorted(set(self.skipped)))
+        title = "; ".join([self.title, *self.figures, *skipped])
         violations = f"{self.violations}" + (f" (and {self.known} known)" if self.known else "")
         return f"| {self.number} | {title} | {self.rounds:,} | {violations} | {self.seconds:.1f} s |"
 

@@ -92,6 +92,7 @@ def _count(item: pytest.Item, report: pytest.TestReport, number: str, title: str
     line.tests += report.when == "setup"
     if report.when == "call" and not report.skipped:
         line.rounds += rounds if trial is None else trial.ran
+        line.figures += [] if trial is None else trial.figures
     if report.failed:
         line.violations += max(1, 0 if trial is None else len(trial.violations)) if report.when == "call" else 1
     if report.skipped and hasattr(report, "wasxfail"):

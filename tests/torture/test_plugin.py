@@ -25,6 +25,13 @@ TESTS = """
                 (case.folder / "drawn").write_text(str(case.chance.random()))
                 assert case.number not in (4, 8)
 
+    @torture("T6", "measures")
+    def test_measures(trial):
+        trial.figures.append("1.5 x")
+        for case in trial.cases():
+            with case:
+                pass
+
     @torture("T1", "both pass")
     @pytest.mark.parametrize("value", by_mode([1], full=[1, 2]))
     def test_both(value):
@@ -68,7 +75,7 @@ def test_elsewhere_few_rounds_run_and_no_table_is_printed(tmp_path: Path, projec
     """Where all tests run, torture tests do too, with few rounds and without those that take long."""
     ended = run(tmp_path, project_root)
     assert ended.returncode == 0, ended.stdout
-    assert "3 passed, 1 skipped, 1 deselected, 1 xfailed" in ended.stdout
+    assert "4 passed, 1 skipped, 1 deselected, 1 xfailed" in ended.stdout
     assert rows_of(ended.stdout) == []
 
 
@@ -82,7 +89,8 @@ def test_all_rounds_and_a_table(tmp_path: Path, project_root: Path) -> None:
         "| T3 | takes long | 7 | 0",
         "| T4 | cannot run here; **not run: nothing here** | 0 | 0",
         "| T5 | is known | 0 | 0 (and 1 known)",
-        "|  | all | 19 | 2 (and 1 known)",
+        "| T6 | measures; 1.5 x | 1 | 0",
+        "|  | all | 20 | 2 (and 1 known)",
     ]
     assert "torture, seed 5" in ended.stdout
     found = msgspec.json.decode((tmp_path / "t.json").read_bytes())
@@ -92,13 +100,13 @@ def test_all_rounds_and_a_table(tmp_path: Path, project_root: Path) -> None:
 
 def test_a_failing_case_is_kept_and_repeated(tmp_path: Path, project_root: Path) -> None:
     """The files of a failed case are kept with what went wrong, and the same case alone draws the same again."""
-    kept = tmp_path / ".torture" / "test_one.py-test_some-5-4"
+    place = tmp_path / ".torture" / "test_one.py-test_some-5-4"
     said: list[str] = []
     for options in ([], ["--torture-case", "4"]):
         ended = run(tmp_path, project_root, "--torture", "--torture-seed", "5", *options)
         assert "case 4, kept in" in ended.stdout
-        assert "assert 4 not in (4, 8)" in (kept / "what-failed.txt").read_text()
-        said.append((kept / "drawn").read_text())
+        assert "assert 4 not in (4, 8)" in (place / "what-failed.txt").read_text()
+        said.append((place / "case-4" / "drawn").read_text())
     assert said[0] == said[1]
     assert not (tmp_path / ".torture" / "test_one.py-test_some-5-3").exists()
 

@@ -44,6 +44,8 @@ class Trial:
         self.kept = kept
         self.ran = 0
         self.violations: list[str] = []
+        self.figures: list[str] = []
+        """What was measured on the way, to be read beside the counts."""
 
     def cases(self) -> Iterator[Case]:
         """Yield one case per round; fail at the end if any of them did."""
@@ -62,7 +64,8 @@ class Trial:
     def violated(self, case: Case, error: BaseException) -> bool:
         """Count a failed case and keep its files; return whether the next one shall run."""
         what = "".join(traceback.format_exception(error))
-        place = keep(case.folder, self.place(case.number), what)
+        place = keep(self.folder, self.place(case.number), what)  # with what outlives a round
+        case.remove()
         self.violations.append(f"case {case.number}, kept in {place}: {error!r}")
         return MODE.full and len(self.violations) < MOST_VIOLATIONS
 
@@ -82,6 +85,11 @@ class Case:
         self._place.mkdir(exist_ok=True)
         return self._place
 
+    def remove(self) -> None:
+        """Remove the folder, if there is one."""
+        if self._place.exists():
+            shutil.rmtree(self._place)
+
     def __enter__(self) -> Self:
         """Begin the round."""
         return self
@@ -91,8 +99,7 @@ class Case:
     ) -> bool:
         """Remove the folder, or keep what is in it and go on where all rounds are run."""
         if error is None:
-            if self._place.exists():
-                shutil.rmtree(self._place)
+            self.remove()
             return False
         failed = isinstance(error, Exception | pytest.fail.Exception)
         return failed and self._trial.violated(self, error)

@@ -41,10 +41,15 @@ class Counts(Struct, frozen=True):
 
 
 class Account:
-    """Settle the records of one source. Whoever settles holds ``Ring.consuming``."""
+    """Settle the records of one source. Whoever settles holds ``Ring.consuming``.
 
-    def __init__(self) -> None:
+    ``keep`` is told of the counts that hold from then on, whenever records were settled: where a file keeps those
+    records, it keeps what became of them too.
+    """
+
+    def __init__(self, keep: Callable[[Counts], object] = lambda counts: None) -> None:  # noqa: ARG005 - nobody does
         self.counts = Counts()
+        self._keep = keep
         self._begun: tuple[Counts, list[tuple[Lane[Any], int]]] | None = None
         """The counts that are to be, and up to where each lane will be settled."""
 
@@ -62,6 +67,7 @@ class Account:
             if (left := target - lane.settled) > 0:
                 lane.settle(left)
         self._begun = None
+        self._keep(self.counts)
 
 
 class Balance(Struct, frozen=True):
@@ -80,8 +86,8 @@ class Balance(Struct, frozen=True):
 class Accounts:
     """Know what became of all that one recorder took in one process.
 
-    ``own`` is the account of what was emitted here, ``recovered`` of what dead processes left behind. ``process`` names
-    this recorder in this process; a forked child makes new accounts.
+    ``own`` is the account of what was emitted here, ``adopted`` has one for each dead process that left something
+    behind. ``process`` names this recorder in this process; a forked child makes new accounts.
     """
 
     def __init__(
@@ -93,8 +99,8 @@ class Accounts:
         mask: Callable[[str], str] | None = None,
         wall: Callable[[], int] = wall_ns,
     ) -> None:
-        self.own = Account()
-        self.recovered = Account()
+        self.own = Account(lambda counts: ring.keep(lambda: self.entry(self.own, counts)))
+        self.adopted: list[Account] = []
         self.process = new_trace_id()
         self.lost_traces = LostTraces()
         self.restarts = 0
@@ -118,8 +124,19 @@ class Accounts:
 
     def catch_up(self) -> None:
         """Finish what a pump that has ended had begun."""
-        self.own.catch_up()
-        self.recovered.catch_up()
+        for account in (self.own, *self.adopted):
+            account.catch_up()
+
+    def adopt(self, keep: Callable[[Counts], object]) -> Account:
+        """Return an account for what a dead process left behind."""
+        account = Account(keep)
+        self.adopted.append(account)
+        return account
+
+    @property
+    def recovered(self) -> int:
+        """Return how many records were delivered out of the journals of dead processes."""
+        return sum(account.counts.delivered for account in self.adopted)
 
     def unsettled(self) -> int:
         """Return how many accepted records of this process are neither delivered nor lost."""
@@ -161,7 +178,7 @@ class Accounts:
         self._seen_ns = max(self._seen_ns, self._wall())
         expected = {id(account): counts}
         balance = self.balance(expected.get(id(self.own)), ended=ended)
-        recovered = expected.get(id(self.recovered)) or self.recovered.counts
+        recovered = sum((expected.get(id(adopted)) or adopted.counts).delivered for adopted in self.adopted)
         return LedgerEntry(
             project=self._project,
             process=self.process,
@@ -172,7 +189,7 @@ class Accounts:
             waiting=balance.waiting,
             sampled=balance.sampled,
             lost=balance.lost or None,
-            recovered=recovered.delivered,
+            recovered=recovered,
             restarts=self.restarts,
             host=self._host,
             pid=os.getpid(),

@@ -198,11 +198,12 @@ class Delivery:
         if not batch and not alone:
             return _ALL_KEPT
         entry: LedgerEntry | None = None
+        farewells = list(self._ring.farewells) if self.keeps_ledger else []
         if self.keeps_ledger:
             expected = None if account is None else account.counts.plus(len(batch), {"unencodable": missing})
             entry = self._accounts.entry(account, expected, ended=self.ended)
         try:
-            receipt = await self.answered(self._sink.write, batch if entry is None else [*batch, entry])
+            receipt = await self.answered(self._sink.write, batch if entry is None else [*batch, *farewells, entry])
         except (BackendUnavailable, MemoryError) as error:
             self._go_on()
             self._on_error(error)
@@ -217,6 +218,7 @@ class Delivery:
             self._go_on()
             return _Refused(text_of_error(error))
         self._go_on()
+        del self._ring.farewells[: len(farewells)]
         self._note_success(entry)
         return receipt or _ALL_KEPT
 

@@ -33,7 +33,7 @@ from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal_lane import JournalLane
 from tracecore.leftovers import Leftover, adopt
-from tracecore.records import Provenance
+from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Ring
 from tracecore.sealing import Emitted, Unsealable
@@ -142,7 +142,9 @@ class Journal(Ring[Any]):
     def housekeep(self, now_ns: int) -> None:
         """Give back what dead threads held, keep some room ahead, and adopt what dead processes left."""
         for lane in self.lanes():
-            if lane.finished and isinstance(lane, JournalLane | Leftover):
+            if isinstance(lane, Leftover):
+                self._part_with(lane)
+            elif isinstance(lane, JournalLane) and lane.finished:
                 lane.end()
         super().housekeep(now_ns)
         if not self.closed and now_ns >= self._next_try:
@@ -157,12 +159,25 @@ class Journal(Ring[Any]):
                 self.directory, self.trouble,
             )  # fmt: skip
 
+    @property
+    def is_short(self) -> bool:
+        """Return whether a segment should be added before somebody needs it."""
+        return self._home is not None and self._home.is_short and self.trouble is None
+
+    def keep(self, entry: Callable[[], LedgerEntry]) -> None:
+        """Keep what became of everything so far beside what is waiting, for whoever may have to adopt it."""
+        home = self._home
+        with contextlib.suppress(OSError):  # then an adopter counts from an earlier moment
+            if home is not None:
+                home.owner.keep(entry())
+
     def end(self) -> None:
         """Remove the files if everything in them was delivered; else leave them to the next process."""
         self._ended.set()
         home, self._home = self._home, None
         for lane in self.lanes():
             if isinstance(lane, Leftover):
+                self._part_with(lane)
                 lane.leave()
         if home is None:
             return
@@ -258,10 +273,21 @@ class Journal(Ring[Any]):
                 while home.shrink():
                     pass
             for leftover in adopt(self.directory, self._origin, self._files, self._known):
-                leftover.account = self.recovered
+                leftover.account = self.adopt(leftover.keep)
                 self._lanes.append(leftover)
         except OSError as error:
             self._note(text_of_error(error))
+
+    def _part_with(self, leftover: Leftover) -> None:
+        """Have the ledger told of a process whose records have all been settled; once it knows, remove the home."""
+        if not leftover.exhausted:
+            return
+        if leftover.farewell is None:
+            leftover.farewell = leftover.entry(leftover.account.counts, ended=True)
+            if leftover.farewell.emitted:
+                self.farewells.append(leftover.farewell)
+        if not any(leftover.farewell is waiting for waiting in self.farewells):
+            leftover.end()
 
     def _note(self, trouble: str) -> None:
         self.trouble = trouble

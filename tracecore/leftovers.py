@@ -14,20 +14,41 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
 
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
+from tracecore.clock import wall_ns
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
+from tracecore.loss import Losses
+from tracecore.owners import OWNER, Owner, salt_of
+from tracecore.records import LedgerEntry
 from tracecore.reporting import report
 from tracecore.ring import Lane
-from tracecore.segments import DAMAGED, OWNER, SEGMENT, origin_in, salt_of
+from tracecore.segments import DAMAGED, SEGMENT
 
 __all__ = ["Leftover", "adopt"]
 
+_MINUTE_NS: Final = 60_000_000_000
 _NOTHING: Final = bytes(32)
 """A head, or a tail, of a block that is not in use."""
+
+
+class Counted(Protocol):
+    """What an account says."""
+
+    @property
+    def delivered(self) -> int:
+        """Return how many records were delivered."""
+        ...
+
+    @property
+    def losses(self) -> Losses:
+        """Return how many were lost."""
+        ...
 
 
 class _Old:
@@ -64,9 +85,22 @@ class _Old:
 class Leftover(Lane[Any]):
     """Hand out what one dead process left, as a lane that nobody writes to. It is no part of this process's totals."""
 
-    __slots__ = ("_blocks", "_damaged", "_exhausted", "_files", "_home", "_origin", "_owner", "_unread", "damages")
+    __slots__ = (
+        "_before",
+        "_blocks",
+        "_damaged",
+        "_exhausted",
+        "_files",
+        "_home",
+        "_origin",
+        "_owner",
+        "_removed",
+        "_unread",
+        "damages",
+        "farewell",
+    )
 
-    def __init__(self, home: Path, owner: int, fallback: Origin, files: Files) -> None:
+    def __init__(self, home: Path, owner: Owner, fallback: Origin, files: Files) -> None:
         """Find the blocks of a home whose owner's file has been locked.
 
         Raises:
@@ -77,12 +111,16 @@ class Leftover(Lane[Any]):
         self.damages = 0
         """Stretches that could not be read: each held a record or more."""
         self._home = home
-        self._owner: int | None = owner
+        self._owner = owner
         self._files = files
         self._damaged: set[Path] = set()
         self._exhausted = False
+        self._removed = False
+        self.farewell: LedgerEntry | None = None
+        """What the ledger is to be told, once everything has been settled."""
         salt = salt_of(home.name)
-        self._origin = origin_in(files.read(owner, SEGMENT, 0), salt) or fallback
+        self._origin = owner.origin or fallback
+        self._before = owner.entry or _unknown(self._origin.project, home.name)
         self._blocks = deque(self._found(salt))
         self._unread = bodies([(block, block.waiting()) for block in self._blocks], ended=True)
 
@@ -119,10 +157,39 @@ class Leftover(Lane[Any]):
                 self._blocks.popleft().erase()
             last.deliver(done[-1].end)
 
+    def keep(self, counts: Counted) -> None:
+        """Note in the owner's file what became of the process's records by now."""
+        with contextlib.suppress(OSError):  # then a later adopter counts from an earlier moment
+            self._owner.keep(self.entry(counts))
+
+    def entry(self, counts: Counted, *, ended: bool = False) -> LedgerEntry:
+        """Return what became of the process's records: before, and since they were adopted.
+
+        It is of the moment when the process was last seen; until it has ``ended``, nobody knows how much is waiting.
+        """
+        lost: dict[str, int] = dict(self._before.lost or {})
+        for reason, count in counts.losses.counts().items():
+            lost[reason] = lost.get(reason, 0) + count
+        delivered = self._before.delivered + counts.delivered
+        waiting = 0 if ended else max(0, self._before.waiting - counts.delivered - counts.losses.total())
+        return replace(
+            self._before,
+            emitted=delivered + sum(lost.values()) + waiting,
+            delivered=delivered,
+            waiting=waiting,
+            lost={reason: count for reason, count in lost.items() if count} or None,
+            ended=ended,
+        )
+
     @property
-    def finished(self) -> bool:
+    def exhausted(self) -> bool:
         """Return whether everything has been handed out and settled."""
         return self._exhausted and not self.items and not self._hand[2]
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the home has been removed."""
+        return self._removed
 
     def end(self) -> None:
         """Remove the home, keeping aside the segments in which something could not be read; say so."""
@@ -136,6 +203,7 @@ class Leftover(Lane[Any]):
             self._files.remove(self._home / OWNER)
             self._files.remove_directory(self._home)
         self.leave()
+        self._removed = True
         if self.damages:
             report(
                 "tracecore could not read all of what a process left in its journal: %d damaged stretches are lost; "
@@ -145,9 +213,7 @@ class Leftover(Lane[Any]):
 
     def leave(self) -> None:
         """Let go of the home: whoever comes next may adopt it."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            self._files.close(owner)
+        self._owner.close()
 
     def _found(self, salt: int) -> list[_Old]:
         """Return the blocks that are in use, each lane's in the order in which they were written."""
@@ -196,19 +262,26 @@ def adopt(directory: Path, fallback: Origin, files: Files, known: set[str]) -> I
 def _adopted(home: Path, fallback: Origin, files: Files) -> Leftover | None:
     """Lock and return one home; None where somebody else has it or there is nothing to deliver."""
     try:
-        owner = files.open(home / OWNER)
+        owner = Owner.adopt(files, home / OWNER, salt_of(home.name))
     except FileNotFoundError:  # its process died while it made or removed it
         files.remove_directory(home)
         return None
+    if owner is None:
+        return None
     try:
-        if not files.lock(owner) or not files.is_linked(owner):
-            files.close(owner)
-            return None
-        leftover = Leftover(home, owner, fallback, files)
+        return Leftover(home, owner, fallback, files)
     except BaseException:
-        files.close(owner)
+        owner.close()
         raise
-    return leftover
+
+
+def _unknown(project: str, home: str) -> LedgerEntry:
+    """Return an entry for a process of which nothing is known but the name of its home."""
+    pid, _, process = home.partition("-")
+    now = wall_ns()
+    return LedgerEntry(
+        project, process, now - now % _MINUTE_NS, now, pid=int(pid) if pid.isdecimal() else None, started_ns=now
+    )
 
 
 def _read(files: Files, path: Path, size: int, offset: int) -> bytes:

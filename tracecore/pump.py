@@ -370,12 +370,16 @@ class Pump:
     async def _enter_if_due(self) -> None:
         """Say in the ledger what is new, and as long as a span of it is known to be running that this process lives."""
         now = self._clock()
-        if not self._delivery.keeps_ledger or now < self._next_entry:
+        if not self._delivery.keeps_ledger or (now < self._next_entry and not self._ring.farewells):
             return
         self._next_entry = self._delivery.entered_ns + _ENTER_EVERY_NS
-        if now >= self._next_entry:
+        if now >= self._next_entry or self._ring.farewells:
             self._next_entry = now + _ENTER_EVERY_NS
-            if self.accounts.say_more_than(self._delivery.last_entry) or self._is_known_to_run():
+            if (
+                self._ring.farewells
+                or self.accounts.say_more_than(self._delivery.last_entry)
+                or self._is_known_to_run()
+            ):
                 await self._delivery.enter()
 
     def _is_known_to_run(self) -> bool:
@@ -392,7 +396,9 @@ class Pump:
 
     def _housekeep(self) -> None:
         now = self._clock()
-        if now >= self._next_housekeeping:
+        if not self._delivery.keeps_ledger:
+            self._ring.farewells.clear()
+        if now >= self._next_housekeeping or self._ring.is_short:
             self._next_housekeeping = now + _HOUSEKEEP_EVERY_NS
             anchor.align()
             tick()

@@ -240,7 +240,7 @@ class Recorder:
             last_delivery_age_s=None if age is None else (monotonic_ns() - age) / 1e9,
             restarts=accounts.restarts,
             backend_state=self._station.backend_state,
-            recovered=accounts.recovered.counts.delivered,
+            recovered=accounts.recovered,
             process=accounts.process,
         )
 
@@ -283,7 +283,7 @@ class Recorder:
     def _new_accounts(self) -> Accounts:
         config = self.config
         accounts = Accounts(self._ring, project=config.project, service=config.service_name, mask=config.mask)
-        self._ring.recovered = accounts.recovered
+        self._ring.adopt = accounts.adopt
         return accounts
 
     def _pump_settings(self) -> PumpSettings:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from tracecore.backend import Level
+    from tracecore.records import LedgerEntry
 
 __all__ = ["Item", "Lane", "Ring"]
 
@@ -201,8 +202,10 @@ class Ring(Generic[T]):
         self.closed = False
         self.masks = False
         """Whether what is handed out has been masked already."""
-        self.recovered: Any = None
-        """The account in which records of other processes are settled."""
+        self.adopt: Callable[[Callable[[Any], object]], Any] = lambda keep: None  # noqa: ARG005 - nothing is found here
+        """Opens an account in which the records of a dead process are settled."""
+        self.farewells: list[LedgerEntry] = []
+        """What the ledger is still to be told of dead processes whose records have all been settled."""
         self.consuming = threading.RLock()
         """Held by whoever takes, settles, rewinds or adds up, for some steps and never across I/O."""
         self._on_half_full = on_half_full
@@ -267,6 +270,14 @@ class Ring(Generic[T]):
     def left(self) -> int:
         """Return how many accepted items of this process outlive it, unless they are settled: none, in memory."""
         return 0
+
+    @property
+    def is_short(self) -> bool:
+        """Return whether :meth:`housekeep` should be called before its time."""
+        return False
+
+    def keep(self, entry: Callable[[], LedgerEntry]) -> None:
+        """Keep what became of everything so far, if what is waiting is kept, too."""
 
     def begin(self, process: str) -> None:
         """Make ready for what this process emits; ``process`` is the id that its ledger entries carry."""

@@ -17,7 +17,6 @@ talking to the disk.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 from collections import Counter, deque
@@ -25,22 +24,18 @@ from collections.abc import Iterator
 from mmap import mmap
 from pathlib import Path
 from typing import Final
-from zlib import crc32
-
-import msgspec
 
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, frames, write_frame
 from tracecore.files import Files
 from tracecore.frames import Origin
+from tracecore.owners import OWNER, Owner, salt_of
 
-__all__ = ["BUSY", "DAMAGED", "OWNER", "SEGMENT", "UNFINISHED", "Block", "Home", "origin_in", "salt_of"]
+__all__ = ["BUSY", "DAMAGED", "SEGMENT", "UNFINISHED", "Block", "Home"]
 
 SEGMENT: Final = 64 * BLOCK
 """Bytes of a segment: 4 MiB."""
-OWNER: Final = "owner"
 DAMAGED: Final = "damaged"
 UNFINISHED: Final = ".new"
-_ORIGIN_BYTES: Final = 2048
 _AHEAD: Final = 32
 """Blocks that should be free: at a gigabyte a second, what is written in the time the pump may take to wake."""
 _SEGMENTS_KEPT: Final = 2
@@ -149,8 +144,7 @@ class Home:
         self._permits = deque(range(max(1, most_bytes // SEGMENT)))
         self._numbers = itertools.count()
         self._uses = itertools.count(1)
-        self._owner: int | None = None
-        self._make(directory, origin)
+        self.owner = self._make(directory, origin)
         self.grow()
 
     def block(self, lane: int) -> Block | None:
@@ -253,46 +247,18 @@ class Home:
         for segment in self.segments:
             segment.let_go(self._files)
         self.segments.clear()
-        if self._owner is not None:
-            self._files.close(self._owner)
-            self._owner = None
+        self.owner.close()
 
-    def _make(self, directory: Path, origin: Origin) -> None:
+    def _make(self, directory: Path, origin: Origin) -> Owner:
         unfinished = self.path.with_name(self.path.name + UNFINISHED)
         self._files.make_directory(unfinished)
-        self._owner = self._files.create(unfinished / OWNER)
+        owner = Owner.create(self._files, unfinished / OWNER, origin, self.salt)
         try:
-            _insist(self._files.lock(self._owner), unfinished)
-            self._files.write(self._owner, _written(origin, self.salt) * 2, 0)
             self._files.rename(unfinished, self.path)
             if self._synced:
-                self._files.sync(self._owner)
+                owner.sync()
                 self._files.sync_directory(directory)
         except BaseException:
-            self._files.close(self._owner)
+            owner.close()
             raise
-
-
-def _insist(locked: bool, home: Path) -> None:  # noqa: FBT001 - what the lock said
-    if not locked:
-        raise BlockingIOError(errno.EAGAIN, "somebody else has locked it", str(home))
-
-
-def salt_of(home: str) -> int:
-    """Return the salt of a journal, from the name of its home."""
-    return crc32(home.encode())
-
-
-def _written(origin: Origin, salt: int) -> bytes:
-    text = msgspec.json.encode(origin)
-    check = b"%08x" % crc32(text, salt)
-    return (check + text)[:_ORIGIN_BYTES].ljust(_ORIGIN_BYTES, b"\n")
-
-
-def origin_in(owner: bytes, salt: int) -> Origin | None:
-    """Return what an owner's file says, from whichever copy is whole."""
-    for start in (0, _ORIGIN_BYTES):
-        check, text = owner[start : start + 8], owner[start + 8 : start + _ORIGIN_BYTES].rstrip(b"\n")
-        if check == b"%08x" % crc32(text, salt):
-            return msgspec.json.decode(text, type=Origin)
-    return None
+        return owner

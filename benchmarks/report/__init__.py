@@ -1,7 +1,8 @@
 """Writing runs into the documents: between markers and nowhere else, and charts beside the results.
 
-``README.md`` gets the few figures that a newcomer asks for, ``benchmarks/README.md`` everything. Both, and the charts
-that they show, are functions of the kept results alone, so that a test can compare them; without results they say that
+``README.md`` gets the few figures that a newcomer asks for, ``benchmarks/README.md`` everything; what became of the
+async cases of tracers goes into the former and beside their adapters. All of them, and the charts that they show, are
+functions of the kept results alone, so that a test can compare them; without results they say that
 nothing has been measured.
 """
 
@@ -13,6 +14,7 @@ from typing import Final
 from benchmarks.charts.files import charts_of, outdated, write_charts
 from benchmarks.figures import ROOT
 from benchmarks.kept import Kept
+from benchmarks.report import conformance
 from benchmarks.report.full import full
 from benchmarks.report.short import short
 
@@ -35,10 +37,11 @@ def differing(kept: Kept, root: Path = ROOT) -> dict[Path, str]:
         ValueError: a document has no place for them; the message says which.
     """
     found: dict[Path, str] = {}
-    for path, content in documents(kept, root).items():
-        text = path.read_text()
+    parts = (("benchmarks", documents(kept, root)), ("conformance", conformance.documents(root)))
+    for path, content, name in ((path, content, name) for name, part in parts for path, content in part.items()):
+        text = found.get(path) or path.read_text()
         try:
-            new = rewritten(text, content)
+            new = rewritten(text, content, name)
         except ValueError as error:
             raise ValueError(f"{path.relative_to(root)}: {error}") from error
         if new != text:
@@ -67,13 +70,14 @@ def bring_in_line(kept: Kept, root: Path = ROOT, *, check: bool = False) -> list
     return [*texts, *(folder / f"{chart.name}.svg" for chart in lacking), *stray]
 
 
-def rewritten(text: str, content: str) -> str:
-    """Return a document with ``content`` between its markers.
+def rewritten(text: str, content: str, name: str = "benchmarks") -> str:
+    """Return a document with ``content`` between its markers of that name.
 
     Raises:
         ValueError: it has no such place, or more than one.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
-        raise ValueError(f"expected one {BEGIN} and one {END} after it")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{content}\n{END}{rest.partition(END)[2]}"
+    begin, end = (marker.replace("benchmarks", name) for marker in (BEGIN, END))
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+        raise ValueError(f"expected one {begin} and one {end} after it")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"

@@ -23,7 +23,7 @@ Verdict: TypeAlias = Literal["passed", "failed", "not offered"]
 _MOST_CHARACTERS: Final = 600
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, omit_defaults=True):
     """Say what came of a case."""
 
     case: str

@@ -114,7 +114,7 @@ def _reasons(report: Report) -> Iterator[str]:
     yield "\n".join(lines) or "Nothing failed."
     remarks = Counter(remark for outcome in report.outcomes for remark in outcome.remarks)
     if remarks:
-        said = "; ".join(f"{remark} ({count} times)" for remark, count in sorted(remarks.items()))
+        said = "; ".join(f"{remark} (in {count} case{'s' * (count != 1)})" for remark, count in sorted(remarks.items()))
         yield f"No mistake, but worth knowing: {said}."
 
 

@@ -39,6 +39,10 @@ class Counts(Struct, frozen=True):
         """Return these counts and some more."""
         return Counts(self.delivered + delivered, self.losses.plus(lost) if any(lost.values()) else self.losses)
 
+    def lost(self) -> dict[str, int]:
+        """Return how many were lost, by reason, zeros left out."""
+        return {str(reason): count for reason, count in self.losses.counts().items() if count}
+
 
 class Account:
     """Settle the records of one source. Whoever settles holds ``Ring.consuming``.
@@ -134,9 +138,12 @@ class Accounts:
         return account
 
     @property
-    def recovered(self) -> int:
-        """Return how many records were delivered out of the journals of dead processes."""
-        return sum(account.counts.delivered for account in self.adopted)
+    def recovered(self) -> Counts:
+        """Return what became of the records that dead processes had left."""
+        total = Counts()
+        for account in self.adopted:
+            total = total.plus(account.counts.delivered, account.counts.losses.counts())
+        return total
 
     def unsettled(self) -> int:
         """Return how many accepted records of this process are neither delivered nor lost."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tracecore.backend import Level
 
-__all__ = ["BackendState", "FlushResult", "Health"]
+__all__ = ["BackendState", "FlushResult", "Health", "Recovered"]
 
 BackendState: TypeAlias = Literal["up", "down", "probing"]
 """Whether the backend takes what it is sent; ``probing`` while it is tried again after several failures in a row."""
@@ -51,3 +51,15 @@ class Health(Struct, frozen=True):
     recovered: int = 0
     process: str = ""
     """The random id of this recorder in this process: ``service.instance.id``, and ``process`` in the ledger."""
+    trouble: str | None = None
+    """Why what is emitted now waits in memory although there should be a journal; None where all is well."""
+
+
+class Recovered(Struct, frozen=True):
+    """Say what became of the records that dead processes had left in the journal."""
+
+    delivered: int
+    lost: dict[str, int]
+    """Records that could not be delivered, by reason, zeros left out."""
+    complete: bool
+    """Nothing is left that belongs to nobody."""

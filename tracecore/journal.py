@@ -79,8 +79,8 @@ class Journal(Ring[Any]):
     ) -> None:
         super().__init__(max_items, max_bytes, **callbacks)
         self.directory = directory.absolute()
-        self.trouble: str | None = None
-        """Why what is emitted now waits in memory only; None while it does not."""
+        self._trouble: str | None = None
+        """Why what is emitted now waits in memory only."""
         self._origin = origin
         self._most_bytes = most_bytes
         self._sync = sync
@@ -152,17 +152,27 @@ class Journal(Ring[Any]):
         if not self.closed and now_ns >= self._next_look:
             self._next_look = now_ns + _LOOK_EVERY_NS
             self._look_around()
-        if self.trouble is not None and now_ns >= self._next_report:
+        if self._trouble is not None and now_ns >= self._next_report:
             self._next_report = now_ns + _REPORT_EVERY_NS
             report(
                 "tracecore cannot use its journal in %s: %s; spans wait in memory until it can, and a crash loses them",
-                self.directory, self.trouble,
+                self.directory, self._trouble,
             )  # fmt: skip
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why what is emitted now waits in memory only; None while it does not."""
+        return self._trouble
+
+    @property
+    def recovering(self) -> bool:
+        """Return whether something that dead processes left is still to be delivered, or to be looked for."""
+        return not self._next_look or any(isinstance(lane, Leftover) for lane in self.lanes())
 
     @property
     def is_short(self) -> bool:
         """Return whether a segment should be added before somebody needs it."""
-        return self._home is not None and self._home.is_short and self.trouble is None
+        return self._home is not None and self._home.is_short and self._trouble is None
 
     def keep(self, entry: Callable[[], LedgerEntry]) -> None:
         """Keep what became of everything so far beside what is waiting, for whoever may have to adopt it."""
@@ -225,7 +235,7 @@ class Journal(Ring[Any]):
         body, lane.scratch = lane.scratch, bytearray()
         written = False
         try:
-            if home is not None and (home.free or self.trouble is None):
+            if home is not None and (home.free or self._trouble is None):
                 written = lane.write(bytes(body), start, home)
                 if not written:
                     self._note(f"it has its full size of {self._most_bytes} bytes")
@@ -249,7 +259,7 @@ class Journal(Ring[Any]):
         except OSError as error:
             self._note(text_of_error(error))
         else:
-            self.trouble = None
+            self._trouble = None
 
     def _keep_room(self) -> None:
         """Add a segment before somebody needs it, which takes a while."""
@@ -261,7 +271,7 @@ class Journal(Ring[Any]):
             if home.is_short:
                 home.grow()
             if home.free:
-                self.trouble = None
+                self._trouble = None
         except OSError as error:
             self._note(text_of_error(error))
 
@@ -290,7 +300,7 @@ class Journal(Ring[Any]):
             leftover.end()
 
     def _note(self, trouble: str) -> None:
-        self.trouble = trouble
+        self._trouble = trouble
         self._next_try = self._clock() + _TRY_AGAIN_NS
 
     def _give_back(self, block: Block) -> None:

@@ -32,7 +32,7 @@ from tracecore.config import Config
 from tracecore.context import EXCHANGE, INHERITED, SWITCH, Route
 from tracecore.errors import Closed
 from tracecore.forks import watch
-from tracecore.health import FlushResult, Health
+from tracecore.health import FlushResult, Health, Recovered
 from tracecore.loss import Reason
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
@@ -240,9 +240,20 @@ class Recorder:
             last_delivery_age_s=None if age is None else (monotonic_ns() - age) / 1e9,
             restarts=accounts.restarts,
             backend_state=self._station.backend_state,
-            recovered=accounts.recovered,
+            recovered=accounts.recovered.delivered,
             process=accounts.process,
+            trouble=self._ring.trouble,
         )
+
+    def recover(self, timeout: float = 60.0) -> Recovered:
+        """Wait at most ``timeout`` seconds until all that dead processes left in the journal is delivered.
+
+        A recorder with a journal delivers it anyway, beside what is emitted; this waits for it.
+        """
+        waiter = Waiter(self._ring, self._station)
+        waiter.wait(lambda: self._station.ended or not self._ring.recovering, timeout)
+        counts = self._station.accounts.recovered
+        return Recovered(counts.delivered, counts.lost(), complete=not self._ring.recovering)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -272,6 +272,16 @@ class Ring(Generic[T]):
         return 0
 
     @property
+    def trouble(self) -> str | None:
+        """Return why what is emitted now is kept less safely than it should be; None where it is not."""
+        return None
+
+    @property
+    def recovering(self) -> bool:
+        """Return whether something that dead processes left is still to be delivered, or to be looked for."""
+        return False
+
+    @property
     def is_short(self) -> bool:
         """Return whether :meth:`housekeep` should be called before its time."""
         return False

@@ -44,6 +44,7 @@ class Trial:
         self.kept = kept
         self.ran = 0
         self.violations: list[str] = []
+        self._over = False
         self.figures: list[str] = []
         """What was measured on the way, to be read beside the counts."""
 
@@ -52,9 +53,15 @@ class Trial:
         for number in range(self.rounds) if MODE.only is None else [MODE.only]:
             self.ran += 1
             yield Case(self, number)
+            if self._over:
+                break
         if self.violations:
             lines = [f"{len(self.violations)} of {self.ran} rounds failed", *self.violations]
             pytest.fail("\n".join(lines), pytrace=False)
+
+    def stop(self) -> None:
+        """Make this case the last one: there is nothing more to find out."""
+        self._over = True
 
     def place(self, case: int | None = None) -> Path:
         """Return where the files of this test, or of one of its cases, are kept when it fails."""

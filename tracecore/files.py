@@ -5,10 +5,12 @@ A sink of a backend has files of its own; what is here serves the journal.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +32,7 @@ _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 class Files:
-    """Call the operating system. Every method raises ``OSError`` and holds nothing."""
+    """Call the operating system. Every method but ``close`` may raise ``OSError``; none holds anything."""
 
     def make_directory(self, path: Path) -> None:
         """Make a directory that only this user may enter, and its parents; one that is there already is left alone."""
@@ -67,6 +69,13 @@ class Files:
     def map(self, descriptor: int, size: int) -> mmap.mmap:
         """Map a file to read and write, shared; the map keeps a descriptor of its own."""
         return mmap.mmap(descriptor, size)
+
+    def is_directory(self, path: Path) -> bool:
+        """Return whether there is a directory under a name, and not merely a link to one."""
+        try:
+            return stat.S_ISDIR(path.lstat().st_mode)
+        except FileNotFoundError:
+            return False
 
     def size(self, descriptor: int) -> int:
         """Return the size of an open file in bytes."""
@@ -111,8 +120,9 @@ class Files:
             os.close(descriptor)
 
     def close(self, descriptor: int) -> None:
-        """Close a descriptor."""
-        os.close(descriptor)
+        """Close a descriptor, the only call that raises nothing: it is closed whatever the system says."""
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a file or directory another name."""

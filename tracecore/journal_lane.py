@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -17,24 +18,41 @@ from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
 
+
 Body: TypeAlias = bytes
+Piece: TypeAlias = tuple[bytes, int]
+"""A piece of a body, and its flags."""
 
 
 class Kept(Struct, eq=False, gc=False):
-    """A body on its way through the buffer: read from a block, or waiting in memory where there was no block."""
+    """A body that was read from a block, on its way through the buffer."""
 
     body: bytes
     size: int
     origin: Origin
-    block: Any = None
+    block: Any
     """Where it was read, and up to where."""
-    end: int = 0
+    end: int
     trace_id: str | None = None
-    """Known of what never was in a block."""
+    """Only known once it is a record."""
 
     def seal(self) -> Record:
         """Return the record."""
         return record_of(self.body, self.origin)
+
+
+class _Reached(Struct, frozen=True):
+    """Say up to where a lane has been settled."""
+
+    items: int = 0
+    """All that were settled, as :attr:`tracecore.ring.Lane.settled` says once they are."""
+    frames: int = 0
+    """Those of them that were in blocks."""
+    size: int = 0
+    """Their bytes."""
+    block: Block | None = None
+    """The last block that any of them was in, and up to where."""
+    end: int = 0
 
 
 class JournalLane(Lane[Any]):
@@ -45,6 +63,8 @@ class JournalLane(Lane[Any]):
         "_frames_read",
         "_give_back",
         "_origin",
+        "_reached",
+        "_reaching",
         "block",
         "blocks",
         "framed",
@@ -69,6 +89,8 @@ class JournalLane(Lane[Any]):
         # written by the pump
         self._frames_read = 0
         self._bytes_read = 0
+        self._reached = self._reaching = _Reached()
+        """The second is assigned before what it says is settled: whoever comes after a pump that ended finishes it."""
 
     @property
     def accepted(self) -> int:
@@ -83,44 +105,54 @@ class JournalLane(Lane[Any]):
     @property
     def kept(self) -> int:
         """Return how many items are in blocks and not settled."""
-        return self.framed - self._frames_read + sum(kept.block is not None for kept in self._hand[2])
+        reached = self._reaching if self._reaching.items == self.settled else self._reached
+        return self.framed - reached.frames
 
     @property
     def bytes(self) -> int:
         """Return how many bytes the items in memory hold."""
         return self.bytes_granted - self.bytes_left - (self.bytes_taken - self._bytes_read)
 
+    @property
+    def in_memory(self) -> bool:
+        """Return whether anything that is not settled is nowhere but in memory."""
+        return bool(self.items) or not all(isinstance(item, Kept) for item in list(self._hand[2]))
+
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
         """Hand out what was written into blocks, then what waits in memory, within the bounds; at least one if any."""
         read = self._read(max_items, max_bytes)
         size = sum(kept.size for kept in read)
-        self._hand[2].extend(read)
-        self.bytes_taken += size
+        # In this order a producer that looks meanwhile sees too little room in memory, and never too much.
         self._frames_read += len(read)
         self._bytes_read += size
+        self._hand[2].extend(read)
+        self.bytes_taken += size
         if self.items and len(read) < max_items and size < max_bytes:
-            read += super().take(max_items - len(read), max_bytes - size)
+            return read + super().take(max_items - len(read), max_bytes - size)
         return read
 
     def settle(self, count: int) -> None:
         """Forget what was handed out first, and give back the blocks that it was in."""
-        last = next((kept for kept in reversed(self._hand[2][:count]) if kept.block is not None), None)
+        self._catch_up()
+        done, before = self._hand[2][:count], self._reached
+        frames = [item for item in done if isinstance(item, Kept)]
+        block, end = (frames[-1].block, frames[-1].end) if frames else (None, 0)
+        size = before.size + sum(kept.size for kept in frames)
+        self._reaching = _Reached(self.settled + len(done), before.frames + len(frames), size, block, end)
         super().settle(count)
-        if last is not None:
-            self._deliver(last.block, last.end)
+        self._catch_up()
 
     def rewind(self) -> int:
         """Go back to what is not settled; return how many items that were."""
+        self._catch_up()
         hand = self._hand[2]
-        read = [kept for kept in hand if kept.block is not None]
-        hand[:] = [kept for kept in hand if kept.block is None]
+        count = sum(isinstance(item, Kept) for item in hand)
+        hand[:] = [item for item in hand if not isinstance(item, Kept)]
         for block in list(self.blocks):
             block.taken = block.delivered
-        size = sum(kept.size for kept in read)
-        self.bytes_taken -= size
-        self._frames_read -= len(read)
-        self._bytes_read -= size
-        return super().rewind() + len(read)
+        count += super().rewind()
+        self._frames_read, self._bytes_read = self._reached.frames, self._reached.size
+        return count
 
     def reach(self, trace_id: str) -> int:  # noqa: ARG002 - whose frames those are is only known by reading them
         """Return what ``settled`` must be for all that is in here now to be settled; 0 where it is."""
@@ -133,70 +165,92 @@ class JournalLane(Lane[Any]):
         return super().finished and self.settled >= self.accepted
 
     def write(self, body: Body, start: int, home: Home) -> bool:
-        """Write a body that does not fit where the lane stands, in pieces; return whether there was room.
+        """Write a body for which the short way is none; return whether there was room.
 
-        The block that the lane stands in is marked as busy meanwhile; ``start`` is where in it that is. All pieces can
-        be read from one instant on.
+        The block that the lane stands in is marked as busy meanwhile; ``start`` is where in it that is. The body can be
+        read from one instant on. An exception that comes from outside (``KeyboardInterrupt``) finds all of it written
+        and counted, or nothing: assignments in one line call nothing, and no signal is handled in their middle.
 
         Raises:
             OSError: the disk gives no room.
         """
-        block = self.block
         here, *rest = pieces_of(body, LIMIT - start)
-        more = self._blocks(len(rest), home)
-        if more is None:
-            return False
-        for added, (piece, flags) in zip(more, rest, strict=True):
-            added.written = added.write(FIRST, piece, flags)
-        end = block.write(start, *here) if here[0] else start
-        self.blocks.extend(more)
-        self.framed += 1
-        self.block = more[-1] if more else block
-        block.written = end
+        if rest:
+            return self._write_on(here, rest, start, home)
+        end = self.block.write(start, *here)
+        self.framed, self.block.written = self.framed + 1, end
+        return True
+
+    def _write_on(self, here: Piece, rest: list[Piece], start: int, home: Home) -> bool:
+        """Write the first piece of a body into the lane's block, unless it is empty, and each other into a new one."""
+        block = self.block
+        more: deque[Block] = deque()
+        end = opening = start
+        accepted = False
+        try:
+            if not self._has_blocks(len(rest), more, home):
+                return False
+            for added, (piece, flags) in zip(more, rest, strict=True):
+                added.written = added.write(FIRST, piece, flags)
+            end = block.write(start, *here) if here[0] else start
+            # Nothing behind a block that is busy is read; a lane's first block has none before it.
+            opening, more[0].written = more[0].written, BUSY
+            accepted, self.framed, self.block = True, self.framed + 1, more[-1]
+            self.blocks.extend(more)
+        finally:
+            if accepted:
+                more[0].written, block.written = opening, end
+            else:
+                for added in more:
+                    home.give_back(added)
         return True
 
     def end(self) -> None:
         """Give the last block back: the thread that wrote into it is dead, and all of it is delivered."""
+        self.block = no_block()
         while self.blocks:
             self._give_back(self.blocks.popleft())
 
-    def _blocks(self, count: int, home: Home) -> list[Block] | None:
-        """Return ``count`` blocks, or None where there are fewer."""
-        found: list[Block] = []
-        try:
-            while len(found) < count:
-                block = home.block(self.number)
-                if block is None:
-                    return None
-                found.append(block)
-        finally:
-            if len(found) < count:
-                for block in found:
-                    home.give_back(block)
-        return found
+    def _has_blocks(self, count: int, found: deque[Block], home: Home) -> bool:
+        """Gather blocks; return False where there are fewer than ``count``."""
+        while len(found) < count:
+            block = home.block(self.number)
+            if block is None:
+                return False
+            found.append(block)
+        return True
 
     def _read(self, max_items: int, max_bytes: int) -> list[Kept]:
         """Return the frames that have not been handed out; one in pieces once all of them are there."""
         found: list[Kept] = []
         size = 0
-        blocks = list(self.blocks)
-        busy = next((number for number, block in enumerate(blocks) if block.written == BUSY), len(blocks))
-        del blocks[busy:]
+        blocks = list(takewhile(lambda block: block.written != BUSY, list(self.blocks)))
         starts = {block: block.taken for block in blocks}
         for body, passed in bodies((block, block.waiting()) for block in blocks):
             for block, end in passed:
                 block.taken = starts[block] + end
-            found.append(Kept(body or b"", len(body or b""), self._origin, block, block.taken))
+            block, end = passed[-1]
+            found.append(Kept(body or b"", len(body or b""), self._origin, block, starts[block] + end))
             size += found[-1].size
             if len(found) >= max_items or size >= max_bytes:
                 break
         return found
 
+    def _catch_up(self) -> None:
+        """Finish what a settlement, also one whose pump has ended in its middle, has to do. Twice is once."""
+        reaching = self._reaching
+        if reaching is not self._reached and reaching.items == self.settled:
+            if reaching.block is not None:
+                self._deliver(reaching.block, reaching.end)
+            self._reached = reaching
+
     def _deliver(self, block: Block, end: int) -> None:
         """Give back the blocks before ``block``, and itself where it has been delivered and left by the producer."""
         blocks = self.blocks
+        if block not in blocks:
+            return
+        block.deliver(end)
         while blocks[0] is not block:
             self._give_back(blocks.popleft())
-        block.deliver(end)
         if len(blocks) > 1 and end >= block.written:
             self._give_back(blocks.popleft())

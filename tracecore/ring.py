@@ -86,7 +86,7 @@ class Lane(Generic[T]):
         self.closed = 0
         self.sampled = 0
         # written by the pump
-        self.bytes_taken = 0
+        self.bytes_taken: int = 0
         self._hand: tuple[int, int, list[T]] = (0, 0, [])
         """How many items were settled, their bytes, and what was taken since: replaced as a whole."""
 

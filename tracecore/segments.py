@@ -8,10 +8,10 @@
         0  1  2 …                segments: 64 blocks of 64 KiB each, reserved on the disk before they are mapped
       damaged/                   segments in which something could not be read, kept for a person
 
-A home is made under another name and renamed once it is locked: nobody meets one that is half made. Blocks are used
-again, the latest freed first, so that a journal whose backend keeps up touches the same few pages for ever. Taking and
-giving back a block are single steps of a deque: no producer waits for another thread, least of all for one that is
-talking to the disk.
+A home is made under another name (``….new``) and renamed once it is locked, a segment once it has its full size: nobody
+meets one that is half made, and one that is too short was cut. Blocks are used again, the latest freed first, so that a
+journal whose backend keeps up touches the same few pages for ever. Taking and giving back a block are single steps of a
+deque: no producer waits for another thread, least of all for one that is talking to the disk.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from mmap import mmap
 from pathlib import Path
 from typing import Final
@@ -30,12 +31,25 @@ from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.owners import OWNER, Owner, salt_of
 
-__all__ = ["BUSY", "DAMAGED", "SEGMENT", "UNFINISHED", "Block", "Home"]
+__all__ = [
+    "BUSY",
+    "DAMAGED",
+    "SEGMENT",
+    "UNFINISHED",
+    "Block",
+    "Home",
+    "Segment",
+    "is_home",
+    "is_segment",
+    "no_block",
+]
 
 SEGMENT: Final = 64 * BLOCK
 """Bytes of a segment: 4 MiB."""
 DAMAGED: Final = "damaged"
 UNFINISHED: Final = ".new"
+_HOME_NAME: Final = re.compile(r"[0-9]+-[\w-]+(\.new)?", re.ASCII)
+_SEGMENT_NAME: Final = re.compile(r"[0-9]+(\.new)?")
 _AHEAD: Final = 32
 """Blocks that should be free: at a gigabyte a second, what is written in the time the pump may take to wake."""
 _SEGMENTS_KEPT: Final = 2
@@ -97,14 +111,17 @@ class Segment:
         """
         self.path = path
         self.descriptor: int | None = None
-        descriptor = files.create(path)
+        unfinished = path.with_name(path.name + UNFINISHED)
+        descriptor = files.create(unfinished)
         try:
             files.reserve(descriptor, SEGMENT)
             self._map: mmap = files.map(descriptor, SEGMENT)
+            files.rename(unfinished, path)
             if keep_descriptor:
                 self.descriptor = descriptor
         except BaseException:
-            files.remove(path)
+            with contextlib.suppress(OSError):
+                files.remove(unfinished)
             raise
         finally:
             if self.descriptor is None:
@@ -112,16 +129,12 @@ class Segment:
         whole = memoryview(self._map)
         self.blocks = [Block(self, whole[start : start + BLOCK]) for start in range(0, SEGMENT, BLOCK)]
 
-    def release(self, files: Files) -> None:
-        """Remove the file and let go of it."""
-        files.remove(self.path)
-        self.let_go(files)
-
     def let_go(self, files: Files) -> None:
-        """Close what is open; the map ends with the last of its blocks."""
-        if self.descriptor is not None:
-            files.close(self.descriptor)
-            self.descriptor = None
+        """Close what is open, and forget the blocks: the map, and the space of a removed file, go with the last one."""
+        self.blocks.clear()
+        descriptor, self.descriptor = self.descriptor, None
+        if descriptor is not None:
+            files.close(descriptor)
 
 
 class Home:
@@ -139,13 +152,21 @@ class Home:
         self.salt = salt_of(self.path.name)
         self.free: deque[Block] = deque()
         self.segments: list[Segment] = []
+        self.may_grow = True
+        """Whether producers who find no free block add a segment themselves; not so while the disk gives none."""
         self._files = files
         self._synced = synced
         self._permits = deque(range(max(1, most_bytes // SEGMENT)))
         self._numbers = itertools.count()
         self._uses = itertools.count(1)
-        self.owner = self._make(directory, origin)
-        self.grow()
+        unfinished = self.path.with_name(self.path.name + UNFINISHED)
+        self._files.make_directory(directory)
+        self._files.make_directory(unfinished)
+        with self._discarding(unfinished):
+            self.owner = Owner.create(files, unfinished / OWNER, origin, self.salt)
+        with self._discarding(unfinished, self.path):
+            self._move_in(directory, unfinished)
+            self.grow()
 
     def block(self, lane: int) -> Block | None:
         """Return a block for a lane; None where there is no more room.
@@ -156,16 +177,15 @@ class Home:
         try:
             block = self.free.pop()
         except IndexError:
-            if not self.grow():
-                return None
-            return self.block(lane)
+            return self.block(lane) if self.may_grow and self.grow() else None
         block.begin(lane, next(self._uses), self.salt)
         return block
 
     def give_back(self, block: Block) -> None:
-        """Take back a block whose frames have all been delivered."""
+        """Take back a block whose frames have all been delivered; not one of a home that was left before."""
         Head.erase(block.view)
-        self.free.append(block)
+        if block.segment in self.segments:
+            self.free.append(block)
 
     @property
     def is_short(self) -> bool:
@@ -194,30 +214,41 @@ class Home:
         return True
 
     def shrink(self) -> bool:
-        """Remove one segment of which no block is in use, while there are more than two; return whether it did so."""
+        """Remove one segment of which no block is in use, while there are more than two; return whether it did so.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        if len(self.segments) <= _SEGMENTS_KEPT:
+            return False
         unused = Counter(block.segment for block in list(self.free))
         spare = next((segment for segment, count in unused.items() if segment and count == len(segment.blocks)), None)
-        if spare is None or len(self.segments) <= _SEGMENTS_KEPT:
-            return False
-        found = self._withdrawn(spare)
-        if len(found) < len(spare.blocks):  # a producer was faster
-            self.free.extendleft(found)
-            return False
-        self.segments.remove(spare)
-        spare.release(self._files)
-        self._permits.append(0)
-        return True
+        return spare is not None and self._give_up(spare)
 
-    def _withdrawn(self, segment: Segment) -> list[Block]:
-        """Take the free blocks of a segment out of what producers may take, in the order of the others."""
-        found: list[Block] = []
-        others: list[Block] = []
-        with contextlib.suppress(IndexError):
-            while True:
-                block = self.free.popleft()
-                (found if block.segment is segment else others).append(block)
-        self.free.extendleft(reversed(others))
-        return found
+    def _give_up(self, segment: Segment) -> bool:
+        """Remove a segment, unless a producer takes one of its blocks meanwhile."""
+        withdrawn = [block for block in segment.blocks if self._withdraw(block)]
+        gone = False
+        try:
+            if len(withdrawn) == len(segment.blocks):
+                self._files.remove(segment.path)
+                gone = True
+        finally:
+            if not gone:
+                self.free.extendleft(withdrawn)
+        if gone:
+            self.segments.remove(segment)
+            segment.let_go(self._files)
+            self._permits.append(0)
+        return gone
+
+    def _withdraw(self, block: Block) -> bool:
+        """Take a block out of those that producers may take; return False where one was faster."""
+        try:
+            self.free.remove(block)
+        except ValueError:
+            return False
+        return True
 
     def sync(self) -> None:
         """Bring everything that has been written to the disk.
@@ -226,8 +257,29 @@ class Home:
             OSError: the disk failed.
         """
         for segment in list(self.segments):
-            if segment.descriptor is not None:
-                self._files.sync(segment.descriptor)
+            self.sync_segment(segment)
+
+    def sync_segment(self, segment: Segment) -> None:
+        """Bring one segment to the disk.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        descriptor = segment.descriptor
+        try:
+            if descriptor is not None:
+                self._files.sync(descriptor)
+        except OSError:
+            if segment.descriptor is not None:  # else it was given up meanwhile
+                raise
+
+    def is_there(self) -> bool:
+        """Return whether the files still have their names, by which the next process would find them.
+
+        Raises:
+            OSError: nobody knows.
+        """
+        return self.owner.is_linked
 
     def remove(self) -> None:
         """Remove everything: it has been delivered.
@@ -235,11 +287,7 @@ class Home:
         Raises:
             OSError: that is not possible.
         """
-        for segment in self.segments:
-            self._files.remove(segment.path)
-        self._files.remove(self.path / OWNER)
-        self._files.remove_directory(self.path)
-        self.leave()
+        self._remove(self.path)
 
     def leave(self) -> None:
         """Let go of the files and leave them to whoever comes next, or, in a forked child, to the parent."""
@@ -249,16 +297,38 @@ class Home:
         self.segments.clear()
         self.owner.close()
 
-    def _make(self, directory: Path, origin: Origin) -> Owner:
-        unfinished = self.path.with_name(self.path.name + UNFINISHED)
-        self._files.make_directory(unfinished)
-        owner = Owner.create(self._files, unfinished / OWNER, origin, self.salt)
+    def _move_in(self, directory: Path, unfinished: Path) -> None:
+        self._files.rename(unfinished, self.path)
+        if self._synced:
+            self.owner.sync()
+            self._files.sync_directory(directory)
+
+    @contextlib.contextmanager
+    def _discarding(self, *paths: Path) -> Generator[None]:
+        """Leave nothing behind of a home that could not be made."""
         try:
-            self._files.rename(unfinished, self.path)
-            if self._synced:
-                owner.sync()
-                self._files.sync_directory(directory)
+            yield
         except BaseException:
-            owner.close()
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    self._remove(path)
+            if hasattr(self, "owner"):
+                self.leave()
             raise
-        return owner
+
+    def _remove(self, path: Path) -> None:
+        for name in self._files.names(path):
+            if is_segment(name):
+                self._files.remove(path / name)
+        self._files.remove(path / OWNER)
+        self._files.remove_directory(path)
+
+
+def is_home(name: str) -> bool:
+    """Return whether this may be the name of a home, finished or not: whatever else is in the directory is not ours."""
+    return _HOME_NAME.fullmatch(name) is not None
+
+
+def is_segment(name: str) -> bool:
+    """Return whether this may be the name of a segment, finished or not."""
+    return _SEGMENT_NAME.fullmatch(name) is not None

@@ -162,6 +162,35 @@ def test_recording_into_a_read_only_directory(tmp_path: Path, behind: Callable[[
     assert not (folder / "new.db").exists()
 
 
+def test_a_directory_that_becomes_read_only(tmp_path: Path, behind: Callable[[Wall], Path]) -> None:
+    """A file that is taken away, where no other can be made, is missed without a traceback; then delivery goes on."""
+    path = behind(Wall(0o644, 0o755, None, None))
+    program = """
+        import os, sys, tracecore
+        path, url = sys.argv[1:]
+        folder = os.path.dirname(path)
+        tracecore.configure(backend=url)
+        tracecore.span("before").end()
+        assert tracecore.flush(20).delivered
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.chmod(folder, 0o555)
+        for _ in range(3):
+            tracecore.span("meanwhile").end()
+            assert not tracecore.flush(0.2).delivered
+        health = tracecore.health()
+        print(health.pending, health.lost)
+        os.chmod(folder, 0o755)
+        assert tracecore.flush(20).delivered
+        print(tracecore.health().delivered, tracecore.health().lost)
+    """
+    ended = python(str(path), url_of(path), folder=tmp_path, program=program, before=bound_by_permissions)
+    assert (ended.returncode, ended.stdout) == (0, "3 {}\n4 {}\n"), ended.stderr
+    assert ended.stderr.count("tracecore cannot deliver") == 1
+    assert "Traceback" not in ended.stderr
+    assert asked(path, "SELECT name, count(*) FROM spans GROUP BY name") == [("meanwhile", 3)]
+
+
 @pytest.mark.parametrize("access", ["write", "read"])
 async def test_a_directory(tmp_path: Path, access: Access) -> None:
     """A directory is no database, now and later."""

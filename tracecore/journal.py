@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from struct import Struct as Layout
 from typing import Any, Final, Literal, TypeAlias
@@ -37,7 +37,7 @@ from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Ring
 from tracecore.sealing import Emitted, Unsealable
-from tracecore.segments import BUSY, Block, Home
+from tracecore.segments import BUSY, Block, Home, Segment
 
 __all__ = ["Journal", "StrictJournal", "Sync", "journal_of"]
 
@@ -49,6 +49,8 @@ _ORDINARY: Final = 5 * 1024
 _WAKE_EVERY: Final = 16
 """Blocks of one lane (1 MiB) after which the pump is woken."""
 _TRY_AGAIN_NS: Final = 1_000_000_000
+_MOST_ADOPTED: Final = 4
+"""Homes that are delivered at a time: of thousands, each would hold a file open."""
 _LOOK_EVERY_NS: Final = 10_000_000_000
 """How often what dead processes left is looked for."""
 _REPORT_EVERY_NS: Final = 60_000_000_000
@@ -90,6 +92,8 @@ class Journal(Ring[Any]):
         self._home: Home | None = None
         self._process: str | None = None
         self._numbers = itertools.count(1)
+        self._attempts = itertools.count()
+        self._sync_has_failed = False
         self._next_try = self._next_look = self._next_report = 0
         self._ended = threading.Event()
         self._known: set[str] = set()
@@ -100,7 +104,11 @@ class Journal(Ring[Any]):
         self._process = process
         self._settle_in()
         if self._sync == "interval":
-            threading.Thread(target=self._sync_on, args=(self._ended,), name="tracecore-sync", daemon=True).start()
+            thread = threading.Thread(target=self._sync_on, args=(self._ended,), name="tracecore-sync", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no thread
+                report("tracecore cannot bring its journal to the disk by itself: %s", text_of_error(error))
 
     def push(self, item: Any, size: int = 0) -> bool:
         """Take an item from the calling thread; return whether it was accepted. In the journal when this returns.
@@ -112,11 +120,11 @@ class Journal(Ring[Any]):
             lane: JournalLane = self._local.lane
         except AttributeError:
             lane = self._new_journal_lane()
-        block = lane.block
-        start = block.written
+        # Assignments in one line call nothing: no other push of this thread, and no exception, comes in their middle.
+        start, block.written = (block := lane.block).written, BUSY
         if start == BUSY or self.closed:
+            block.written = start
             return super().push(item, size)
-        block.written = BUSY
         try:
             body = lane.scratch
             write_body(item, body)
@@ -125,19 +133,22 @@ class Journal(Ring[Any]):
             if end <= LIMIT and length <= _ORDINARY:
                 block.view[start + HEADER : end] = body
                 _pack_into(block.view, start, length, crc32(body, block.seed))
+            elif self._write_long(lane, start):
+                return True
             else:
                 end = 0
         except Exception:  # noqa: BLE001 - in memory it meets the pump, which finds the same error and counts it
-            block.written = start
-            return super().push(item)
+            end = 0
         except BaseException:
-            block.written = start
+            if block.written == BUSY:
+                block.written = start
             raise
-        if not end:
-            return self._push_elsewhere(lane, item, start)
-        lane.framed += 1
-        block.written = end
-        return True
+        if end:
+            lane.framed, block.written = lane.framed + 1, end
+            return True
+        if block.written == BUSY:
+            block.written = start
+        return super().push(item)
 
     def housekeep(self, now_ns: int) -> None:
         """Give back what dead threads held, keep some room ahead, and adopt what dead processes left."""
@@ -150,8 +161,7 @@ class Journal(Ring[Any]):
         if not self.closed and now_ns >= self._next_try:
             self._keep_room()
         if not self.closed and now_ns >= self._next_look:
-            self._next_look = now_ns + _LOOK_EVERY_NS
-            self._look_around()
+            self._look_around(now_ns)
         if self._trouble is not None and now_ns >= self._next_report:
             self._next_report = now_ns + _REPORT_EVERY_NS
             report(
@@ -204,16 +214,17 @@ class Journal(Ring[Any]):
         super().forget_everything()
         if self._home is not None:
             self._home.leave()
-        self._home = None
+        self._home = self._process = self._trouble = None
+        self._known = set()
         self._ended = threading.Event()
         self._next_try = self._next_look = self._next_report = 0
 
     @property
     def level(self) -> Level:
         """Return what is known of everything that was accepted and has not been delivered yet."""
-        if any(lane.items for lane in self.lanes()):
+        if any(lane.in_memory for lane in self.lanes() if isinstance(lane, JournalLane)):
             return "accepted"
-        return "durable" if self._sync == "always" else "handed_over"
+        return "durable" if self._sync == "always" and not self._sync_has_failed else "handed_over"
 
     @property
     def left(self) -> int:
@@ -229,64 +240,72 @@ class Journal(Ring[Any]):
             raise TypeError(lane)
         return lane
 
-    def _push_elsewhere(self, lane: JournalLane, item: Any, start: int) -> bool:
-        """Take an item whose body does not fit into the lane's block: into other blocks, or into memory."""
-        home, block = self._home, lane.block
-        body, lane.scratch = lane.scratch, bytearray()
+    def _write_long(self, lane: JournalLane, start: int) -> bool:
+        """Write a body that is long, or does not fit into the lane's block; return False where it has to be memory."""
+        home, body = self._home, bytes(lane.scratch)
+        lane.scratch = bytearray()
+        if home is None or not (home.free or self._trouble is None):
+            return False
         written = False
         try:
-            if home is not None and (home.free or self._trouble is None):
-                written = lane.write(bytes(body), start, home)
-                if not written:
-                    self._note(f"it has its full size of {self._most_bytes} bytes")
+            written = lane.write(body, start, home)
+            if not written:
+                self._note(self._trouble or f"it has its full size of {self._most_bytes} bytes")
         except OSError as error:
             self._note(text_of_error(error))
-        finally:
-            if block.written == BUSY:
-                block.written = start
-        if home is not None and (home.is_short or len(lane.blocks) % _WAKE_EVERY == 0):
+        if home.is_short or len(lane.blocks) % _WAKE_EVERY == 0:
             self._on_half_full()
-        return written or super().push(item)
+        return written
 
     def _settle_in(self) -> None:
         if self._process is None:
             return
+        attempt = next(self._attempts)  # of an earlier one something may have stayed that cannot be removed
+        process = f"{self._process}-{attempt}" if attempt else self._process
         try:
             self._home = Home(
-                self.directory, self._process, self._origin,
+                self.directory, process, self._origin,
                 most_bytes=self._most_bytes, synced=self._sync != "none", files=self._files,
             )  # fmt: skip
         except OSError as error:
             self._note(text_of_error(error))
         else:
+            self._known.add(self._home.path.name)
             self._trouble = None
 
     def _keep_room(self) -> None:
-        """Add a segment before somebody needs it, which takes a while."""
-        home = self._home
-        if home is None:
-            self._settle_in()
-            return
+        """Add a segment before somebody needs it, which takes a while; move out of a home that was removed."""
         try:
-            if home.is_short:
-                home.grow()
-            if home.free:
+            home = self._home
+            if home is not None and not home.is_there():
+                self._home = None
+                home.leave()
+                report("the journal of tracecore in %s was removed; another one is begun", home.path)
+            if self._home is None:
+                self._settle_in()
+            elif self._home.is_short:
+                self._home.grow()
+            if self._home is not None and self._home.free:
+                self._home.may_grow = True
                 self._trouble = None
         except OSError as error:
             self._note(text_of_error(error))
 
-    def _look_around(self) -> None:
-        """Return room that is not needed any more, and adopt what dead processes left."""
-        home = self._home
+    def _look_around(self, now_ns: int) -> None:
+        """Return room that is not needed any more, and adopt what dead processes left, a few at a time."""
+        room = _MOST_ADOPTED - sum(isinstance(lane, Leftover) for lane in self.lanes())
         try:
-            if home is not None:
-                while home.shrink():
-                    pass
-            for leftover in adopt(self.directory, self._origin, self._files, self._known):
+            while self._home is not None and self._home.shrink():
+                pass
+            for leftover in itertools.islice(adopt(self.directory, self._origin, self._files, self._known), room):
                 leftover.account = self.adopt(leftover.keep)
                 self._lanes.append(leftover)
+                room -= 1
         except OSError as error:
-            self._note(text_of_error(error))
+            if now_ns >= self._next_report:
+                self._next_report = now_ns + _REPORT_EVERY_NS
+                report("tracecore cannot look after its journal in %s: %s", self.directory, text_of_error(error))
+        self._next_look = now_ns + _LOOK_EVERY_NS if room else 0
 
     def _part_with(self, leftover: Leftover) -> None:
         """Have the ledger told of a process whose records have all been settled; once it knows, remove the home."""
@@ -300,8 +319,12 @@ class Journal(Ring[Any]):
             leftover.end()
 
     def _note(self, trouble: str) -> None:
+        now = self._clock()
+        if self._trouble is None or now >= self._next_try:  # who comes again and again must not put the next try off
+            self._next_try = now + _TRY_AGAIN_NS
         self._trouble = trouble
-        self._next_try = self._clock() + _TRY_AGAIN_NS
+        if self._home is not None:
+            self._home.may_grow = False
 
     def _give_back(self, block: Block) -> None:
         if self._home is not None:
@@ -314,10 +337,15 @@ class Journal(Ring[Any]):
 
     def _bring_to_disk(self) -> None:
         home = self._home
+        if home is not None:
+            self._bring_segments_to_disk(home, list(home.segments))
+
+    def _bring_segments_to_disk(self, home: Home, segments: Iterable[Segment]) -> None:
         try:
-            if home is not None:
-                home.sync()
+            for segment in segments:
+                home.sync_segment(segment)
         except OSError as error:
+            self._sync_has_failed = True  # for good: what the disk says after that is true of later writes only
             self._note(text_of_error(error))
 
 
@@ -346,10 +374,23 @@ class StrictJournal(Journal):
 
     def push(self, item: Any, size: int = 0) -> bool:
         """Take an item as :meth:`Journal.push` does, masked, and on the disk when this returns."""
+        lane: JournalLane | None = getattr(self._local, "lane", None)
+        first = None if lane is None else lane.block
         accepted = super().push(item if self._mask is None else self._masked(item, self._mask), size)
-        if self._sync == "always":
-            self._bring_to_disk()
+        if self._sync == "always" and accepted and self._home is not None:
+            self._bring_segments_to_disk(self._home, self._written_since(first))
         return accepted
+
+    def _written_since(self, first: Block | None) -> set[Segment]:
+        """Return the segments of the calling thread's blocks, from the first that it may have written into."""
+        lane: JournalLane = self._local.lane
+        segments: set[Segment] = set()
+        for block in reversed(list(lane.blocks)):
+            if block.segment is not None:
+                segments.add(block.segment)
+            if block is first:
+                break
+        return segments
 
     def _masked(self, item: Any, mask: Mask) -> Any:
         try:

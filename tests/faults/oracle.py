@@ -32,7 +32,7 @@ __all__ = ["BUFFERS", "Ledger", "deliver_leftovers", "each_buffer", "environment
 SpanId: TypeAlias = tuple[str, str]
 """Trace id and span id."""
 
-BUFFERS: Final = ("memory",)
+BUFFERS: Final = ("memory", "journal")
 """What may hold records until they are delivered: every test with a ``buffer`` runs with each."""
 each_buffer: Final = pytest.mark.parametrize("buffer", BUFFERS)
 
@@ -59,7 +59,10 @@ def stored_ids(path: Path) -> Counter[SpanId]:
 def deliver_leftovers(buffer: str, path: Path) -> None:
     """Start once more where the buffer outlives its process: what it holds is delivered."""
     if buffer != "memory":
-        program = "import tracecore; tracecore.configure(); assert tracecore.flush(30).delivered"
+        program = (
+            "import tracecore; recorder = tracecore.configure(); "
+            "assert recorder.recover(60).complete; assert tracecore.flush(30).delivered"
+        )
         environment = environment_of(buffer, f"sqlite:///{path}")
         with running("-c", program, folder=path.parent, environment=environment) as again:
             assert again.wait() == 0, again.errors

@@ -155,8 +155,10 @@ class Journal(Ring[Any]):
         for lane in self.lanes():
             if isinstance(lane, Leftover):
                 self._part_with(lane)
-            elif isinstance(lane, JournalLane) and lane.finished:
-                lane.end()
+            elif isinstance(lane, JournalLane):
+                lane.cool()
+                if lane.finished:
+                    lane.end()
         super().housekeep(now_ns)
         if not self.closed and now_ns >= self._next_try:
             self._keep_room()

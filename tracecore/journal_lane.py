@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -18,7 +18,8 @@ from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
 
-
+_WARM: Final = 16
+"""Blocks of a lane (1 MiB) that stay in memory: who keeps up reads them at once."""
 Body: TypeAlias = bytes
 Piece: TypeAlias = tuple[bytes, int]
 """A piece of a body, and its flags."""
@@ -204,6 +205,11 @@ class JournalLane(Lane[Any]):
                 for added in more:
                     home.give_back(added)
         return True
+
+    def cool(self) -> None:
+        """Let memory go of what will not be read soon, while the backend is away. Belongs to the pump."""
+        for block in list(self.blocks)[_WARM:-1]:
+            block.cool()
 
     def end(self) -> None:
         """Give the last block back: the thread that wrote into it is dead, and all of it is delivered."""

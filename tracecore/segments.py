@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import mmap
 import os
 import re
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
-from mmap import mmap
 from pathlib import Path
 from typing import Final
 
@@ -60,11 +60,15 @@ BUSY: Final = 1 << 20
 class Block:
     """Hold one block of a segment, and how far its lane has written and the pump has read and delivered it."""
 
-    __slots__ = ("delivered", "seed", "segment", "taken", "view", "written")
+    __slots__ = ("cold", "delivered", "seed", "segment", "start", "taken", "view", "written")
 
-    def __init__(self, segment: Segment | None, view: memoryview) -> None:
+    def __init__(self, segment: Segment | None, view: memoryview, start: int = 0) -> None:
         self.segment = segment
         self.view = view
+        self.start = start
+        """Where in the segment it begins."""
+        self.cold = False
+        """Whether it was left to the system to hold it in memory."""
         self.seed = 0
         self.written = LIMIT
         """Where the next frame begins; :data:`BUSY` while one is written. The producer's; the rest is the pump's."""
@@ -76,6 +80,7 @@ class Block:
         head = Head(lane, sequence)
         head.write(self.view, salt)
         self.seed = head.seed(salt)
+        self.cold = False
         self.taken = self.delivered = FIRST
         self.written = FIRST
 
@@ -88,6 +93,12 @@ class Block:
         written = self.written
         found = bytes(self.view[self.taken : written]) if written <= LIMIT else b""
         return frames(found, 0, len(found), self.seed)
+
+    def cool(self) -> None:
+        """Let this process's memory go of what has been written: the file has it, and gives it back when it is read."""
+        if self.segment is not None and not self.cold:
+            self.cold = True
+            self.segment.cool(self.start)
 
     def deliver(self, end: int) -> None:
         """Note that everything before ``end`` has been delivered."""
@@ -115,7 +126,7 @@ class Segment:
         descriptor = files.create(unfinished)
         try:
             files.reserve(descriptor, SEGMENT)
-            self._map: mmap = files.map(descriptor, SEGMENT)
+            self._map = files.map(descriptor, SEGMENT)
             files.rename(unfinished, path)
             if keep_descriptor:
                 self.descriptor = descriptor
@@ -127,7 +138,13 @@ class Segment:
             if self.descriptor is None:
                 files.close(descriptor)
         whole = memoryview(self._map)
-        self.blocks = [Block(self, whole[start : start + BLOCK]) for start in range(0, SEGMENT, BLOCK)]
+        self.blocks = [Block(self, whole[start : start + BLOCK], start) for start in range(0, SEGMENT, BLOCK)]
+
+    def cool(self, start: int) -> None:
+        """Take a block out of this process's memory, where the system can do so."""
+        if (advice := getattr(mmap, "MADV_DONTNEED", None)) is not None:
+            with contextlib.suppress(OSError):  # it is advice
+                self._map.madvise(advice, start, BLOCK)
 
     def let_go(self, files: Files) -> None:
         """Close what is open, and forget the blocks: the map, and the space of a removed file, go with the last one."""

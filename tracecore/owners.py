@@ -13,6 +13,7 @@ that cannot do so any more: what had been settled, and what the adopter settles 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -100,10 +101,11 @@ class Owner:
         return self._descriptor is not None and self._files.is_linked(self._descriptor)
 
     def read(self) -> None:
-        """Read what the file says."""
-        if self._descriptor is None:
-            return
-        said = self._files.read(self._descriptor, _SIZE, 0)
+        """Read what the file says: nothing, where the disk does not give it."""
+        said = b""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                said = self._files.read(self._descriptor, _SIZE, 0)
         origins = [self._line(said, offset, Origin) for offset in _ORIGINS]
         self.origin = next((origin for origin in origins if origin is not None), None)
         entries = [found for offset in _ENTRIES if (found := self._line(said, offset, _Numbered)) is not None]
@@ -145,7 +147,7 @@ class Owner:
             return None
         try:
             return msgspec.json.decode(text, type=kind)
-        except msgspec.MsgspecError:  # of another version
+        except (msgspec.MsgspecError, UnicodeDecodeError):  # of another version
             return None
 
 

@@ -2,26 +2,21 @@
 
 A home whose owner's file is not locked belongs to nobody that lives. Who locks it first delivers what is in it, block
 by block and in the order in which each of its threads wrote, through a lane of its own; what has been delivered is
-noted in the file at once, so that an adopter may die too. Files are read, never mapped: a disk that fails raises here
-and does not end the program. Nothing is touched but what has the name of a home, and in it of a segment: the directory
-may hold what is somebody else's.
-
-Whatever cannot be read is stepped over. A segment in which that happened is left as it is and kept aside for a person,
-in ``damaged``. What only cannot be read now, for want of descriptors or memory, is read later.
+noted in the file at once, so that an adopter may die too. Nothing is touched but what has the name of a home: the
+directory may hold what is somebody else's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
+from tracecore.blocks import bodies
 from tracecore.clock import wall_ns
 from tracecore.files import Files
 from tracecore.frames import Origin
@@ -29,17 +24,14 @@ from tracecore.journal_lane import Kept
 from tracecore.loss import Losses
 from tracecore.owners import OWNER, Owner, salt_of
 from tracecore.records import LedgerEntry
+from tracecore.remains import OldBlock, Remains
 from tracecore.reporting import report
 from tracecore.ring import Lane
-from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_home, is_segment
+from tracecore.segments import UNFINISHED, is_home
 
 __all__ = ["Leftover", "adopt"]
 
 _MINUTE_NS: Final = 60_000_000_000
-_NOTHING: Final = bytes(32)
-"""A head, or a tail, of a block that is not in use."""
-_FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
-"""Errors that say nothing about a file: the process, or the system, has no more of something at the moment."""
 
 
 class Counted(Protocol):
@@ -56,61 +48,18 @@ class Counted(Protocol):
         ...
 
 
-class _Old:
-    """A block that was in use when its process ended."""
-
-    __slots__ = ("files", "path", "seed", "start", "taken")
-
-    def __init__(self, files: Files, path: Path, start: int, head: Head, salt: int) -> None:
-        self.files = files
-        self.path = path
-        self.start = start
-        self.seed = head.seed(salt)
-        self.taken = head.delivered
-        """Up to where it was read, or had been delivered before."""
-
-    def waiting(self) -> Iterator[Frame]:
-        """Read the frames that were not handed out; a block that the disk does not give is one damaged stretch.
-
-        Raises:
-            OSError: it cannot be read for now.
-        """
-        if self.taken >= LIMIT:
-            return
-        try:
-            data = _read(self.files, self.path, BLOCK, self.start)
-        except OSError as error:
-            if error.errno in _FOR_NOW:
-                raise
-            yield Frame(LIMIT, 0, None)
-            return
-        yield from frames(data, self.taken, min(len(data), LIMIT), self.seed)
-
-    def deliver(self, end: int) -> None:
-        """Note that everything before ``end`` has been delivered."""
-        _write(self.files, self.path, Head.delivered_up_to(end), self.start + Head.DELIVERED_AT)
-
-    def erase(self) -> None:
-        """Note that all of it has been delivered."""
-        _write(self.files, self.path, _NOTHING, self.start)
-        _write(self.files, self.path, _NOTHING, self.start + BLOCK - len(_NOTHING))
-
-
 class Leftover(Lane[Any]):
     """Hand out what one dead process left, as a lane that nobody writes to. It is no part of this process's totals."""
 
     __slots__ = (
         "_before",
-        "_blocks",
-        "_damaged",
         "_exhausted",
-        "_files",
-        "_home",
         "_origin",
         "_owner",
+        "_reaching",
+        "_remains",
         "_removed",
         "_unread",
-        "damages",
         "farewell",
     )
 
@@ -118,29 +67,29 @@ class Leftover(Lane[Any]):
         """Find the blocks of a home whose owner's file has been locked.
 
         Raises:
-            OSError: the home cannot be read.
+            OSError: the home cannot be read, or not now.
         """
         super().__init__(None)
         self.counted = False
-        self.damages = 0
-        """Stretches that could not be read: each held a record or more."""
-        self._home = home
-        self._owner = owner
-        self._files = files
-        self._damaged: set[Path] = set()
-        self._exhausted = False
-        self._removed = False
         self.farewell: LedgerEntry | None = None
         """What the ledger is to be told, once everything has been settled."""
+        self._owner = owner
         self._origin = owner.origin or fallback
         self._before = owner.entry or _unknown(self._origin.project, home.name)
-        self._blocks = deque(self._found(salt_of(home.name)))
+        self._remains = Remains(home, files)
         self._unread = self._reading()
+        self._exhausted = False
+        self._removed = False
+        self._reaching: tuple[int, OldBlock | None, int] = (0, None, 0)
+        """What ``settled`` is once the last settlement has been made, and up to where that is in the files."""
+
+    @property
+    def damages(self) -> int:
+        """Return how many stretches could not be read: each held a record or more."""
+        return self._remains.damages
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
         """Hand out up to ``max_items`` records, up to ``max_bytes`` in all, but at least one if there is one."""
-        if self.items:  # handed out before, to a pump that ended
-            return super().take(max_items, max_bytes)
         read: list[Kept] = []
         try:
             self._exhausted = self._read(read, max_items, max_bytes)
@@ -150,6 +99,28 @@ class Leftover(Lane[Any]):
         self.bytes_taken += sum(kept.size for kept in read)
         return read
 
+    def settle(self, count: int) -> None:
+        """Forget the first ``count`` of what was handed out, and note in the files that it has been delivered."""
+        self._catch_up()
+        done = self._hand[2][:count]
+        if done:
+            self._reaching = (self.settled + len(done), done[-1].block, done[-1].end)
+        super().settle(count)
+        self._catch_up()
+
+    def rewind(self) -> int:
+        """Go back to what is not settled; return how many records that were."""
+        self._catch_up()
+        hand = self._hand[2]
+        count = len(hand)
+        hand.clear()
+        for block in self._remains.blocks:
+            block.taken = block.delivered
+        self._unread = self._reading()
+        self._exhausted = False
+        super().rewind()
+        return count
+
     def _read(self, read: list[Kept], max_items: int, max_bytes: int) -> bool:
         """Append what has not been read yet, within bounds; return whether that was all."""
         size = 0
@@ -158,7 +129,7 @@ class Leftover(Lane[Any]):
                 block.taken = end
             block, end = passed[-1]
             if body is None:
-                self._note_damage_in(block.path)
+                self._remains.note_damage(block.path, block.start + end)
                 continue
             read.append(Kept(body, len(body), self._origin, block, end))
             size += len(body)
@@ -166,26 +137,17 @@ class Leftover(Lane[Any]):
                 return False
         return True
 
-    def _reading(self) -> Iterator[tuple[bytes | None, list[tuple[_Old, int]]]]:
-        return bodies(((block, block.waiting()) for block in list(self._blocks)), ended=True)
+    def _reading(self) -> Iterator[tuple[bytes | None, list[tuple[OldBlock, int]]]]:
+        remains = self._remains
+        return bodies(((block, remains.waiting(block)) for block in list(remains.blocks)), ended=True)
 
-    def settle(self, count: int) -> None:
-        """Forget the first ``count`` of what was handed out, and note in the files that it has been delivered."""
-        done = self._hand[2][:count]
-        super().settle(count)
-        if not done:
-            return
-        last: _Old = done[-1].block
-        with contextlib.suppress(OSError):  # then it is delivered once more, should this process die: twice equals once
-            while self._blocks[0] is not last:
-                self._erase(self._blocks.popleft())
-            if last.path not in self._damaged:
-                last.deliver(done[-1].end)
-
-    def _erase(self, block: _Old) -> None:
-        """Note that a block has been delivered, unless a person, or a later adopter, is to see what it was like."""
-        if block.path not in self._damaged:
-            block.erase()
+    def _catch_up(self) -> None:
+        """Finish what a settlement, also one whose pump has ended in its middle, has to do. Twice is once."""
+        settled, last, end = self._reaching
+        if last is not None and settled == self.settled:
+            with contextlib.suppress(OSError):  # then it comes once more, should this process die: twice equals once
+                self._remains.give_up(last, end)
+            self._reaching = (settled, None, 0)
 
     def keep(self, counts: Counted) -> None:
         """Note in the owner's file what became of the process's records by now."""
@@ -214,7 +176,7 @@ class Leftover(Lane[Any]):
     @property
     def exhausted(self) -> bool:
         """Return whether everything has been handed out and settled."""
-        return self._exhausted and not self.items and not self._hand[2]
+        return self._exhausted and not self._hand[2]
 
     @property
     def finished(self) -> bool:
@@ -223,79 +185,20 @@ class Leftover(Lane[Any]):
 
     def end(self) -> None:
         """Remove the home, keeping aside the segments in which something could not be read; say so."""
-        aside = self._home.parent / DAMAGED
         with contextlib.suppress(OSError):
-            for path in self._damaged:
-                self._files.make_directory(aside)
-                self._files.rename(path, aside / f"{self._home.name}-{path.name}")
-            for name in filter(is_segment, self._files.names(self._home)):
-                self._files.remove(self._home / name)
-            self._files.remove(self._home / OWNER)
-            self._files.remove_directory(self._home)
+            self._remains.remove()
         self.leave()
         self._removed = True
         if self.damages:
             report(
                 "tracecore could not read all of what a process left in its journal: %d damaged stretches are lost; "
                 "the segments are kept in %s",
-                self.damages, aside,
+                self.damages, self._remains.aside,
             )  # fmt: skip
 
     def leave(self) -> None:
         """Let go of the home: whoever comes next may adopt it."""
         self._owner.close()
-
-    def _found(self, salt: int) -> list[_Old]:
-        """Return the blocks that are in use, each lane's in the order in which they were written."""
-        found: list[tuple[int, int, _Old]] = []
-        for name in filter(is_segment, self._files.names(self._home)):
-            if not name.endswith(UNFINISHED):
-                found += self._found_in(self._home / name, salt)
-        return [block for _, _, block in sorted(found, key=lambda entry: entry[:2])]
-
-    def _found_in(self, path: Path, salt: int) -> list[tuple[int, int, _Old]]:
-        """Return the blocks of a segment that are in use; a segment that cannot be opened is damaged as a whole."""
-        try:
-            descriptor = self._files.open(path)
-        except OSError as error:
-            if error.errno in _FOR_NOW:
-                raise
-            self._note_damage_in(path)
-            return []
-        try:
-            return self._found_at(path, descriptor, salt)
-        finally:
-            self._files.close(descriptor)
-
-    def _found_at(self, path: Path, descriptor: int, salt: int) -> list[tuple[int, int, _Old]]:
-        found: list[tuple[int, int, _Old]] = []
-        if self._files.size(descriptor) < SEGMENT:
-            self._note_damage_in(path)
-        for start in range(0, SEGMENT, BLOCK):
-            first, last = self._ends_of(path, descriptor, start)
-            head = Head.read(first, last, salt)
-            if head is not None:
-                found.append((head.lane, head.sequence, _Old(self._files, path, start, head, salt)))
-            elif any(first) or any(last):
-                self._note_damage_in(path)
-        return found
-
-    def _ends_of(self, path: Path, descriptor: int, start: int) -> tuple[bytes, bytes]:
-        """Return what should be head and tail of a block; nothing where the disk does not give it."""
-        ends: list[bytes] = []
-        for offset, size in ((start, FIRST), (start + LIMIT, BLOCK - LIMIT)):
-            try:
-                ends.append(self._files.read(descriptor, size, offset))
-            except OSError as error:
-                if error.errno in _FOR_NOW:
-                    raise
-                self._note_damage_in(path)
-                ends.append(b"")
-        return ends[0], ends[1]
-
-    def _note_damage_in(self, path: Path) -> None:
-        self.damages += 1
-        self._damaged.add(path)
 
 
 def adopt(directory: Path, fallback: Origin, files: Files, known: set[str]) -> Iterator[Leftover]:
@@ -356,19 +259,3 @@ def _unknown(project: str, home: str) -> LedgerEntry:
     return LedgerEntry(
         project, process, now - now % _MINUTE_NS, now, pid=int(pid) if pid.isdecimal() else None, started_ns=now
     )
-
-
-def _read(files: Files, path: Path, size: int, offset: int) -> bytes:
-    descriptor = files.open(path)
-    try:
-        return files.read(descriptor, size, offset)
-    finally:
-        files.close(descriptor)
-
-
-def _write(files: Files, path: Path, data: bytes, offset: int) -> None:
-    descriptor = files.open(path)
-    try:
-        files.write(descriptor, data, offset)
-    finally:
-        files.close(descriptor)

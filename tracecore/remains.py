@@ -1,0 +1,177 @@
+"""The files of a home whose process is gone: the blocks that were in use, what cannot be read, and the end of it all.
+
+Files are read, never mapped: a disk that fails raises here and does not end the program. Nothing is touched but what
+has the name of a segment, and the owner's file: the home may hold what is somebody else's.
+
+What cannot be read is a damage, and is stepped over. A segment in which there is one is left as it is, and kept aside
+for a person in the end. What only cannot be read now, for want of descriptors or memory, is no damage.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, frames
+from tracecore.files import Files
+from tracecore.owners import OWNER, salt_of
+from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_segment
+
+__all__ = ["OldBlock", "Remains"]
+
+_TAIL: Final = BLOCK - LIMIT
+_NOTHING: Final = bytes(FIRST)
+"""A head, or a tail, of a block that is not in use."""
+_FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Errors that say nothing about a file: the process, or the system, has no more of something at the moment."""
+
+
+class OldBlock:
+    """Hold a block that was in use when its process ended: where it is, and how far it was read and delivered."""
+
+    __slots__ = ("delivered", "path", "seed", "start", "taken")
+
+    def __init__(self, path: Path, start: int, head: Head, salt: int) -> None:
+        self.path = path
+        self.start = start
+        self.seed = head.seed(salt)
+        self.taken = self.delivered = head.delivered
+
+
+class Remains:
+    """Find what is in a home, give it up block by block, and remove the home."""
+
+    def __init__(self, home: Path, files: Files) -> None:
+        """Find the blocks that are in use, each lane's in the order in which they were written.
+
+        Raises:
+            OSError: the home cannot be read, or not now.
+        """
+        self.home = home
+        self._files = files
+        self._damages: set[tuple[Path, int]] = set()
+        """Which segments could not be read, and where."""
+        found: list[tuple[int, int, OldBlock]] = []
+        for name in filter(is_segment, files.names(home)):
+            if not name.endswith(UNFINISHED):
+                found += self._found_in(home / name)
+        self.blocks = deque(block for _, _, block in sorted(found, key=lambda entry: entry[:2]))
+
+    @property
+    def damages(self) -> int:
+        """Return how many stretches could not be read: each held a record or more."""
+        return len(self._damages)
+
+    @property
+    def aside(self) -> Path:
+        """Return where segments are kept in which something could not be read."""
+        return self.home.parent / DAMAGED
+
+    def note_damage(self, path: Path, offset: int) -> None:
+        """Count a stretch that could not be read; however often it is met, it is one."""
+        self._damages.add((path, offset))
+
+    def waiting(self, block: OldBlock) -> Iterator[Frame]:
+        """Read the frames that were not handed out; a block that the disk does not give is one damaged stretch.
+
+        Raises:
+            OSError: it cannot be read now.
+        """
+        if block.taken >= LIMIT:
+            return
+        try:
+            data = self._read(block.path, block.start)
+        except OSError as error:
+            if error.errno in _FOR_NOW:
+                raise
+            yield Frame(LIMIT, 0, None)
+            return
+        yield from frames(data, block.taken, min(len(data), LIMIT), block.seed)
+
+    def give_up(self, last: OldBlock, end: int) -> None:
+        """Note that everything before ``end`` of a block has been delivered, and all blocks before it.
+
+        Raises:
+            OSError: that cannot be noted in the files.
+        """
+        done: list[OldBlock] = []
+        while self.blocks[0] is not last:
+            done.append(self.blocks.popleft())
+        last.delivered = end
+        for block in done:
+            self._write(block, _NOTHING, 0)
+            self._write(block, _NOTHING, LIMIT)
+        self._write(last, Head.delivered_up_to(end), Head.DELIVERED_AT)
+
+    def remove(self) -> None:
+        """Remove the home, keeping aside the segments in which something could not be read.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        for path in sorted({path for path, _ in self._damages}):
+            self._files.make_directory(self.aside)
+            self._files.rename(path, self.aside / f"{self.home.name}-{path.name}")
+        for name in filter(is_segment, self._files.names(self.home)):
+            self._files.remove(self.home / name)
+        self._files.remove(self.home / OWNER)
+        self._files.remove_directory(self.home)
+
+    def _found_in(self, path: Path) -> list[tuple[int, int, OldBlock]]:
+        """Return the blocks of a segment that are in use; a segment that cannot be opened is damaged as a whole."""
+        try:
+            descriptor = self._files.open(path)
+        except OSError as error:
+            if error.errno in _FOR_NOW:
+                raise
+            self.note_damage(path, 0)
+            return []
+        try:
+            if self._files.size(descriptor) < SEGMENT:
+                self.note_damage(path, SEGMENT)
+            return self._found_at(path, descriptor)
+        finally:
+            self._files.close(descriptor)
+
+    def _found_at(self, path: Path, descriptor: int) -> list[tuple[int, int, OldBlock]]:
+        found: list[tuple[int, int, OldBlock]] = []
+        salt = salt_of(self.home.name)
+        for start in range(0, SEGMENT, BLOCK):
+            first = self._end_of_block(path, descriptor, start, FIRST)
+            last = self._end_of_block(path, descriptor, start + LIMIT, _TAIL)
+            head = Head.read(first, last, salt)
+            if head is not None:
+                found.append((head.lane, head.sequence, OldBlock(path, start, head, salt)))
+            elif any(first) or any(last):
+                self.note_damage(path, start)
+        return found
+
+    def _end_of_block(self, path: Path, descriptor: int, offset: int, size: int) -> bytes:
+        """Return what should be the head or the tail of a block; nothing where the disk does not give it."""
+        try:
+            return self._files.read(descriptor, size, offset)
+        except OSError as error:
+            if error.errno in _FOR_NOW:
+                raise
+            self.note_damage(path, offset)
+            return b""
+
+    def _read(self, path: Path, start: int) -> bytes:
+        descriptor = self._files.open(path)
+        try:
+            return self._files.read(descriptor, BLOCK, start)
+        finally:
+            self._files.close(descriptor)
+
+    def _write(self, block: OldBlock, data: bytes, offset: int) -> None:
+        """Write into a block, unless a person, or a later adopter, is to see what its segment was like."""
+        if any(path == block.path for path, _ in self._damages):
+            return
+        descriptor = self._files.open(block.path)
+        try:
+            self._files.write(descriptor, data, block.start + offset)
+        finally:
+            self._files.close(descriptor)

@@ -1,0 +1,139 @@
+"""Journals under test: making them, emitting into them, and reading what they and their files hold; no recorder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.fakes import ManualClock
+from tracecore.account import Account
+from tracecore.context import Route, TraceState
+from tracecore.frames import Origin
+from tracecore.journal import Journal
+from tracecore.leftovers import Leftover
+from tracecore.open_span import OpenSpan, open_child
+from tracecore.records import Span, TraceAttributes
+from tracecore.ring import Lane
+from tracecore.segments import SEGMENT
+
+__all__ = [
+    "MEGABYTE",
+    "ORIGIN",
+    "adopted",
+    "all_of",
+    "begun",
+    "delivered_from",
+    "emitter",
+    "in_a_thread",
+    "in_thread",
+    "name_of",
+    "recovered_from",
+    "span_for",
+    "taken",
+]
+
+MEGABYTE = 1 << 20
+ORIGIN = Origin("project")
+EVERYTHING = 10**9
+
+
+def begun(
+    directory: Path,
+    process: str = "first",
+    *,
+    items: int = 1_000,
+    size: int = 100 * MEGABYTE,
+    kind: type[Journal] = Journal,
+    **settings: Any,
+) -> Journal:
+    """Return a journal that has begun, for one process of a service that keeps its journals in ``directory``."""
+    settings = {"most_bytes": 4 * SEGMENT, "origin": ORIGIN, "clock": ManualClock(), **settings}
+    journal = kind(items, size, directory=directory, **settings)
+    journal.adopt = Account
+    journal.begin(process)
+    return journal
+
+
+def span_for(journal: Journal, name: str, size: int = 0) -> OpenSpan:
+    """Return an open span of a journal whose output has ``size`` bytes, which tell from others of that size."""
+    route = Route(ORIGIN.project, journal, journal.push, set())
+    span = open_child(TraceState(route, f"{hash(name) & (1 << 128) - 1:032x}", TraceAttributes(), {}), None, name)
+    pattern = f"<{name}>".encode()
+    span.output = b'"%s"' % (pattern * (size // len(pattern) + 1))[: max(0, size - 2)]
+    return span
+
+
+def emitter(journal: Journal) -> Callable[..., None]:
+    """Return a function that emits a span of a name, with an output of some size."""
+    return lambda name, size=0: span_for(journal, name, size).end()
+
+
+def name_of(item: Any) -> str:
+    """Return the name of the span that an item holds, having looked at whether its output is what it was."""
+    record = item.seal()
+    assert isinstance(record, Span)
+    size = len(record.output)
+    pattern = f"<{record.name}>".encode()
+    assert bytes(record.output) == b'"%s"' % (pattern * (size // len(pattern) + 1))[: max(0, size - 2)], record.name
+    return record.name
+
+
+def taken(lane: Lane[Any]) -> list[str]:
+    """Return the names of everything that a lane hands out now, which stays in hand."""
+    found: list[str] = []
+    while items := lane.take(50, MEGABYTE):
+        found += map(name_of, items)
+    return found
+
+
+def delivered_from(lane: Lane[Any]) -> list[str]:
+    """Return the names of everything that a lane hands out now, having settled it."""
+    found = taken(lane)
+    lane.settle(len(found))
+    return found
+
+
+def all_of(journal: Journal) -> list[str]:
+    """Return the names of everything that waits in a journal, having settled it; of one lane after the other."""
+    return [name for lane in journal.lanes() for name in delivered_from(lane)]
+
+
+def adopted(journal: Journal) -> list[Leftover]:
+    """Return what a journal has adopted and not finished."""
+    return [lane for lane in journal.lanes() if isinstance(lane, Leftover)]
+
+
+def recovered_from(directory: Path, **settings: Any) -> list[str]:
+    """Return the names of everything that dead processes have left, having delivered it by a process of today."""
+    journal = begun(directory, f"reader-{threading.get_ident()}", **settings)
+    found: list[str] = []
+    now = 0
+    while journal.recovering:
+        now += 1
+        journal.housekeep(now)
+        found += [name for lane in adopted(journal) for name in delivered_from(lane)]
+        journal.farewells.clear()
+    journal.closed = True
+    journal.end()
+    return found
+
+
+@contextmanager
+def in_a_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
+    """Do something in a thread of its own, and end it with the block."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join()
+
+
+def in_thread(work: Callable[[], object]) -> None:
+    """Do something in a thread of its own, which has ended afterwards."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()

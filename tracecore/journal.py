@@ -207,6 +207,9 @@ class Journal(Ring[Any]):
             if all(lane.settled >= lane.accepted for lane in self.lanes()):
                 home.remove()
         home.leave()
+        for lane in self.lanes():
+            if isinstance(lane, JournalLane):
+                lane.let_go()
 
     def forget_everything(self) -> None:
         """Drop lanes, totals and files without touching them: they belong to the parent of this forked process."""

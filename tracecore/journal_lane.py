@@ -52,8 +52,10 @@ class _Reached(Struct, frozen=True):
     size: int = 0
     """Their bytes."""
     block: Block | None = None
-    """The last block that any of them was in, and up to where."""
+    """The last block that the last of them were in, and up to where; until that block knows it, too."""
     end: int = 0
+    seed: int = 0
+    """Tells this use of the block from the next."""
 
 
 class JournalLane(Lane[Any]):
@@ -137,9 +139,9 @@ class JournalLane(Lane[Any]):
         self._catch_up()
         done, before = self._hand[2][:count], self._reached
         frames = [item for item in done if isinstance(item, Kept)]
-        block, end = (frames[-1].block, frames[-1].end) if frames else (None, 0)
+        where = (frames[-1].block, frames[-1].end, frames[-1].block.seed) if frames else ()
         size = before.size + sum(kept.size for kept in frames)
-        self._reaching = _Reached(self.settled + len(done), before.frames + len(frames), size, block, end)
+        self._reaching = _Reached(self.settled + len(done), before.frames + len(frames), size, *where)
         super().settle(count)
         self._catch_up()
 
@@ -217,6 +219,11 @@ class JournalLane(Lane[Any]):
         while self.blocks:
             self._give_back(self.blocks.popleft())
 
+    def let_go(self) -> None:
+        """Forget the blocks, so that their maps can end: what is in them is for the next process."""
+        self.block = no_block()
+        self.blocks.clear()
+
     def _has_blocks(self, count: int, found: deque[Block], home: Home) -> bool:
         """Gather blocks; return False where there are fewer than ``count``."""
         while len(found) < count:
@@ -246,15 +253,13 @@ class JournalLane(Lane[Any]):
         """Finish what a settlement, also one whose pump has ended in its middle, has to do. Twice is once."""
         reaching = self._reaching
         if reaching is not self._reached and reaching.items == self.settled:
-            if reaching.block is not None:
+            if reaching.block in self.blocks and reaching.block.seed == reaching.seed:
                 self._deliver(reaching.block, reaching.end)
-            self._reached = reaching
+            self._reached = self._reaching = _Reached(reaching.items, reaching.frames, reaching.size)
 
     def _deliver(self, block: Block, end: int) -> None:
         """Give back the blocks before ``block``, and itself where it has been delivered and left by the producer."""
         blocks = self.blocks
-        if block not in blocks:
-            return
         block.deliver(end)
         while blocks[0] is not block:
             self._give_back(blocks.popleft())

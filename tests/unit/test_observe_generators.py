@@ -277,18 +277,3 @@ async def test_an_exception_keeps_the_items_so_far(*, asynchronous: bool) -> Non
     assert caught.value is error
     assert error.__context__ is None
     assert (span.status, output_of(span)) == ("error", [1])
-
-
-async def test_stop_iteration_inside_is_a_runtime_error() -> None:
-    """StopIteration raised in a body is what Python makes of it, and an error of the span."""
-
-    @observe
-    def wrong() -> Iterator[int]:
-        yield 1
-        raise StopIteration  # noqa: PLR1708 - on purpose
-
-    async with capture() as captured:
-        with pytest.raises(RuntimeError, match="generator raised StopIteration") as caught:
-            list(wrong())
-        assert isinstance(caught.value.__cause__, StopIteration)
-        assert (await only(captured)).status == "error"

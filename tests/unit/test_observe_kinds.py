@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import functools
 import inspect
-import pickle
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, get_type_hints
 
 import msgspec
@@ -44,12 +42,6 @@ def awaitable_generator(value: int, *, scale: int = 2) -> Generator[Any, Any, in
     """Be a generator-based coroutine function."""
     yield from asyncio.sleep(0).__await__()
     return value * scale
-
-
-@observe
-def observed_at_import(value: int) -> int:
-    """Be found by pickle."""
-    return value
 
 
 class Multiplier:
@@ -264,28 +256,3 @@ async def test_inherited_methods_and_properties() -> None:
         assert child.computed == child.cached == child.cached == "b"
         names = [span.name for span in await captured.observations()]
     assert names == ["method", "class_inside", "class_outside", "computed", "cached"]
-
-
-def test_abstract_methods_stay_abstract() -> None:
-    """A class whose abstract method is observed cannot be instantiated."""
-
-    class Base(abc.ABC):
-        @observe
-        @abc.abstractmethod
-        def work(self) -> None: ...
-
-    with pytest.raises(TypeError, match="abstract"):
-        Base()  # type: ignore[abstract]  # wrong on purpose
-
-
-def test_observed_functions_can_be_pickled() -> None:
-    """An observed function of a module is pickled by its name, like any function: multiprocessing needs that."""
-    assert pickle.loads(pickle.dumps(observed_at_import)) is observed_at_import  # noqa: S301 - made in this line
-
-
-async def test_observed_twice_is_two_spans() -> None:
-    """Decorating twice records an outer and an inner call."""
-    twice: Callable[[int], Awaitable[int]] = observe(name="outer")(observe(coroutine))
-    async with capture() as captured:
-        assert await twice(1) == 2
-        assert await captured.parents() == {"outer": None, "coroutine": "outer"}

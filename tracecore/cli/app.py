@@ -8,6 +8,7 @@ import click
 
 from tracecore.cli.commands.doctor import doctor
 from tracecore.cli.commands.export import export
+from tracecore.cli.commands.recover import recover
 from tracecore.cli.commands.run import run
 from tracecore.cli.commands.sessions import sessions
 from tracecore.cli.commands.show import show
@@ -40,5 +41,5 @@ def app() -> None:
     """See what was recorded: traces, sessions, tokens, cost, and which step was slow."""
 
 
-for _command in (traces, show, sessions, tail, sql, stats, export, doctor, run):
+for _command in (traces, show, sessions, tail, sql, stats, export, doctor, recover, run):
     app.add_command(_command)

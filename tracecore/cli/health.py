@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import platform
 import sqlite3
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ import anyio
 from tracecore.backend import Backend, ObservationQuery, TraceQuery
 from tracecore.cli.delivery_findings import delivery_findings
 from tracecore.cli.findings import Finding
+from tracecore.cli.options import importing_as_the_program_does
 from tracecore.cli.reading import NoTracesYet, opened
 from tracecore.clock import wall_ns
 from tracecore.config import Config, without_credentials
@@ -73,13 +73,11 @@ def mask_finding() -> Finding:
 
     Only the program that records needs it, so no other command imports it.
     """
-    sys.path.insert(0, str(Path.cwd()))
     try:
-        mask = Config.load().mask
+        with importing_as_the_program_does():
+            mask = Config.load().mask
     except ConfigError as error:
         return Finding(str(error), ok=False, remedy="name a mask that exists: without it nothing is recorded")
-    finally:
-        del sys.path[0]
     return Finding("no mask is set: payloads are kept as they are" if mask is None else f"mask: {_shown(mask)}")
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
 from tracecore.cli.reading import Settings
 from tracecore.config import Config
 
-__all__ = ["with_settings"]
+__all__ = ["COMMAND_LINE", "importing_as_the_program_does", "with_settings"]
 
 R = TypeVar("R")
+COMMAND_LINE: Final = "the command line"
+"""How an error names the source of an option."""
 
 
 def with_settings(command: Callable[..., R]) -> Callable[..., R]:
@@ -31,10 +36,17 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
 
 def _settings(backend: str | None, project: str | None, *, as_json: bool) -> Settings:
     """Return the settings; the mask is not imported, because a command only reads."""
-    given = {"backend": backend, "project": project}
-    config = Config.load(
-        overrides={key: value for key, value in given.items() if value is not None},
-        overrides_source="the command line",
-        without=("mask",),
-    )
-    return Settings(config, as_json)
+    options = {"backend": backend, "project": project}
+    given = {key: value for key, value in options.items() if value is not None}
+    config = Config.load(overrides=given, overrides_source=COMMAND_LINE, without=("mask",))
+    return Settings(config, as_json, given)
+
+
+@contextmanager
+def importing_as_the_program_does() -> Generator[None]:
+    """Have the working directory on the path: a masking function is often beside the program."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        del sys.path[0]

@@ -6,7 +6,7 @@ backend is closed also when the command was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -41,6 +41,8 @@ class Settings(Struct, frozen=True):
 
     config: Config
     as_json: bool = False
+    given: Mapping[str, str] = {}
+    """The settings that the command line itself gave."""
 
     @property
     def project(self) -> str:

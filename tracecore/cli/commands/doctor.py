@@ -11,9 +11,11 @@ import click
 from tracecore.cli import health
 from tracecore.cli.escaping import visible
 from tracecore.cli.findings import Finding
+from tracecore.cli.journal_findings import as_json, journal_findings, look_at_journal
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, print_json, print_lines, print_table
 from tracecore.cli.reading import Settings
+from tracecore.clock import wall_ns
 
 __all__ = ["doctor"]
 
@@ -22,14 +24,16 @@ __all__ = ["doctor"]
 @click.option("--write", is_flag=True, help="Also write one record (in a project of its own).")
 @with_settings
 def doctor(settings: Settings, *, write: bool) -> int:
-    """Check settings, backend, versions and the delivery of the last day; say what to do about each problem.
+    """Check settings, backend, versions, the journal and the delivery of the last day; say what to do about problems.
 
     Exit code 1 if there is one.
     """
+    journal = look_at_journal(settings.config)
     findings = [
         *health.settings_findings(os.environ),
         health.mask_finding(),
         *anyio.run(lambda: health.backend_findings(settings.config, write=write)),
+        *journal_findings(settings.config, journal, wall_ns()),
     ]
     healthy = all(finding.ok for finding in findings)
     if settings.as_json:
@@ -38,6 +42,7 @@ def doctor(settings: Settings, *, write: bool) -> int:
                 "ok": healthy,
                 "versions": health.versions(),
                 "settings": health.settings(settings.config),
+                "journal": as_json(journal),
                 "findings": findings,
             }
         )

@@ -1,0 +1,168 @@
+"""What doctor finds in the journal's directory: what it is on, who has homes there, and what nobody cares for.
+
+Invariants: those of a survey (:mod:`tracecore.cli.journal_survey`); where records wait in memory and nothing was left
+behind, nothing is said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tracecore.cli.figures import bytes_size, count, duration
+from tracecore.cli.file_systems import file_system_of, free_bytes, is_doubtful, is_memory, nearest_directory
+from tracecore.cli.findings import Finding
+from tracecore.cli.journal_survey import CannotLook, SeenHome, State, Survey, readable, survey
+from tracecore.config import Config
+from tracecore.segments import DAMAGED, SEGMENT
+
+__all__ = ["Journal", "as_json", "journal_findings", "look_at_journal"]
+
+_BEING_MADE_NS: Final = 60 * 10**9
+"""How long a home may take to be made, at the very most."""
+_SHOWN: Final = 3
+
+
+class Journal(Struct, frozen=True):
+    """Hold what was seen of a journal and its place; ``trouble`` stands for what could not be."""
+
+    seen: Survey
+    trouble: str | None = None
+    file_system: str | None = None
+    free: int | None = None
+    """Bytes."""
+
+
+def look_at_journal(config: Config) -> Journal:
+    """Look at the journal of a configuration and at what it is on; nothing is made."""
+    directory = Path(config.journal_dir)
+    try:
+        seen = survey(directory)
+    except CannotLook as error:
+        return Journal(Survey(readable(directory.absolute())), str(error))
+    nearest = nearest_directory(directory)
+    return Journal(seen, None, file_system_of(nearest), free_bytes(nearest))
+
+
+def as_json(journal: Journal) -> dict[str, Any]:
+    """Return what a program reads: sums, because there may be thousands of homes."""
+    seen = journal.seen
+    states: tuple[State, ...] = ("in_use", "left", "half_made", "denied")
+    return {
+        "directory": seen.directory,
+        "exists": seen.exists,
+        "trouble": journal.trouble,
+        "file_system": journal.file_system,
+        "free_bytes": journal.free,
+        **{state: {"homes": len(seen.of(state)), "bytes": _size(seen.of(state))} for state in states},
+        "records_left": seen.waiting,
+        "all_counted": seen.counted,
+        "damaged": {"segments": len(seen.damaged), "bytes": sum(segment.bytes for segment in seen.damaged)},
+        "foreign": seen.foreign,
+    }
+
+
+def journal_findings(config: Config, journal: Journal, now_ns: int) -> list[Finding]:
+    """Return what there is to say about the journal at a time of the wall clock."""
+    used = config.buffer == "journal"
+    if journal.trouble is not None:
+        remedy = "until this is mended, records wait in memory only, and a crash loses them"
+        return [Finding(f"the journal: {journal.trouble}", ok=False, remedy=remedy)] if used else []
+    return [
+        *(_place(config, journal) if used else ()),
+        *(_in_use(journal.seen) if used else ()),
+        *_left(journal.seen, now_ns, used=used),
+        *_half_made(journal.seen, now_ns),
+        *_denied(journal.seen),
+        *_damaged(journal.seen),
+    ]
+
+
+def _place(config: Config, journal: Journal) -> Iterator[Finding]:
+    """Say whether the directory can be used, what it is on, and how much room there is."""
+    where, nearest = journal.seen.directory, nearest_directory(Path(config.journal_dir))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        why = f"{readable(nearest)} cannot be written to by this user, and the journal should be {where}"
+        yield Finding(why, ok=False, remedy="give this user access, or name another directory with journal_dir")
+        return
+    kind = f", on {journal.file_system}" if journal.file_system else ""
+    free = "" if journal.free is None else f", {bytes_size(journal.free)} free"
+    made = "" if journal.seen.exists else ", made by the first span"
+    yield Finding(f"the journal is in {where}{kind}{free}{made}", remedy=_to_mind(journal.file_system))
+    if journal.free is not None and journal.free < config.journal_bytes:
+        enough = journal.free >= SEGMENT
+        yield Finding(
+            f"{bytes_size(journal.free)} are free for a journal that may take {bytes_size(config.journal_bytes)}",
+            ok=enough,
+            remedy="free some space, or lower journal_bytes: what has no room waits in memory, and a crash loses it",
+        )
+
+
+def _to_mind(kind: str | None) -> str:
+    if kind is not None and is_doubtful(kind):
+        return "locks and maps are not to be relied upon there: name a directory on a local disk with journal_dir"
+    if kind is not None and is_memory(kind):
+        return "what is there survives the death of a process, but not a restart of the machine or the container"
+    return ""
+
+
+def _in_use(seen: Survey) -> Iterator[Finding]:
+    if homes := seen.of("in_use"):
+        yield Finding(f"processes at work with the journal: {len(homes):,}, with {bytes_size(_size(homes))}")
+
+
+def _left(seen: Survey, now_ns: int, *, used: bool) -> Iterator[Finding]:
+    """Say what dead processes left, and who will deliver it."""
+    homes = seen.of("left")
+    full = [home for home in homes if home.records] if seen.counted else homes
+    if empty := len(homes) - len(full):
+        what = f"dead processes left {count(empty, 'home')} without a record in {seen.directory}"
+        yield Finding(f"{what}; the next start with this journal removes them")
+    if not full:
+        return
+    age = duration(max(0, now_ns - min(home.written_ns for home in full)))
+    records = ("" if seen.counted else "at least ") + count(seen.waiting, "record")
+    where = f"{count(len(full), 'home')} ({bytes_size(_size(full))}) in {seen.directory}"
+    if not used:
+        remedy = "buffer is memory, so nobody will deliver them: set buffer=journal, or run `tracecore recover`"
+    elif seen.of("in_use"):
+        remedy = "a living process delivers them, a few homes at a time; if they stay, run `tracecore recover`"
+    else:
+        remedy = "start the service, or run `tracecore recover`"
+    left = f"dead processes left {records} in {where}, the first {age} ago"
+    yield Finding(left, ok=used and bool(seen.of("in_use")), remedy=remedy)
+
+
+def _half_made(seen: Survey, now_ns: int) -> Iterator[Finding]:
+    stale = [home for home in seen.of("half_made") if now_ns - home.written_ns > _BEING_MADE_NS]
+    if stale:
+        what = f"processes died while they made {count(len(stale), 'home')} in {seen.directory}: nothing is in them"
+        yield Finding(f"{what}; the next start with this journal removes them")
+
+
+def _denied(seen: Survey) -> Iterator[Finding]:
+    homes = seen.of("denied")
+    for home in homes[:_SHOWN]:
+        more = f" ({len(homes) - _SHOWN:,} more are like it)" if len(homes) > _SHOWN and home is homes[0] else ""
+        what = f"what a process left in {seen.directory}/{home.name} cannot be taken by this user: {home.why}{more}"
+        yield Finding(what, ok=False, remedy="run `tracecore recover` as the user that the process ran as")
+
+
+def _damaged(seen: Survey) -> Iterator[Finding]:
+    if seen.damaged:
+        size = bytes_size(sum(segment.bytes for segment in seen.damaged))
+        folder = f"{seen.directory}/{DAMAGED}"
+        yield Finding(
+            f"{folder} keeps {count(len(seen.damaged), 'segment')} ({size}) in which something could not be read: of "
+            "each a record or more is lost; what was whole has been delivered",
+            ok=False,
+            remedy=f"see whether the disk is sound, then remove {folder}",
+        )
+
+
+def _size(homes: list[SeenHome]) -> int:
+    return sum(home.bytes for home in homes)

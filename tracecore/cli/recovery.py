@@ -1,0 +1,172 @@
+"""Deliver what dead processes left in a journal, by a recorder that emits nothing itself, and say what became of it.
+
+The recorder does the work, as it does in a service (:meth:`tracecore.Recorder.recover`). What is here looks at the
+directory before and after: the recorder passes over what it may not take, and a process may have died meanwhile.
+
+Invariants: nothing is made where there is nothing to deliver; ``complete`` is said only of a directory in which nothing
+is left that nobody has; nothing is handed to a backend that keeps it in the memory of this command.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import anyio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tracecore.cli.journal_survey import KeptAside, SeenHome, Survey, survey
+from tracecore.clock import monotonic_ns
+from tracecore.config import Config
+from tracecore.errors import BackendUnavailable, TracecoreError
+from tracecore.health import Health
+from tracecore.plugins import open_backend
+from tracecore.recorder import Recorder
+
+__all__ = ["Answer", "KeepsNothing", "recovered_from"]
+
+_LOOK_EVERY: Final = 0.25
+"""Seconds between two looks at how far it is."""
+_LAST_WORDS: Final = 2.0
+"""Seconds for the ledger and for closing the backend, when the time for delivery is up."""
+
+
+class KeepsNothing(TracecoreError):
+    """Report a backend that would let go of what it is handed when this command ends."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            f"{location} would keep the records in the memory of this command, and lose them with it; "
+            "name the backend of the service with --backend"
+        )
+
+
+class Answer(Struct, frozen=True):
+    """Say what became of what dead processes had left."""
+
+    before: Survey
+    after: Survey
+    location: str | None = None
+    """Where it was delivered to; None where there was nothing to deliver."""
+    delivered: int = 0
+    lost: dict[str, int] = {}
+    finished: bool = True
+    """Whether the time sufficed."""
+    last_error: str | None = None
+    """What was the matter last, if anything was."""
+
+    @property
+    def complete(self) -> bool:
+        """Return whether nothing is left that nobody has."""
+        return not self.left and not self.after.of("denied")
+
+    @property
+    def left(self) -> list[SeenHome]:
+        """Return the homes that still hold records, and that nobody else has."""
+        found = [home for home in self.after.of("left") if home.records or not self.after.counted]
+        if not self.finished:  # what was begun may still be in our own hands
+            begun = {home.name for home in self.before.of("left")}
+            found += [home for home in self.after.of("in_use") if home.name in begun]
+        return found
+
+    @property
+    def kept_aside(self) -> list[KeptAside]:
+        """Return the segments that were kept aside as damaged meanwhile."""
+        return [segment for segment in self.after.damaged if segment not in self.before.damaged]
+
+    @property
+    def emptied(self) -> int:
+        """Return how many of the homes that were left before are gone: what was whole in them was delivered."""
+        still = {home.name for home in self.after.homes}
+        return sum(home.name not in still for home in self.before.of("left"))
+
+
+def recovered_from(config: Config, timeout: float, tell: Callable[[Survey, Health], object]) -> Answer:
+    """Deliver within ``timeout`` seconds what is left in the journal of a configuration.
+
+    ``tell`` is called now and then with what was there and how it stands.
+
+    Raises:
+        CannotLook: the directory is no journal, or cannot be read.
+        BackendRejected: the backend will never take anything.
+        ConfigError: there is no such backend.
+        KeepsNothing: the backend is this command's memory.
+    """
+    deadline_ns = monotonic_ns() + int(timeout * 1e9)
+    before = survey(Path(config.journal_dir))
+    answer = Answer(before, before)
+    if before.of("left"):
+        answer = replace(answer, location=_checked(config, timeout))
+    while here := _names_left(answer.after):
+        answer = _one_round(config, answer, deadline_ns, lambda health: tell(before, health))
+        # Others may have died meanwhile; what is as it was will stay so.
+        if not answer.finished or here <= _names_left(answer.after):
+            break
+    return answer
+
+
+def _names_left(seen: Survey) -> set[str]:
+    return {home.name for home in seen.of("left")}
+
+
+def _checked(config: Config, timeout: float) -> str:
+    """Return where a backend keeps what it takes; refuse one for which no time suffices, not one that is away."""
+    backend = open_backend(config.backend, source=config.sources["backend"])
+    if backend.capabilities.level == "accepted":
+        raise KeepsNothing(backend.location)
+
+    async def open_once() -> None:
+        try:
+            with suppress(BackendUnavailable), anyio.move_on_after(timeout):
+                await backend.open()
+        finally:
+            with anyio.move_on_after(_LAST_WORDS, shield=True):
+                await backend.close()
+
+    anyio.run(open_once)
+    return backend.location
+
+
+def _one_round(config: Config, answer: Answer, deadline_ns: int, tell: Callable[[Health], object]) -> Answer:
+    """Let one recorder deliver until a moment of the monotonic clock; add what it did to the answer."""
+    recorder = Recorder(config)
+    with _without_log():
+        try:
+            recorder.start()
+            while not (done := recorder.recover(_at_most(_LOOK_EVERY, deadline_ns))).complete:
+                if monotonic_ns() >= deadline_ns:
+                    break
+                tell(recorder.health())
+        finally:
+            recorder.shutdown(_LAST_WORDS)
+    said = recorder.recover(0)  # with what the last batch has settled
+    return replace(
+        answer,
+        after=survey(Path(config.journal_dir)),
+        delivered=answer.delivered + said.delivered,
+        lost=dict(Counter(answer.lost) + Counter(said.lost)),
+        finished=done.complete,
+        last_error=recorder.health().last_error,
+    )
+
+
+def _at_most(seconds: float, deadline_ns: int) -> float:
+    return max(0.0, min(seconds, (deadline_ns - monotonic_ns()) / 1e9))
+
+
+@contextmanager
+def _without_log() -> Generator[None]:
+    """Keep the kernel from telling stderr, in words meant for a service's log, what the answer tells."""
+    log, silent = logging.getLogger("tracecore"), logging.NullHandler()
+    propagates, log.propagate = log.propagate, False
+    log.addHandler(silent)
+    try:
+        yield
+    finally:
+        log.removeHandler(silent)
+        log.propagate = propagates

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -51,7 +52,7 @@ _MESSAGES: Final = [
     {"role": "user", "content": "Which of my last three orders can still be cancelled, and until when?"}
 ]
 
-Sink: TypeAlias = Literal["", "sampled out", "null sink", "memory", "SQLite", "rival"]
+Sink: TypeAlias = Literal["", "sampled out", "null sink", "journal", "memory", "SQLite", "rival"]
 
 
 class Rung(Struct, frozen=True):
@@ -99,11 +100,14 @@ async def _in_generation(question: str, user_id: str, top_k: int) -> dict[str, A
 
 
 class Ladder:
-    """Hold the recorders and the rungs over them; with a file one rung more. Needs a process that records nothing."""
+    """Hold the recorders and the rungs over them. Needs a process that records nothing.
 
-    def __init__(self, *, calls: int, file: Stored | None = None) -> None:
+    There is a rung for each of ``files``, by its name; those of a journal are added by :meth:`keep_in`.
+    """
+
+    def __init__(self, *, calls: int, files: Mapping[str, Stored] | None = None) -> None:
         self.calls = calls
-        self._file = file
+        self._files = files or {}
         tracecore.configure(enabled=False)
         if not SWITCH.off:
             raise RuntimeError("a recorder is recording already: run this suite in a process of its own")
@@ -118,9 +122,10 @@ class Ladder:
         self.working = Recorder(
             Config(backend="memory:", flush_interval_ms=1, pending_after_ms=0), backend=memory
         ).start()
+        self.recorders = [self.disabled, self.recording, self.left_out, self.working]
         self.rungs = self._ground() | self._left_out() | self._captured()
-        if file is not None:
-            self.rungs["sqlite"] = self._stored(file)
+        self.journal_sink = NullBackend()
+        self.rungs |= {name: self._stored(file) for name, file in self._files.items()}
 
     def _ground(self) -> dict[str, Rung]:
         """Return what is no span at all: the bare calls, and the least that a decorator costs."""
@@ -172,7 +177,7 @@ class Ladder:
             ),
             "root": Rung(
                 "captured, root", own_loop(over_calls, observe(recorder=self.recording)(answer)), sink="null sink",
-                settle=self._flush,
+                settle=functools.partial(_flushed, self.recording, "the null sink"),
             ),
             "memory": Rung(
                 "captured, nested, memory backend running", memory, sink="memory", outer=True,
@@ -195,21 +200,41 @@ class Ladder:
             ),
         }  # fmt: skip
 
+    def keep_in(self, journal: Path) -> None:
+        """Add the calls whose spans are in a journal, in this folder, as soon as they have ended."""
+        settings = _quiet(buffer="journal", journal_dir=str(journal))
+        recorder = Recorder(settings, backend=self.journal_sink).start()
+        self.recorders.append(recorder)
+        flush = functools.partial(_flushed, recorder, "the journal")
+
+        def rung(label: str, loop: Loop, note: str) -> Rung:
+            return Rung(label, self._below(loop, recorder), sink="journal", outer=True, settle=flush, note=note)
+
+        self.rungs |= {
+            "journal": rung(
+                "captured, nested, kept in the journal", own_loop(over_calls, observe(answer)),
+                "survives the death of the process from the moment when the call returns",
+            ),
+            "journal_generation": rung(
+                "with generation(…), kept in the journal", own_loop(over_calls, _in_generation),
+                "what few spans have (model, usage, cost) is encoded too",
+            ),
+        }  # fmt: skip
+
     def _nested(self, label: str, loop: Loop, bare: str = "bare", *, note: str = "") -> Rung:
         return Rung(
-            label, self._below(loop, self.recording), bare, "null sink", outer=True, settle=self._flush, note=note
-        )
+            label, self._below(loop, self.recording), bare, "null sink", outer=True, note=note,
+            settle=functools.partial(_flushed, self.recording, "the null sink"),
+        )  # fmt: skip
 
     def _stored(self, file: Stored) -> Rung:
         """Return the call that becomes a span in a file."""
-
-        def flush() -> None:
-            if not file.recorder.flush(_FLUSH_WITHIN_S).delivered:
-                raise RuntimeError(f"the file did not take everything: {file.recorder.health()}")
-
+        kept = ", kept in the journal" if file.recorder.config.buffer == "journal" else ""
         return Rung(
-            "captured, nested, SQLite at work", self._below(own_loop(over_calls, observe(answer)), file.recorder),
-            sink="SQLite", outer=True, settle=flush, note="the same, into a file that is read back at the end",
+            f"captured, nested{kept}, SQLite at work",
+            self._below(own_loop(over_calls, observe(answer)), file.recorder), sink="SQLite", outer=True,
+            settle=functools.partial(_flushed, file.recorder, "the file"),
+            note="the same, into a file that is read back at the end",
         )  # fmt: skip
 
     @staticmethod
@@ -217,20 +242,17 @@ class Ladder:
         """Return the loop inside an open span, so that what it opens is nested."""
         return observe(name="outer", capture_input=False, capture_output=False, recorder=recorder)(loop)
 
-    def _flush(self) -> None:
-        if not self.recording.flush(_FLUSH_WITHIN_S).delivered:
-            raise RuntimeError(f"the null sink did not take everything: {self.recording.health()}")
-
     def _empty_memory(self) -> None:
-        if not self.working.flush(_FLUSH_WITHIN_S).delivered:
-            raise RuntimeError(f"the memory backend did not take everything: {self.working.health()}")
+        _flushed(self.working, "the memory backend")
         self.kept_in_memory += sum(map(len, self.data.traces.values()))
         self.data.traces.clear()
         self.data.rollups.clear()
 
     def check(self, rounds: int) -> None:
         """Raise unless every span of every round arrived where it belongs, as what is there says."""
-        there = {"null sink": self.sink.records, "memory": self.kept_in_memory}
+        there = {
+            "null sink": self.sink.records, "journal": self.journal_sink.records, "memory": self.kept_in_memory
+        }  # fmt: skip
         for name, found in there.items():
             made = rounds * sum(self.calls + rung.outer for rung in self.rungs.values() if rung.sink == name)
             if found != made:
@@ -239,8 +261,8 @@ class Ladder:
         left_out = rounds * (self.calls + 1)
         if self.left_out.health().sampled != left_out:
             raise RuntimeError(f"sampled out {self.left_out.health().sampled}, expected {left_out}")
-        if self._file is not None:
-            asyncio.run(self._check_file(self._file, rounds))
+        for file in self._files.values():
+            asyncio.run(self._check_file(file, rounds))
 
     async def _check_file(self, file: Stored, rounds: int) -> None:
         """Read every span of the file back."""
@@ -258,8 +280,18 @@ class Ladder:
 
     def close(self) -> None:
         """End the pumps."""
-        for recorder in (self.recording, self.left_out, self.working, self.disabled):
+        for recorder in self.recorders:
             recorder.shutdown()
+
+
+def _flushed(recorder: Recorder, sink: str) -> None:
+    """Let everything that waits be delivered.
+
+    Raises:
+        RuntimeError: it was not, in time.
+    """
+    if not recorder.flush(_FLUSH_WITHIN_S).delivered:
+        raise RuntimeError(f"{sink} did not take everything: {recorder.health()}")
 
 
 def _quiet(**settings: Any) -> Config:

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     _add_compare(commands.add_parser("compare", help="show what changed from one run to another"))
     gate = commands.add_parser("gate", help="count instructions per call under callgrind; fail where one has grown")
     gate.add_argument("rungs", nargs="*", metavar="RUNG", help="count these alone; all unless named")
-    gate.add_argument("--update", action="store_true", help="keep these counts instead of comparing with the kept ones")
+    gate.add_argument("--update", action="store_true", help="keep the new counts instead of comparing with the old")
     gate.add_argument("--json", action="store_true", help="print JSON")
     return top
 

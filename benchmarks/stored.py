@@ -29,11 +29,15 @@ _BYTES_OF_SPAN: Final = 2_000
 class Recorded:
     """Record into the store of a URL for the length of a block.
 
-    ``held`` keeps the store from opening until released; its deferred work is left undone unless ``maintaining``.
+    ``held`` keeps the store from opening until released; its deferred work is left undone unless ``maintaining``. With
+    ``buffer="journal"`` the journal is in a temporary folder of its own, unless a setting names another.
     """
 
     def __init__(self, url: str, *, held: bool = False, maintaining: bool = False, **settings: Any) -> None:
         self.url = url
+        self._exits = ExitStack()
+        if settings.get("buffer") == "journal":
+            settings = {"journal_dir": self._new_folder(), **settings}
         self.backend = HeldBackend(open_backend(url), held=held, maintaining=maintaining)
         self.recorder = Recorder(Config(backend=url, pending_after_ms=0, **settings), backend=self.backend)
 
@@ -42,7 +46,12 @@ class Recorded:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.recorder.shutdown()
+        with self._exits:
+            self.recorder.shutdown()
+
+    def _new_folder(self) -> str:
+        """Make a folder that is gone when the block ends."""
+        return self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
 
     async def read_back(self, texts: Texts, requests: range, *, newest: bool = False) -> int:
         """Compare everything, or as many of the newest spans, with what was emitted; return the number of spans.
@@ -64,14 +73,11 @@ class Stored(Recorded):
     """Record into a new SQLite file."""
 
     def __init__(self, *, held: bool = False, maintaining: bool = False, **settings: Any) -> None:
-        self._exits = ExitStack()
-        folder = self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
-        self._path = Path(folder) / "traces.db"
-        super().__init__(f"sqlite:///{self._path}", held=held, maintaining=maintaining, **settings)
-
-    def __exit__(self, *_: object) -> None:
-        with self._exits:
-            super().__exit__()
+        with ExitStack() as exits:
+            folder = exits.enter_context(tempfile.TemporaryDirectory(prefix="tracecore-benchmark-"))
+            self._path = Path(folder) / "traces.db"
+            super().__init__(f"sqlite:///{self._path}", held=held, maintaining=maintaining, **settings)
+            self._exits.push(exits.pop_all())
 
     @property
     def size(self) -> int:

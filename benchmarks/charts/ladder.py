@@ -20,6 +20,7 @@ _RUNGS: Final[dict[str, tuple[str, Role]]] = {
     "call.uncaptured": ("span, nothing captured", "ours"),
     _STRONG: ("span, arguments and result captured", "ours"),
     "call.sqlite": ("captured, SQLite at work", "ours"),
+    "call.journal": ("captured, kept in the journal", "ours"),
     "call.root": ("captured, root of a trace", "ours"),
     "call.with": ("with span(…), input and output", "ours"),
     "call.generation": ("with generation(…), usage and cost", "ours"),

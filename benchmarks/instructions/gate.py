@@ -25,7 +25,6 @@ TOLERANCE: Final = 0.01
 """Of a count: ten runs of one tree differed by up to 0.4 % on rungs that record, with the machine otherwise busy."""
 _AT_LEAST: Final = 60
 """Instructions that even the smallest counts may differ by: the bare call's own differ by 20."""
-_WHOLE: Final = "--update keeps whole counts only: leave out the rungs"
 
 
 class Baseline(Struct, frozen=True):
@@ -69,13 +68,13 @@ def changes(kept: Baseline | None, now: dict[str, int]) -> list[Change]:
 def guard(rungs: Sequence[str] = (), *, update: bool = False, as_json: bool = False) -> int:
     """Count, compare, say so: 0 where nothing has grown or can be compared, 1 where a count has, 2 on failure."""
     unknown = [rung for rung in rungs if rung not in RUNGS]
-    if unknown or (rungs and update):
-        return _refused(f"no rung is called {unknown[0]!r}: there are {', '.join(RUNGS)}" if unknown else _WHOLE)
+    if unknown:
+        return _refused(f"no rung is called {unknown[0]!r}: there are {', '.join(RUNGS)}")
     try:
-        kept = None if update else _kept(BASELINE)
+        kept = None if update and not rungs else _kept(BASELINE)
         here = this_environment()
         if kept is not None and kept.environment != here:
-            return _skipped(f"the kept counts are of {kept.environment}; this is {here}", as_json=as_json)
+            return _elsewhere(kept.environment, here, update=update, as_json=as_json)
         now = count(rungs or RUNGS)
     except CannotCount as reason:
         return _skipped(str(reason), as_json=as_json)
@@ -84,7 +83,7 @@ def guard(rungs: Sequence[str] = (), *, update: bool = False, as_json: bool = Fa
     found = changes(kept, now)
     _show(found, as_json=as_json)
     if update:
-        BASELINE.write_bytes(msgspec.json.format(msgspec.json.encode(Baseline(here, now)), indent=1) + b"\n")
+        _keep(BASELINE, here, now if kept is None else kept.counts | {rung: now[rung] for rung in rungs})
         return 0
     grown = [change.rung for change in found if change.verdict == "more"]
     if grown:
@@ -99,6 +98,13 @@ def guard(rungs: Sequence[str] = (), *, update: bool = False, as_json: bool = Fa
     return 1 if grown else 0
 
 
+def _elsewhere(there: Environment, here: Environment, *, update: bool, as_json: bool) -> int:
+    """Say that the kept counts hold for another interpreter."""
+    if update:
+        return _refused(f"the others' counts are of {there}, this is {here}: leave out the rungs")
+    return _skipped(f"the kept counts are of {there}; this is {here}", as_json=as_json)
+
+
 def _refused(why: str) -> int:
     print(f"error: {why}", file=sys.stderr)
     return 2
@@ -109,6 +115,10 @@ def _kept(path: Path) -> Baseline | None:
         return msgspec.json.decode(path.read_bytes(), type=Baseline) if path.exists() else None
     except ValueError as error:
         raise CountFailed(f"{path.name} cannot be read ({error}): count anew with --update") from error
+
+
+def _keep(path: Path, here: Environment, counts: dict[str, int]) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(Baseline(here, counts)), indent=1) + b"\n")
 
 
 def _show(found: list[Change], *, as_json: bool) -> None:

@@ -11,7 +11,10 @@ import asyncio
 import functools
 import gc
 import statistics
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import OTHER, OTHER_CAPTURED, Row, Settings, Table
@@ -35,13 +38,18 @@ METHOD: Final = (
 _ROUNDS: Final = 60
 _CALLS: Final = 1_000
 _FLOOR: Final = "this ÷ wrapper"
+_IN_MEMORY: Final = {"journal": "nested", "journal_generation": "generation", "journal_sqlite": "sqlite"}
+"""The same call whose span waits in memory, by the one whose span is in the journal."""
 
 
 def run(settings: Settings, step: Step) -> Table:
     """Climb the ladder and return its figures."""
-    file = Stored(flush_interval_ms=1)
-    ladder = Ladder(calls=_CALLS, file=file)
-    with file:
+    files = {"sqlite": Stored(flush_interval_ms=1), "journal_sqlite": Stored(flush_interval_ms=1, buffer="journal")}
+    with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as journal, ExitStack() as exits:
+        ladder = Ladder(calls=_CALLS, files=files)
+        ladder.keep_in(Path(journal))
+        for file in files.values():
+            exits.enter_context(file)
         return _climbed(ladder, settings, step)
 
 
@@ -125,6 +133,10 @@ def _rows(rungs: dict[str, Rung], taken: Rounds, missing: str) -> list[Row]:
             ratios[OTHER] = ratio(middle["otel"], middle[name])
             ratios[OTHER_CAPTURED] = ratio(middle["otel_captured"], middle[name])
         rows.append(row_of(f"call.{name}", rung.label, "ns", over[name], ratios=ratios, note=rung.note))
+        if name in _IN_MEMORY:
+            memory = _IN_MEMORY[name]
+            label = f"journal instead of memory: {rungs[memory].label}"
+            rows.append(row_of(f"call.{name}.over", label, "ns", less(taken[name], taken[memory])))
     if missing:
         rows.append(Row(key="call.otel", label="OpenTelemetry SDK, nested", unit="ns", value=None, note=missing))
     return rows

@@ -159,13 +159,32 @@ def test_a_file_without_a_count_is_not_taken_for_none(tmp_path: Path) -> None:
             counting._cost(dump)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"), [(["nonsense"], "no rung is called 'nonsense'"), (["nested", "--update"], "leave out")]
-)
-def test_misuse_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Rungs that are not there, and keeping a part of them, end before anything is counted."""
-    assert main(["gate", *arguments]) == 2
-    assert said in capsys.readouterr().err
+def test_a_rung_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command ends before anything is counted."""
+    assert main(["gate", "nonsense"]) == 2
+    assert "no rung is called 'nonsense'" in capsys.readouterr().err
+
+
+def test_counts_of_named_rungs_are_kept_beside_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rung that is new, or has been paid for, is kept by itself: what was counted along with it is not."""
+    path = kept_in(tmp_path, monkeypatch)
+    counting_as(monkeypatch, bare=1_050, journal=38_000)
+    assert main(["gate", "journal", "--update"]) == 0
+    kept = msgspec.json.decode(path.read_bytes(), type=Baseline).counts
+    assert kept == {"bare": 1_000, "nested": 20_000, "journal": 38_000}
+
+
+def test_counts_of_two_interpreters_are_not_kept_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the others' counts hold for another interpreter, all of them have to be counted anew."""
+    path = kept_in(tmp_path, monkeypatch, Environment("CPython 2.7", "cc, plain", "VMS vax", "0.1"))
+    before = path.read_bytes()
+    counting_as(monkeypatch, bare=1_000, nested=20_000)
+    assert main(["gate", "nested", "--update"]) == 2
+    assert "leave out the rungs" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert main(["gate", "--update"]) == 0
 
 
 def test_damaged_counts_are_refused(

@@ -115,6 +115,9 @@ def test_figures_are_of_what_they_say(quickest_run: Results) -> None:
     assert nested.ratios[OTHER_CAPTURED] == pytest.approx(value["call.otel_captured"] / value["call.nested"])
     assert off is not None
     assert OTHER not in off.ratios
+    for kept, memory in (("journal", "nested"), ("journal_generation", "generation"), ("journal_sqlite", "sqlite")):
+        more = value[f"call.{kept}"] - value[f"call.{memory}"]  # of one round
+        assert value[f"call.{kept}.over"] == pytest.approx(more)
     assert value["store.read_back"] == 5_000
     assert value["throughput.read_back"] == 12_505
     assert 200 < value["pump.retained"] < value["pump.otel_retained"]
@@ -215,7 +218,10 @@ def test_the_list_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(len(line.split()) > 3 for line in lines)
 
 
-@pytest.mark.parametrize(("one_more", "said"), [("sink.records", "null sink"), ("kept_in_memory", "memory")])
+@pytest.mark.parametrize(
+    ("one_more", "said"),
+    [("sink.records", "null sink"), ("journal_sink.records", "journal"), ("kept_in_memory", "memory")],
+)
 def test_the_ladder_believes_its_sinks_only(one_more: str, said: str) -> None:
     """A span that a sink has and nobody made, or the other way round, is an error, whatever the recorder says."""
     program = f"from benchmarks.ladder import Ladder; ladder = Ladder(calls=1); ladder.{one_more} += 1; ladder.check(0)"

@@ -160,16 +160,16 @@ class Journal(Ring[Any]):
                 if lane.finished:
                     lane.end()
         super().housekeep(now_ns)
-        if not self.closed and now_ns >= self._next_try:
-            self._keep_room()
-        if not self.closed and now_ns >= self._next_look:
-            self._look_around(now_ns)
-        if self._trouble is not None and now_ns >= self._next_report:
+        if self._trouble is not None and now_ns >= self._next_report:  # before it is over: it may come again and again
             self._next_report = now_ns + _REPORT_EVERY_NS
             report(
                 "tracecore cannot use its journal in %s: %s; spans wait in memory until it can, and a crash loses them",
                 self.directory, self._trouble,
             )  # fmt: skip
+        if not self.closed and now_ns >= self._next_try:
+            self._keep_room()
+        if not self.closed and now_ns >= self._next_look:
+            self._look_around(now_ns)
 
     @property
     def trouble(self) -> str | None:

@@ -139,9 +139,10 @@ class JournalLane(Lane[Any]):
         self._catch_up()
         done, before = self._hand[2][:count], self._reached
         frames = [item for item in done if isinstance(item, Kept)]
-        where = (frames[-1].block, frames[-1].end, frames[-1].block.seed) if frames else ()
+        block, end = (frames[-1].block, frames[-1].end) if frames else (None, 0)
         size = before.size + sum(kept.size for kept in frames)
-        self._reaching = _Reached(self.settled + len(done), before.frames + len(frames), size, *where)
+        seed = 0 if block is None else block.seed
+        self._reaching = _Reached(self.settled + len(done), before.frames + len(frames), size, block, end, seed)
         super().settle(count)
         self._catch_up()
 

@@ -20,6 +20,7 @@ from tracecore.records import LedgerEntry
 
 __all__ = [
     "REASONS",
+    "UNKNOWN",
     "Delivery",
     "as_json",
     "delivery_of",
@@ -61,6 +62,7 @@ REASONS: Final = {
     ),
 }
 """For each reason of a loss why it happens, and what to do about it."""
+UNKNOWN: Final = ("for a reason that this version does not know", "ask the version of tracecore that recorded")
 
 
 class Delivery(Struct, frozen=True):

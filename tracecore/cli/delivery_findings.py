@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tracecore.backend import Backend, LedgerStore, LedgerTotals
-from tracecore.cli.delivery import REASONS, in_words, last_entries, named, unbalanced
+from tracecore.cli.delivery import REASONS, UNKNOWN, in_words, last_entries, named, unbalanced
 from tracecore.cli.figures import count
 from tracecore.cli.findings import Finding
 from tracecore.ledger import is_gone
@@ -16,7 +16,6 @@ __all__ = ["delivery_findings"]
 _DAY_NS: Final = 24 * 3600 * 10**9
 _SHOWN: Final = 3
 _MOST: Final = 1000
-_UNKNOWN: Final = ("for a reason that this version does not know", "ask the version of tracecore that recorded")
 
 
 async def delivery_findings(backend: Backend, project: str, now_ns: int) -> list[Finding]:
@@ -38,7 +37,7 @@ async def delivery_findings(backend: Backend, project: str, now_ns: int) -> list
 
 
 def _loss(reason: str, number: int) -> Finding:
-    why, remedy = REASONS.get(reason, _UNKNOWN)
+    why, remedy = REASONS.get(reason, UNKNOWN)
     what = f"{count(number, 'record')} lost in the last 24 hours, {reason}: {why}"
     return Finding(what, ok=False, remedy=remedy)
 
@@ -62,8 +61,8 @@ async def _cut_off(
         Finding(
             f"{count(waiting, 'record')} waited when {ended} in the last 24 hours{recovered}: {shown}",
             ok=False,
-            remedy="with buffer=journal the next start delivers them; otherwise they are gone with the process: "
-            "call shutdown() before it ends, and set buffer=journal where it may be killed",
+            remedy="with buffer=journal the next start delivers them, or `tracecore recover`; otherwise they are gone "
+            "with the process: call shutdown() before it ends, and set buffer=journal where it may be killed",
         )
     ]
 

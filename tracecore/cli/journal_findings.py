@@ -86,7 +86,7 @@ def _place(config: Config, journal: Journal) -> Iterator[Finding]:
     """Say whether the directory can be used, what it is on, and how much room there is."""
     where, nearest = journal.seen.directory, nearest_directory(Path(config.journal_dir))
     if not os.access(nearest, os.W_OK | os.X_OK):
-        why = f"{readable(nearest)} cannot be written to by this user, and the journal should be {where}"
+        why = f"{readable(nearest)} cannot be written to, and the journal should be {where}"
         yield Finding(why, ok=False, remedy="give this user access, or name another directory with journal_dir")
         return
     kind = f", on {journal.file_system}" if journal.file_system else ""
@@ -148,8 +148,8 @@ def _denied(seen: Survey) -> Iterator[Finding]:
     homes = seen.of("denied")
     for home in homes[:_SHOWN]:
         more = f" ({len(homes) - _SHOWN:,} more are like it)" if len(homes) > _SHOWN and home is homes[0] else ""
-        what = f"what a process left in {seen.directory}/{home.name} cannot be taken by this user: {home.why}{more}"
-        yield Finding(what, ok=False, remedy="run `tracecore recover` as the user that the process ran as")
+        what = f"what a process left in {seen.directory}/{home.name} cannot be taken: {home.why}{more}"
+        yield Finding(what, ok=False, remedy="run `tracecore recover` as a user who may write there")
 
 
 def _damaged(seen: Survey) -> Iterator[Finding]:

@@ -167,8 +167,10 @@ def _state(home: Path) -> tuple[State, str | None]:
     except FileNotFoundError:  # its process died while it made or removed it
         if not os.access(home, os.W_OK | os.X_OK):
             raise
-    refused = next((path for path in (home / OWNER, home) if path.exists() and not os.access(path, os.W_OK)), None)
-    return ("left", None) if refused is None else ("denied", f"{refused.name} cannot be written to by this user")
+    for path, name in ((home / OWNER, f"its file '{OWNER}'"), (home, "it")):
+        if path.exists() and not os.access(path, os.W_OK):
+            return "denied", f"{name} cannot be written to"
+    return "left", None
 
 
 def _records(home: Path, segments: Sequence[str], budget: _Budget) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracecore.cli.delivery import REASONS
+from tracecore.cli.delivery import REASONS, UNKNOWN
 from tracecore.cli.figures import bytes_size, count, duration
 from tracecore.cli.recovery import Answer
 from tracecore.segments import DAMAGED
@@ -25,8 +25,8 @@ def as_json(answer: Answer, timeout_ns: int) -> dict[str, Any]:
         "delivered": answer.delivered,
         "lost": answer.lost,
         "homes_emptied": answer.emptied,
-        "homes_left": [home.name for home in answer.left],
-        "homes_denied": {home.name: home.why for home in answer.after.of("denied")},
+        "homes_left": len(answer.left),
+        "homes_denied": len(answer.after.of("denied")),
         "homes_in_use": len(answer.after.of("in_use")),
         "bytes_left": sum(home.bytes for home in answer.left),
         "damaged": answer.kept_aside,
@@ -38,11 +38,13 @@ def lines_of(answer: Answer, timeout_ns: int) -> list[str]:
     where = answer.after.directory
     if not answer.after.exists and not answer.emptied:
         return [f"nothing to recover: {where} does not exist"]
-    lines = [_nothing(answer) if answer.location is None else _delivered(answer)]
-    if answer.lost:
-        lines += [
-            f"lost {number:,}, {reason}: {REASONS.get(reason, ('',))[0]}" for reason, number in answer.lost.items()
-        ]
+    lines: list[str] = []
+    if answer.location is not None:
+        lines.append(_delivered(answer))
+    elif answer.complete:
+        lines.append(_nothing(answer))
+    for reason, number in answer.lost.items():
+        lines.append(f"lost {count(number, 'record')}, {reason}: {REASONS.get(reason, UNKNOWN)[0]}")
     if answer.kept_aside:
         size = bytes_size(sum(segment.bytes for segment in answer.kept_aside))
         lines.append(
@@ -55,14 +57,14 @@ def lines_of(answer: Answer, timeout_ns: int) -> list[str]:
 
 
 def _nothing(answer: Answer) -> str:
-    others = (
-        "" if answer.after.homes or not answer.after.foreign else f"; it holds {answer.after.foreign:,} other names"
-    )
-    return f"nothing to recover in {answer.after.directory}{others}"
+    seen = answer.after
+    others = "" if seen.homes or not seen.foreign else f": it is no journal's, but has {seen.foreign:,} other entries"
+    return f"nothing to recover in {seen.directory}{others}"
 
 
 def _delivered(answer: Answer) -> str:
-    emptied = f"emptied {count(answer.emptied, 'home')} in {answer.after.directory}"
+    left = count(len(answer.before.of("left")), "home")
+    emptied = f"{answer.emptied:,} of {left} in {answer.after.directory} emptied"
     return f"delivered {count(answer.delivered, 'record')} to {answer.location}; {emptied}"
 
 
@@ -72,13 +74,18 @@ def _reasons(answer: Answer, timeout_ns: int) -> list[str]:
     if answer.left:
         size = bytes_size(sum(home.bytes for home in answer.left))
         what = f"{count(len(answer.left), 'home')} ({size}) left in {answer.after.directory}"
-        last = f"; the last error was: {answer.last_error}" if answer.last_error else ""
         why = "nobody could take them" if answer.finished else f"the {duration(timeout_ns)} of --timeout were up"
-        reasons.append(f"{what}: {why}{last}; run it again, nothing is stored twice")
+        reasons.append(f"{what}: {why}{_last_error(answer)}; run it again, nothing is stored twice")
     reasons += [
-        f"{home.name} cannot be taken: {home.why}; run this as the user that the service ran as"
+        f"{home.name} cannot be taken: {home.why}; let this user write there, or be the one that the service ran as"
         for home in answer.after.of("denied")[:_SHOWN]
     ]
     if (more := len(answer.after.of("denied")) - _SHOWN) > 0:
         reasons.append(f"{more:,} more like that")
     return reasons
+
+
+def _last_error(answer: Answer) -> str:
+    if answer.last_error:
+        return f", and the last error was: {answer.last_error}"
+    return "" if answer.finished or answer.delivered else ", and the backend had not answered"

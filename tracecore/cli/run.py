@@ -20,6 +20,7 @@ import tracecore
 from tracecore.cli.figures import count
 from tracecore.cli.launcher import Program, end_like_program, prepare
 from tracecore.config import Config
+from tracecore.default import default_recorder
 from tracecore.plugins import open_backend
 
 __all__ = ["USAGE", "set_up"]
@@ -105,7 +106,7 @@ def _misused(why: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def _sum_up_at_exit(words: Callable[[tracecore.Health], str]) -> None:
+def _sum_up_at_exit(words: Callable[[tracecore.Health, Config], str]) -> None:
     """Register the summary as the first exit handler, which is the last to run."""
     process = os.getpid()
 
@@ -114,34 +115,41 @@ def _sum_up_at_exit(words: Callable[[tracecore.Health], str]) -> None:
             return
         if tracecore.health().state == "new":  # its configuration was refused: there is nothing to sum up
             return
+        recorder = default_recorder()
         tracecore.shutdown()
         with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be gone, and with it the reader
-            sys.stderr.write(words(tracecore.health()) + "\n")
+            sys.stderr.write(words(tracecore.health(), recorder.config if recorder else Config()) + "\n")
             sys.stderr.flush()
         end_like_program()
 
     atexit.register(sum_up)
 
 
-def _as_json(health: tracecore.Health) -> str:
+def _as_json(health: tracecore.Health, _: Config) -> str:
     return msgspec.json.encode({"tracecore": health}).decode()
 
 
-def _as_text(health: tracecore.Health) -> str:
+def _as_text(health: tracecore.Health, config: Config) -> str:
     if health.state == "disabled":
         return "tracecore: recording is switched off (enabled = false); nothing was recorded"
-    lost = sum(health.lost.values())
+    kept = health.pending if config.buffer == "journal" else 0
+    lost = sum(health.lost.values()) + health.pending - kept
     lines = [f"tracecore: {count(health.delivered, 'record')} in {health.location}"]
     if health.sampled:
         lines.append(f"tracecore: {count(health.sampled, 'trace')} left out by the sampling rate")
+    if health.recovered:
+        lines.append(f"tracecore: {count(health.recovered, 'record')} more, which killed processes had left")
     if not health.emitted and not health.sampled:
         advice = "decorate a function with @tracecore.observe"
-        lines = [f"tracecore: nothing was recorded by this process; {advice} (for {health.location})"]
-    elif lost or health.pending:
+        lines[0] = f"tracecore: nothing was recorded by this process; {advice} (for {health.location})"
+    elif lost:
         reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(health.lost.items()))
-        lines.append(f"tracecore: {count(lost + health.pending, 'record')} lost ({reasons or 'not delivered'})")
+        lines.append(f"tracecore: {count(lost, 'record')} lost ({reasons or 'not delivered'})")
     else:
         lines.append("tracecore: nothing was lost")
+    if kept:
+        waiting = f"{count(kept, 'record')} left in {config.journal_dir} for the next start, or `tracecore recover`"
+        lines.append(f"tracecore: {waiting}")
     if health.last_error is not None:
         lines.append(f"tracecore: last error: {health.last_error}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from tests.faults.oracle import each_buffer, environment_of, stored_ids
 from tests.faults.processes import HANG_SECONDS, ROOT, running
 from tests.torture.declaring import by_mode, torture
 
-TASKS = by_mode(12, full=100)
+TASKS = by_mode(6, full=100)
 KINDS = [
     *(("pool", method) for method in ("fork", "spawn", "forkserver")),
     *(("executor", method) for method in ("spawn", "forkserver")),  # which refuses workers of one task that are forked

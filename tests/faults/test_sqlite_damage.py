@@ -10,6 +10,7 @@ import asyncio
 import random
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.fakes import accounts_balance
+from tests.faults.processes import HANG_SECONDS
 from tests.sqlite.files import keep, opened, span
 from tests.torture.declaring import torture
 from tests.torture.trial import Case, Trial
@@ -28,8 +30,11 @@ from tracecore.records import Observation
 from tracecore.testing.samples import json_of
 
 RECORDS = 200
-DAMAGED = ("is damaged", "is not an SQLite database", "is the database of another program", "was made by another build")
-SENTENCES = (*DAMAGED, "failed", "no schema of this version", "knows")
+SENTENCES = (
+    *("is damaged", "is not an SQLite database", "is the database of another program", "was made by another build"),
+    *("has schema", "refused a record", "no schema of this version", "failed to read or write", "failed"),
+    "cannot hold a value",  # see test_what_is_said_of_text_that_is_none
+)
 """What may be said of a damaged file: one sentence with its name in it."""
 
 
@@ -38,6 +43,7 @@ def record(number: int) -> Any:
     return span(number, trace=1 + number // 5, input=json_of({"n": number, "text": f"{number:04}" * 100}))
 
 
+AFTERWARDS = span(10**6, "afterwards")
 EXPECTED = {made.span_id: made for made in map(record, range(1, RECORDS + 1))}
 
 
@@ -101,14 +107,23 @@ class Seen:
 
 def start_on(path: Path) -> str | None:
     """Let a program record into a damaged file; return what it is told, or None where the file is used."""
-    recorder = Recorder(Config(backend=f"sqlite:///{path}", shutdown_timeout_ms=100)).start()
-    recorder.emit(span(10**6, "afterwards"))
-    recorder.flush(0.05)
-    result = recorder.shutdown()
+    recorder = Recorder(Config(backend=f"sqlite:///{path}")).start()
+    recorder.emit(AFTERWARDS)
+    deadline = time.monotonic() + HANG_SECONDS
+    while recorder.flush(0.02).pending and recorder.health().last_error is None:
+        assert time.monotonic() < deadline
+    recorder.shutdown(2)
     accounts_balance(recorder, emitted=1)
-    said = recorder.health().last_error
-    assert result.delivered or said is not None
-    return None if result.delivered else said
+    health = recorder.health()
+    assert health.delivered or health.last_error is not None
+    return None if health.delivered else health.last_error
+
+
+def is_in_the_table(path: Path, identity: str) -> bool:
+    """Return whether a span is stored, where a damaged index does not lead to it."""
+    with closing(sqlite3.connect(path)) as raw:
+        found = raw.execute("SELECT 1 FROM tc_observations NOT INDEXED WHERE span_id = ?", (identity,))
+        return found.fetchone() is not None
 
 
 def read(path: Path) -> dict[str, Observation] | str:
@@ -131,8 +146,8 @@ def check(path: Path, seen: Seen, *, may_alter: bool) -> None:
         assert str(path) in found
         seen.refused += 1
         return
-    afterwards = found.pop(span(10**6).span_id, None)
-    assert (afterwards is not None) or said is not None
+    afterwards = found.pop(AFTERWARDS.span_id, None)
+    assert afterwards == AFTERWARDS or said is not None or is_in_the_table(path, AFTERWARDS.span_id)
     right = {identity for identity, one in found.items() if one == EXPECTED.get(identity)}
     seen.recovered += len(right)
     seen.missing += len(EXPECTED.keys() - found.keys())
@@ -177,6 +192,20 @@ def damaged(path: Path, case: Case, suffix: str, damage: Callable[[bytearray, ra
     damage(held, case.chance)
     target.write_bytes(held)
     return copied
+
+
+@pytest.mark.xfail(strict=True, reason="bytes that are no text are taken for a value of ours, or for what may pass")
+@pytest.mark.parametrize("text", [b"CREATE INDEX tc_scores_by_trace ON", b"initial"])
+def test_what_is_said_of_text_that_is_none(tmp_path: Path, original: Original, text: bytes) -> None:
+    """A file whose schema, or whose list of migrations, holds bytes that are no text is said to be damaged."""
+    path = tmp_path / "a.db"
+    held = bytearray(original.closed.read_bytes())
+    place = held.index(text) + len(text) - 1
+    held[place] = 0xFF
+    path.write_bytes(held)
+    said = start_on(path)
+    assert said is not None
+    assert "is damaged" in said
 
 
 def test_the_originals_are_whole(original: Original) -> None:

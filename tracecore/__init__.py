@@ -24,7 +24,7 @@ from tracecore.errors import (
     NotFound,
     TracecoreError,
 )
-from tracecore.health import FlushResult, Health
+from tracecore.health import FlushResult, Health, Recovered
 from tracecore.observe import observe
 from tracecore.open_span import OpenSpan
 from tracecore.recorder import Recorder
@@ -64,6 +64,7 @@ __all__ = [
     "NotFound",
     "OpenSpan",
     "Recorder",
+    "Recovered",
     "TracecoreError",
     "__version__",
     "aflush",

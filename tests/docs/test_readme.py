@@ -8,13 +8,16 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
 import tracecore
+from tracecore.backend import Level
 from tracecore.cli.app import app
 from tracecore_sql.views import VIEWS
 
@@ -69,6 +72,25 @@ def test_code_and_sql_run_as_printed(readme: str, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "tracecore.db")) as connection:
         for statement in statements:
             assert connection.execute(statement).fetchall(), statement
+
+
+def test_every_toml_block_is_a_configuration(readme: str, tmp_path: Path) -> None:
+    """What is shown as a file can be used as it is, and says what it seems to say."""
+    blocks = blocks_of(readme, "toml")
+    assert blocks
+    for number, block in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(block)
+        config = tracecore.Config.load(environ={}, directory=folder)
+        said = tomllib.loads(block)["tool"]["tracecore"]
+        assert {key: getattr(config, key) for key in said} == said
+
+
+def test_the_ladder_has_every_level_in_its_order(readme: str) -> None:
+    """Each level that a result may have stands on the ladder, the safer the lower."""
+    rungs = [found[1] for row in rows_of(readme) if (found := re.match(r"\| `(\w+)` \(L\d\)", row))]
+    assert rungs == list(get_args(Level))
 
 
 def spellings_of(value: object) -> set[str]:

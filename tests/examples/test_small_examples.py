@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from examples import background_worker
+from examples import background_worker, survives_kill
 from examples.asgi_service import app
 from tracecore import Config, Recorder
 from tracecore.backend import TraceQuery
@@ -28,14 +30,15 @@ async def _only_tree(recorder: Recorder, backend: MemoryBackend) -> list[Observa
 
 
 @pytest.mark.parametrize(
-    ("name", "lines"), [("quickstart.py", 25), ("asgi_service.py", 60), ("background_worker.py", 60)]
+    ("name", "lines"),
+    [("quickstart.py", 25), ("asgi_service.py", 60), ("background_worker.py", 60), ("survives_kill.py", 60)],
 )
 def test_examples_stay_small(name: str, lines: int) -> None:
     """An example that is read in a minute is read."""
     assert len((EXAMPLES / name).read_text().splitlines()) <= lines
 
 
-@pytest.mark.parametrize("name", ["quickstart.py", "background_worker.py"])
+@pytest.mark.parametrize("name", ["quickstart.py", "background_worker.py", "survives_kill.py"])
 def test_a_script_runs_as_printed_and_leaves_its_traces(name: str, tmp_path: Path) -> None:
     """``python examples/NAME`` works without any set-up and writes tracecore.db where it is started."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
@@ -45,6 +48,20 @@ def test_a_script_runs_as_printed_and_leaves_its_traces(name: str, tmp_path: Pat
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "tracecore.db").stat().st_size > 0
+    assert list(tmp_path.glob("tracecore-journal/*")) == []  # of a journal, nothing is left to deliver
+
+
+def test_a_worker_that_is_killed_loses_no_span(tmp_path: Path) -> None:
+    """All that the worker had emitted is in the store once the next start has recovered it, each span once."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "survives_kill.py")], cwd=tmp_path, capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0] == "the worker was killed (exit code -9)"
+    with closing(sqlite3.connect(tmp_path / "tracecore.db")) as connection:
+        assert connection.execute("select count(*), count(distinct span_id) from spans").fetchall() == [
+            (survives_kill.SPANS, survives_kill.SPANS)
+        ]
 
 
 async def test_the_asgi_service_traces_each_request() -> None:

@@ -10,14 +10,17 @@ from typing import Any
 
 from tests.fakes import ManualClock
 from tracecore.account import Account
+from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
 from tracecore.context import Route, TraceState
 from tracecore.frames import Origin
 from tracecore.journal import Journal
+from tracecore.journal_lane import Kept
 from tracecore.leftovers import Leftover
 from tracecore.open_span import OpenSpan, open_child
+from tracecore.owners import salt_of
 from tracecore.records import Span, TraceAttributes
 from tracecore.ring import Lane
-from tracecore.segments import SEGMENT
+from tracecore.segments import DAMAGED, SEGMENT
 
 __all__ = [
     "MEGABYTE",
@@ -31,6 +34,7 @@ __all__ = [
     "in_thread",
     "name_of",
     "recovered_from",
+    "set_aside_in",
     "span_for",
     "taken",
 ]
@@ -118,6 +122,23 @@ def recovered_from(directory: Path, **settings: Any) -> list[str]:
         journal.farewells.clear()
     journal.closed = True
     journal.end()
+    return found
+
+
+def set_aside_in(directory: Path) -> list[str]:
+    """Return the names of everything that is whole in the segments which were kept aside for a person."""
+    found: list[str] = []
+    for path in sorted((directory / DAMAGED).glob("*-*")):
+        salt = salt_of(path.name.rpartition("-")[0])
+        data = path.read_bytes()
+        read: list[tuple[int, int, Iterator[Frame]]] = []
+        for block in (data[start : start + BLOCK] for start in range(0, len(data), BLOCK)):
+            head = Head.read(block[:FIRST], block[LIMIT:], salt)
+            if head is not None:
+                frame = frames(block, FIRST, min(len(block), LIMIT), head.seed(salt))
+                read.append((head.lane, head.sequence, frame))
+        whole = bodies([(sequence, frame) for _, sequence, frame in sorted(read, key=lambda entry: entry[:2])])
+        found += [name_of(Kept(body, 0, ORIGIN, None, 0)) for body, _ in whole if body is not None]
     return found
 
 

@@ -163,7 +163,8 @@ class Journal(Ring[Any]):
         if self._trouble is not None and now_ns >= self._next_report:  # before it is over: it may come again and again
             self._next_report = now_ns + _REPORT_EVERY_NS
             report(
-                "tracecore cannot use its journal in %s: %s; spans wait in memory until it can, and a crash loses them",
+                "tracecore cannot use its journal in %s: %s; what finds no room there waits in memory, where a crash "
+                "loses it",
                 self.directory, self._trouble,
             )  # fmt: skip
         if not self.closed and now_ns >= self._next_try:
@@ -197,6 +198,7 @@ class Journal(Ring[Any]):
         """Remove the files if everything in them was delivered; else leave them to the next process."""
         self._ended.set()
         home, self._home = self._home, None
+        self._process = None
         for lane in self.lanes():
             if isinstance(lane, Leftover):
                 self._part_with(lane)

@@ -129,7 +129,7 @@ class Leftover(Lane[Any]):
                 block.taken = end
             block, end = passed[-1]
             if body is None:
-                self._remains.note_damage(block.path, block.start + end)
+                self._remains.note_lost(passed)
                 continue
             read.append(Kept(body, len(body), self._origin, block, end))
             size += len(body)

@@ -54,6 +54,8 @@ class Remains:
         self._files = files
         self._damages: set[tuple[Path, int]] = set()
         """Which segments could not be read, and where."""
+        self._aside: set[Path] = set()
+        """Which are to be kept: those, and what holds other pieces of a body that could not be read."""
         found: list[tuple[int, int, OldBlock]] = []
         for name in filter(is_segment, files.names(home)):
             if not name.endswith(UNFINISHED):
@@ -70,9 +72,11 @@ class Remains:
         """Return where segments are kept in which something could not be read."""
         return self.home.parent / DAMAGED
 
-    def note_damage(self, path: Path, offset: int) -> None:
-        """Count a stretch that could not be read; however often it is met, it is one."""
-        self._damages.add((path, offset))
+    def note_lost(self, passed: list[tuple[OldBlock, int]]) -> None:
+        """Count a body, or a stretch, that could not be read, by the blocks that it was in, and up to where."""
+        block, end = passed[-1]
+        self._note_damage(block.path, block.start + end)
+        self._aside.update(block.path for block, _ in passed)
 
     def waiting(self, block: OldBlock) -> Iterator[Frame]:
         """Read the frames that were not handed out; a block that the disk does not give is one damaged stretch.
@@ -112,7 +116,7 @@ class Remains:
         Raises:
             OSError: that is not possible.
         """
-        for path in sorted({path for path, _ in self._damages}):
+        for path in sorted(self._aside):
             self._files.make_directory(self.aside)
             self._files.rename(path, self.aside / f"{self.home.name}-{path.name}")
         for name in filter(is_segment, self._files.names(self.home)):
@@ -127,11 +131,11 @@ class Remains:
         except OSError as error:
             if error.errno in _FOR_NOW:
                 raise
-            self.note_damage(path, 0)
+            self._note_damage(path, 0)
             return []
         try:
             if self._files.size(descriptor) < SEGMENT:
-                self.note_damage(path, SEGMENT)
+                self._note_damage(path, SEGMENT)
             return self._found_at(path, descriptor)
         finally:
             self._files.close(descriptor)
@@ -146,7 +150,7 @@ class Remains:
             if head is not None:
                 found.append((head.lane, head.sequence, OldBlock(path, start, head, salt)))
             elif any(first) or any(last):
-                self.note_damage(path, start)
+                self._note_damage(path, start)
         return found
 
     def _end_of_block(self, path: Path, descriptor: int, offset: int, size: int) -> bytes:
@@ -156,8 +160,13 @@ class Remains:
         except OSError as error:
             if error.errno in _FOR_NOW:
                 raise
-            self.note_damage(path, offset)
+            self._note_damage(path, offset)
             return b""
+
+    def _note_damage(self, path: Path, offset: int) -> None:
+        """Count a damage; however often it is met, it is one."""
+        self._damages.add((path, offset))
+        self._aside.add(path)
 
     def _read(self, path: Path, start: int) -> bytes:
         descriptor = self._files.open(path)
@@ -168,7 +177,7 @@ class Remains:
 
     def _write(self, block: OldBlock, data: bytes, offset: int) -> None:
         """Write into a block, unless a person, or a later adopter, is to see what its segment was like."""
-        if any(path == block.path for path, _ in self._damages):
+        if block.path in self._aside:
             return
         descriptor = self._files.open(block.path)
         try:

@@ -254,8 +254,9 @@ class JournalLane(Lane[Any]):
         """Finish what a settlement, also one whose pump has ended in its middle, has to do. Twice is once."""
         reaching = self._reaching
         if reaching is not self._reached and reaching.items == self.settled:
-            if reaching.block in self.blocks and reaching.block.seed == reaching.seed:
-                self._deliver(reaching.block, reaching.end)
+            block = reaching.block
+            if block is not None and block in self.blocks and block.seed == reaching.seed:
+                self._deliver(block, reaching.end)
             self._reached = self._reaching = _Reached(reaching.items, reaching.frames, reaching.size)
 
     def _deliver(self, block: Block, end: int) -> None:

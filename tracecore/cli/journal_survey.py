@@ -119,7 +119,8 @@ def readable(path: Path | str) -> str:
 class _Budget:
     """Bound how many blocks are read."""
 
-    left = _MOST_BLOCKS
+    def __init__(self) -> None:
+        self.left = _MOST_BLOCKS
 
 
 def _seen(home: Path, budget: _Budget) -> SeenHome | None:

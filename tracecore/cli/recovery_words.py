@@ -58,7 +58,11 @@ def lines_of(answer: Answer, timeout_ns: int) -> list[str]:
 
 def _nothing(answer: Answer) -> str:
     seen = answer.after
-    others = "" if seen.homes or not seen.foreign else f": it is no journal's, but has {seen.foreign:,} other entries"
+    others = (
+        ""
+        if seen.homes or not seen.foreign
+        else f": it is no journal's, but has {count(seen.foreign, 'other name')} in it"
+    )
     return f"nothing to recover in {seen.directory}{others}"
 
 

@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.recorded import Runner, runner, write
+from tracecore import Config, Health
+from tracecore.cli import run
 
 PROGRAM = """
 import asyncio, sys
@@ -133,6 +136,66 @@ def test_a_program_that_fails_is_recorded_all_the_same(tracecore: Runner, tmp_pa
     assert "tracecore: 1 record in" in run.stderr
     (trace,) = json.loads(tracecore("traces", "--json").stdout)["items"]
     assert "ZeroDivisionError" in tracecore("show", trace["trace_id"]).stdout
+
+
+def test_what_a_killed_program_leaves(tracecore: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doctor tells of it, ``recover`` delivers it, each span once, and doctor is content again."""
+    write(tmp_path / "killed.py", PROGRAM + "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setenv("TRACECORE_BUFFER", "journal")
+    assert tracecore("run", "killed.py").returncode == -signal.SIGKILL
+    stopped = tracecore("doctor")
+    assert stopped.returncode == 1
+    assert "in 1 home (" in stopped.stdout
+    recovered = tracecore("recover")
+    assert (recovered.returncode, recovered.stderr) == (0, "")
+    assert "1 of 1 home in" in recovered.stdout
+    assert json.loads(tracecore("sql", "select count(*) from spans", "--json").stdout)["rows"] == [[20]]
+    assert list((tmp_path / "tracecore-journal").iterdir()) == []
+    assert tracecore("doctor").returncode == 0
+
+
+def test_what_the_journal_keeps_is_not_lost(tracecore: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a program whose backend is away says where its records are, and who will deliver them."""
+    monkeypatch.setenv("TRACECORE_BUFFER", "journal")
+    monkeypatch.setenv("TRACECORE_SHUTDOWN_TIMEOUT_MS", "200")
+    run = tracecore("run", "--backend", "sqlite:///away/x.db", "app.py")
+    assert run.returncode == 0
+    assert "tracecore: nothing was lost" in run.stderr
+    assert "20 records left in tracecore-journal for the next start, or `tracecore recover`" in run.stderr
+    (tmp_path / "away").mkdir()
+    recovered = tracecore("recover", "--backend", "sqlite:///away/x.db", "--json")
+    assert json.loads(recovered.stdout)["delivered"] == 20
+
+
+@pytest.mark.parametrize(
+    ("said", "buffer", "lines"),
+    [
+        ({"delivered": 3}, "memory", ["3 records in place", "nothing was lost"]),
+        ({"pending": 4}, "memory", ["0 records in place", "4 records lost (not delivered)"]),
+        (
+            {"pending": 4, "lost": {"rejected": 2}, "recovered": 5}, "journal",
+            [
+                "0 records in place", "5 records more, which killed processes had left", "2 records lost (rejected 2)",
+                "4 records left in tracecore-journal for the next start, or `tracecore recover`",
+            ],
+        ),
+        (
+            {"emitted": 0, "recovered": 5}, "journal",
+            [
+                "nothing was recorded by this process; decorate a function with @tracecore.observe (for place)",
+                "5 records more, which killed processes had left",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_the_summary_tells_lost_from_kept(said: dict[str, Any], buffer: Any, lines: list[str]) -> None:
+    """What waits is lost with a process's memory, and is not with its journal; both are said, each for itself."""
+    known: dict[str, Any] = {
+        "state": "closed", "location": "place", "emitted": 9, "delivered": 0, "pending": 0, "lost": {}, "sampled": 0,
+        "open_spans": 0, "buffer_depth": 0, "last_error": None, "last_delivery_age_s": None,
+    }  # fmt: skip
+    text = run._as_text(Health(**(known | said)), Config(buffer=buffer))
+    assert text.splitlines() == [f"tracecore: {line}" for line in lines]
 
 
 def test_tail_sees_a_program_that_runs(tmp_path: Path, project_root: Path) -> None:

@@ -314,13 +314,14 @@ class Ring(Generic[T]):
 
     def _new_lane(self) -> Lane[T]:
         lane = self._make_lane(threading.current_thread())
-        # A finalizer that ran while the lane was made may have emitted, and so have made this thread's lane already.
-        mine: Lane[T] = self._local.__dict__.setdefault("lane", lane)
-        if mine is not lane:
-            return mine
         self._lanes.append(lane)
         self._on_new_lane()
-        return lane
+        # Last, so that a thread which a signal keeps from coming here begins again. A finalizer that ran meanwhile may
+        # have emitted, and so have made this thread's lane already.
+        mine: Lane[T] = self._local.__dict__.setdefault("lane", lane)
+        if mine is not lane:
+            self._lanes.remove(lane)
+        return mine
 
     def _push_beyond_grant(self, lane: Lane[T], item: T) -> bool:
         """Renew the grant, wait if asked to, and push; or count why not."""
@@ -328,21 +329,22 @@ class Ring(Generic[T]):
             lane.closed += 1
             self._on_loss(item, "closed")
             return False
+        size = item.size
 
         def has_room() -> bool:
             lane.grant(self.max_items, self.max_bytes)
-            return lane.left > 0 and lane.bytes + item.size <= self.max_bytes
+            return lane.left > 0 and lane.bytes + size <= self.max_bytes
 
         room = has_room()
         self._on_grant()
         if 2 * lane.depth >= self.max_items or 2 * lane.bytes >= self.max_bytes:
             self._on_half_full()
-        if not room and not (item.size <= self.max_bytes and self._on_full(has_room)):
+        if not room and not (size <= self.max_bytes and self._on_full(has_room)):
             lane.full += 1
             self._on_loss(item, "full")
             return False
         lane.left -= 1
-        lane.bytes_left -= item.size
+        lane.bytes_left -= size
         lane.items.append(item)
         return True
 

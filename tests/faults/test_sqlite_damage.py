@@ -66,7 +66,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Original:
         await keep(path, *records[: RECORDS // 2])
         copied.parent.mkdir()
         async with opened(path) as backend:
-            await backend.write(records[RECORDS // 2 :])
+            for start in range(RECORDS // 2, RECORDS, 10):
+                await backend.write(records[start : start + 10])
             for suffix in ("", "-wal"):  # as a process that is killed leaves them
                 shutil.copy(f"{path}{suffix}", f"{copied}{suffix}")
         return Original(closed, copied)

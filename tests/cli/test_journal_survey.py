@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -101,6 +102,18 @@ def test_segments_kept_aside(tmp_path: Path) -> None:
     assert survey(tmp_path).foreign == 0
 
 
+def test_nothing_is_made_of_what_is_not_a_folder_of_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the place of ``damaged`` holds no segments; a folder that may not be read is said, not passed over."""
+    (tmp_path / "damaged").write_bytes(b"")
+    assert survey(tmp_path).damaged == ()
+    monkeypatch.setattr("os.scandir", raising(PermissionError(13, "Permission denied")))
+    with pytest.raises(CannotLook, match="damaged cannot be read: Permission denied"):
+        survey(tmp_path)
+    (tmp_path / "damaged").unlink()
+    (tmp_path / "4711-abc").mkdir()
+    assert [home.why for home in survey(tmp_path).of("denied")] == ["Permission denied"]
+
+
 def test_a_home_that_cannot_be_taken_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the right to write, or with something else in the owner's place, a home is denied, not waited for."""
     fifo, locked = dead(tmp_path, "one"), dead(tmp_path, "two")
@@ -114,18 +127,29 @@ def test_a_home_that_cannot_be_taken_says_why(tmp_path: Path, monkeypatch: pytes
     }
 
 
-def test_a_home_without_its_owner_s_file_is_left(tmp_path: Path) -> None:
+def test_a_home_without_its_owner_s_file_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An adopter takes it all the same, so it is neither denied nor in use."""
     home = dead(tmp_path, "one")
     (home / OWNER).unlink()
     assert states(tmp_path) == {home.name: "left"}
     assert survey(tmp_path).waiting == 1
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert states(tmp_path) == {home.name: "denied"}
 
 
 def test_a_home_may_go_while_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process removes meanwhile was not there."""
-    home = dead(tmp_path, "one")
-    monkeypatch.setattr("os.listdir", lambda _: [home.name, "4711-gone"])
+    """What a process removes meanwhile was not there, at whatever moment it does so."""
+    home, going = dead(tmp_path, "one"), dead(tmp_path, "two")
+    monkeypatch.setattr("os.listdir", lambda _: [home.name, going.name, "4711-gone"])
+    lock = fcntl.flock
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        if going.exists() and os.fstat(descriptor).st_ino == (going / OWNER).stat().st_ino:
+            shutil.rmtree(going)
+            raise FileNotFoundError
+        lock(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", remove_first)
     assert states(tmp_path) == {home.name: "left"}
 
 

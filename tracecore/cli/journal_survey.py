@@ -165,9 +165,8 @@ def _state(home: Path) -> tuple[State, str | None]:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return "in_use", None
-    except FileNotFoundError:  # its process died while it made or removed it
-        if not os.access(home, os.W_OK | os.X_OK):
-            raise
+    except FileNotFoundError:  # of a home that is still there, an adopter makes it again
+        home.lstat()
     for path, name in ((home / OWNER, f"its file '{OWNER}'"), (home, "it")):
         if path.exists() and not os.access(path, os.W_OK):
             return "denied", f"{name} cannot be written to"

@@ -114,6 +114,6 @@ class _Teller:
 
 
 def _how_far(before: Survey, health: Health) -> str:
-    known = f" of {before.waiting:,}" if before.counted else ""
+    known = f" of {before.waiting:,}" if before.counted and before.waiting else ""
     away = "" if health.backend_state == "up" else f"; the backend is away: {health.last_error}"
     return f"still at work: {health.recovered:,}{known} records delivered{away}"

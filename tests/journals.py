@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import ManualClock
 from tracecore.account import Account
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
 from tracecore.context import Route, TraceState
@@ -54,7 +53,7 @@ def begun(
     **settings: Any,
 ) -> Journal:
     """Return a journal that has begun, for one process of a service that keeps its journals in ``directory``."""
-    settings = {"most_bytes": 4 * SEGMENT, "origin": ORIGIN, "clock": ManualClock(), **settings}
+    settings = {"most_bytes": 4 * SEGMENT, "origin": ORIGIN, "clock": lambda: 10**9, **settings}
     journal = kind(items, size, directory=directory, **settings)
     journal.adopt = Account
     journal.begin(process)

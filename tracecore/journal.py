@@ -102,6 +102,7 @@ class Journal(Ring[Any]):
     def begin(self, process: str) -> None:
         """Make this process's home, so that the first emit finds it. Where that fails, the pump tries again."""
         self._process = process
+        self._attempts = itertools.count()
         self._settle_in()
         if self._sync == "interval":
             thread = threading.Thread(target=self._sync_on, args=(self._ended,), name="tracecore-sync", daemon=True)
@@ -183,9 +184,12 @@ class Journal(Ring[Any]):
         return not self._next_look or any(isinstance(lane, Leftover) for lane in self.lanes())
 
     @property
-    def is_short(self) -> bool:
-        """Return whether a segment should be added before somebody needs it."""
-        return self._home is not None and self._home.is_short and self._trouble is None
+    def is_due(self) -> bool:
+        """Return whether a segment should be added before somebody needs it, or a home is done with."""
+        if self._home is not None and self._home.is_short and self._trouble is None:
+            return True
+        leftovers = [lane for lane in self.lanes() if isinstance(lane, Leftover)]
+        return (not self._next_look and len(leftovers) < _MOST_ADOPTED) or any(map(self._is_done_with, leftovers))
 
     def keep(self, entry: Callable[[], LedgerEntry]) -> None:
         """Keep what became of everything so far beside what is waiting, for whoever may have to adopt it."""
@@ -322,8 +326,12 @@ class Journal(Ring[Any]):
             leftover.farewell = leftover.entry(leftover.account.counts, ended=True)
             if leftover.farewell.emitted:
                 self.farewells.append(leftover.farewell)
-        if not any(leftover.farewell is waiting for waiting in self.farewells):
+        if self._is_done_with(leftover):
             leftover.end()
+
+    def _is_done_with(self, leftover: Leftover) -> bool:
+        """Return whether the next thing to do about a home is to say farewell, or to remove it."""
+        return leftover.exhausted and not any(leftover.farewell is waiting for waiting in self.farewells)
 
     def _note(self, trouble: str) -> None:
         now = self._clock()

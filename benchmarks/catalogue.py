@@ -43,10 +43,16 @@ SUITES: Final = {
         Suite("store", "suites.store", "requests into SQLite: rate, CPU, bytes; beside a busy host; all read back"),
         Suite(
             "throughput", "suites.throughput",
-            "requests into a backend of choice: --backend, --loop, --concurrency, --spans; all read back",
+            "requests into a backend of choice: --backend, --loop, --buffer, --concurrency, --spans; all read back",
         ),
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
-        Suite("burst", "suites.burst", "200,000 spans as fast as they can be made: what is lost, counted, and held"),
+        Suite(
+            "burst", "suites.burst",
+            "200,000 spans as fast as they can be made, the store at work or away: what is lost, counted, and held",
+        ),
+        Suite("outage", "suites.outage", "the store is away for a while: cost of an emit, memory, and what comes back"),
+        Suite("recovery", "suites.recovery", "a journal that a killed process left: seconds until all of it is stored"),
+        Suite("sync", "suites.sync", "what an emit costs by what it survives: nothing, a crash, a loss of power"),
         Suite("read", "suites.read", "lists, one trace, a session and full text over a million stored spans"),
         Suite("scaling/concurrency", "suites.scaling_concurrency", "cost and rate from 1 to 1,000 requests at once"),
         Suite("scaling/payload", "suites.scaling_payload", "cost of a span from 0.1 to 100 KB of payload"),

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 __all__ = [
+    "BUFFERS",
     "FORMAT",
     "LOOPS",
     "OTHER",
@@ -33,6 +34,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FORMAT: Final = 1
 """Of the results file; a reader refuses any other."""
 LOOPS: Final = ("asyncio", "uvloop")
+BUFFERS: Final = ("memory", "journal")
 STARTED_IN: Final = "BENCHMARKS_STARTED_IN"
 """The environment variable that tells a suite's process where the command was given: a relative path begins there."""
 RIVALS_FOLDER: Final = "TRACECORE_BENCHMARK_RIVALS"
@@ -57,6 +59,8 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of ``throughput``: a backend's name, for a new and empty one, or a URL."""
     loop: str = "asyncio"
     """Of ``throughput``: one of :data:`LOOPS`."""
+    buffer: str | None = None
+    """Of ``throughput`` and ``lag``: one of :data:`BUFFERS`; unless named both."""
     concurrency: int = 50
     """Of ``throughput``: requests at once."""
     spans: int = 50_000
@@ -67,6 +71,11 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of ``soak``."""
     only: tuple[str, ...] = ()
     """Of the suites named ``rivals/…``: the rivals to take; unless named all of them."""
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """Return the buffers in which spans are to wait, in turn."""
+        return BUFFERS if self.buffer is None else (self.buffer,)
 
     def rounds_of(self, full: int) -> int:
         """Return the rounds to take where ``full`` is the suite's own number; a quick run takes a quarter."""

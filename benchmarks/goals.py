@@ -90,6 +90,31 @@ def _reading(spans: str, *, large: bool = False) -> list[Goal]:
     ]
 
 
+_MAPPED: Final = (
+    "The pages of the journal are in it, and can be taken back by the system; what cannot is in the row of its own."
+)
+_FULL: Final = (
+    "With room the two are alike. Full, the buffer turns spans away, each of which asks for room, wakes the pump, looks"
+    " whether it lives, and is remembered as lost."
+)
+_OUTAGES: Final = {"paced": "1,000 spans/s", "fast": "as fast as possible"}
+
+
+def _outage(pace: str, label: str, buffer: str) -> list[Goal]:
+    """Return the goals of an outage of the store, at a pace, with a buffer."""
+    kept = buffer == "journal"
+    return [
+        Goal(
+            what=f"store away, {buffer}, {label}: emit ÷ with the store at work", key=f"outage.{pace}.{buffer}.times",
+            bound=1.2, unit="x", whole=True, remark="" if kept else _FULL,
+        ),
+        Goal(
+            what=f"store away, {buffer}, {label}: memory (buffer and 20 MB more)", bound=84, unit="MB", whole=True,
+            key=f"outage.{pace}.{buffer}.memory", remark=_MAPPED if kept else "",
+        ),
+    ]  # fmt: skip
+
+
 _LAG: Final = (
     "Every flush interval the pump makes rows and binds them, and holds the GIL for 1 to 3 ms at a time: a few ticks in"
     " each hundred. What is due in a stall counts here, tick by tick. Fewer rows at once would shorten the stalls, and"
@@ -168,6 +193,25 @@ GOALS: Final = (
     ),
     Goal(what="burst of 200,000 spans: unaccounted for", key="burst.missing", bound=0, unit="spans", whole=True),
     Goal(what="the same: memory (buffer and 50 MB more)", key="burst.memory", bound=114, unit="MB", whole=True),
+    Goal(what="the same, store away: unaccounted for", key="burst.away.missing", bound=0, unit="spans", whole=True),
+    Goal(what="the same, store away: memory", key="burst.away.memory", bound=114, unit="MB", whole=True),
+    Goal(
+        what="the same, store away, journal: lost", key="burst.away.journal.lost", bound=0, unit="spans", whole=True
+    ),
+    Goal(
+        what="the same, store away, journal: memory", key="burst.away.journal.memory", bound=114, unit="MB", whole=True,
+        remark=_MAPPED,
+    ),
+    *(
+        goal
+        for pace, label in _OUTAGES.items() for buffer in ("memory", "journal")
+        for goal in _outage(pace, label, buffer)
+    ),
+    Goal(
+        what="64 MiB that a killed process left, spans of 1 KB: until all are stored", key="recovery.1k.stored",
+        bound=3, unit="s", whole=True,
+    ),
+    Goal(what="the same, spans of 3 KB", key="recovery.3k.stored", bound=3, unit="s", whole=True),
     *_reading("1,000,000 spans"),
     *_reading("10,000,000 spans", large=True),
     Goal(

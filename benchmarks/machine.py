@@ -13,7 +13,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LOAD", "busyness", "facts", "is_optimized", "peak_memory", "resident_memory", "version_of"]
+__all__ = [
+    "LOAD",
+    "anonymous_memory",
+    "busyness",
+    "facts",
+    "is_optimized",
+    "peak_memory",
+    "resident_memory",
+    "version_of",
+]
 
 _PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "opentelemetry-sdk")
 LOAD: Final = "load before"
@@ -67,6 +76,11 @@ def peak_memory() -> int:
 def resident_memory() -> int:
     """Return the bytes that this process has in memory now; 0 where the system does not say."""
     return _status_bytes("VmRSS:")
+
+
+def anonymous_memory() -> int:
+    """Return the bytes in memory that are of no file, and that the system cannot take back; 0 where it does not say."""
+    return _status_bytes("RssAnon:")
 
 
 def _status_bytes(field: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import kept
 from benchmarks.charts.files import FORMATS
-from benchmarks.figures import LOOPS, Settings
+from benchmarks.figures import BUFFERS, LOOPS, Settings
 from benchmarks.rivals.cli import add_rivals, rivals_named
 
 __all__ = ["parser", "settings_of"]
@@ -73,6 +73,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     throughput.add_argument("--backend", metavar="NAME|URL", default=usual.backend, help="where to store (%(default)s)")
     throughput.add_argument("--loop", choices=LOOPS, default=usual.loop, help="the event loop (%(default)s)")
     throughput.add_argument(
+        "--buffer", choices=BUFFERS, default=usual.buffer,
+        help="where spans wait, of `lag` too (default: each of these, by turns)",
+    )  # fmt: skip
+    throughput.add_argument(
         "--concurrency", type=int, metavar="N", default=usual.concurrency, help="requests at once (%(default)s)"
     )
     throughput.add_argument(
@@ -96,6 +100,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(
         rounds=options.rounds, quick=options.quick,
         busy_host=not options.quick if options.busy_host is None else options.busy_host,
-        backend=options.backend, loop=options.loop, concurrency=options.concurrency, spans=options.spans,
-        rows=options.rows, seconds=options.seconds, only=options.only,
+        backend=options.backend, loop=options.loop, buffer=options.buffer, concurrency=options.concurrency,
+        spans=options.spans, rows=options.rows, seconds=options.seconds, only=options.only,
     )  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Final
 
 from tracecore.backend import Backend, Batch, Capabilities
+from tracecore.errors import BackendUnavailable
 
 __all__ = ["HeldBackend", "NullBackend"]
 
@@ -46,12 +48,16 @@ class HeldBackend:
     """Pass everything on to another backend, but hold back the first batch until told, and its deferred work for ever.
 
     What is emitted before :meth:`release` waits in the buffer; then the pump alone works it off. Deferred work (the
-    search index) is measured by itself, afterwards, unless the backend is ``maintaining`` itself as in a program.
+    search index) is measured by itself, afterwards, unless the backend is ``maintaining`` itself as in a program. While
+    it is ``away`` every write is refused at once, as by a server that nobody has started.
     """
 
     def __init__(self, backend: Backend, *, held: bool = False, maintaining: bool = False) -> None:
         self._backend = backend
         self._maintaining = maintaining
+        self.away = False
+        self.asked_again_at: float | None = None
+        """When a write was let through for the first time since the backend came back, on the performance counter."""
         self._gate = threading.Event()
         self._opened = threading.Event()
         if not held:
@@ -67,6 +73,11 @@ class HeldBackend:
     def release(self) -> None:
         """Let the pump begin."""
         self._gate.set()
+
+    def come_back(self) -> None:
+        """Take what is written, from now on."""
+        self.asked_again_at = None
+        self.away = False
 
     def wait_until_open(self) -> None:
         """Wait until the backend is open.
@@ -84,7 +95,15 @@ class HeldBackend:
         await asyncio.to_thread(self._gate.wait)
 
     async def write(self, batch: Batch) -> None:
-        """Write the batch."""
+        """Write the batch.
+
+        Raises:
+            BackendUnavailable: nobody is there.
+        """
+        if self.away:
+            raise BackendUnavailable("the backend is away", "try again")
+        if self.asked_again_at is None:
+            self.asked_again_at = time.perf_counter()
         await self._backend.write(batch)
 
     async def maintain(self) -> bool:

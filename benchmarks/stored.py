@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -40,6 +40,7 @@ class Recorded:
             settings = {"journal_dir": self._new_folder(), **settings}
         self.backend = HeldBackend(open_backend(url), held=held, maintaining=maintaining)
         self.recorder = Recorder(Config(backend=url, pending_after_ms=0, **settings), backend=self.backend)
+        self.journal = Path(self.recorder.config.journal_dir)
 
     def __enter__(self) -> Self:
         self.recorder.start()
@@ -59,14 +60,29 @@ class Recorded:
         What is durable is read by somebody else; what is not lives in the backend that has it, and the recorder must
         have ended.
         """
+        async with self.reading() as reader:
+            project = self.recorder.config.project
+            return await check_stored(reader, texts, requests, project=project, newest=newest)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[Backend]:
+        """Open the store to read, as somebody else where it is durable, for the length of a block."""
         durable = self.backend.capabilities.durable
         reader: Backend = open_backend(self.url, access="read") if durable else self.backend
         await reader.open()
         try:
-            project = self.recorder.config.project
-            return await check_stored(reader, texts, requests, project=project, newest=newest)
+            yield reader
         finally:
             await reader.close()
+
+    def check_journal(self) -> None:
+        """Raise unless a recorder that has ended, and delivered everything, has left no file of its journal.
+
+        Raises:
+            RuntimeError: there is one.
+        """
+        if self.recorder.config.buffer == "journal" and (left := list(self.journal.iterdir())):
+            raise RuntimeError(f"everything was delivered, and the journal has left {left}")
 
 
 class Stored(Recorded):
@@ -86,14 +102,10 @@ class Stored(Recorded):
 
     async def count(self) -> int:
         """Return the number of spans in the file, as somebody else sees it."""
-        reader = open_backend(self.url, access="read")
-        await reader.open()
-        try:
+        async with self.reading() as reader:
             assert reader.sql is not None
             [[spans]] = (await reader.sql.query("select count(*) from spans")).rows
             return int(spans)
-        finally:
-            await reader.close()
 
 
 def check_space(spans: int) -> None:

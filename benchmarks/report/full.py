@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.catalogue import SUITES
+from benchmarks.catalogue import SUITES, chosen
 from benchmarks.charts.files import charts_of
 from benchmarks.charts.shapes import Chart
 from benchmarks.figures import Results, Table
@@ -25,7 +25,7 @@ def full(kept: Kept) -> str:
     """Return everything that was measured; nothing where nothing was."""
     parts: list[str] = []
     if kept.whole is not None:
-        parts += [_run(kept.whole), "## Goals", _goals(kept), *_figures(kept.whole)]
+        parts += [_run(kept.whole), *_newer(kept.whole), "## Goals", _goals(kept), *_figures(kept.whole)]
     if kept.large is not None:
         large = [part for table in kept.large.tables for part in _section(f"### `{table.suite}`", table)]
         parts += ["## A larger file", _run(kept.large), *large]
@@ -41,6 +41,13 @@ def _run(results: Results) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in results.facts.items())
     quick = " A quick run: a quarter of everything." if results.settings.quick else ""
     return f"Run of {results.when}.{quick} {facts}."
+
+
+def _newer(results: Results) -> list[str]:
+    """Name the suites that a run does not have because they were not there when it was made."""
+    measured = {table.suite for table in results.tables}
+    missing = [f"`{name}`" for name in chosen([]) if name not in measured]
+    return [f"Not measured yet, because newer than this run: {', '.join(missing)}."] if missing else []
 
 
 def _goals(kept: Kept) -> str:

@@ -38,7 +38,8 @@ _SECONDS: Final = 2.0
 _KEPT: Final = 0.95
 """Of the pace: a round that fell further behind measured something else."""
 _FLUSH_WITHIN_S: Final = 60.0
-
+_OURS: Final = {"memory": "traced", "journal": "journal"}
+"""What is measured, by where spans wait."""
 
 Measure: TypeAlias = Callable[[Texts, "Pace", range, list[float]], float]
 """Answer requests at a pace and return the p99; the worst lag is added to the list."""
@@ -100,12 +101,13 @@ def _bare(texts: Texts, pace: Pace, requests: range, worst: list[float]) -> floa
     return percentile(late, 99)
 
 
-def _traced(texts: Texts, pace: Pace, requests: range, worst: list[float]) -> float:
-    with Stored() as stored:
+def _traced(buffer: str, texts: Texts, pace: Pace, requests: range, worst: list[float]) -> float:
+    with Stored(buffer=buffer) as stored:
         late = _in_a_precise_loop(traced_service(texts, stored.recorder), pace, requests)
         result = stored.recorder.shutdown(_FLUSH_WITHIN_S)
         if not result.delivered or result.lost:
             raise RuntimeError(f"{result.pending} records are pending, lost: {result.lost}")
+        stored.check_journal()
         asyncio.run(stored.read_back(texts, requests))
     worst.append(max(late))
     return percentile(late, 99)
@@ -137,7 +139,8 @@ def run(settings: Settings, step: Step) -> Table:
     """Measure both paces, with and without tracing."""
     texts = Texts(settings.seed)
     seconds = _SECONDS / 8 if settings.quick else _SECONDS
-    kinds: dict[str, Measure] = {"bare": _bare, "traced": _traced, **_rival()}
+    ours = {_OURS[buffer]: partial(_traced, buffer) for buffer in settings.buffers}
+    kinds: dict[str, Measure] = {"bare": _bare, **ours, **_rival()}
     worst: dict[str, list[float]] = {}
     candidates: dict[str, Callable[[], float]] = {}
     for name, pace in PACES.items():
@@ -150,18 +153,17 @@ def run(settings: Settings, step: Step) -> Table:
 
 
 def _rows(name: str, taken: Rounds, worst: Rounds) -> list[Row]:
-    pace, bare, traced = PACES[name], taken[f"{name}.bare"], taken[f"{name}.traced"]
+    pace, bare = PACES[name], taken[f"{name}.bare"]
     label = f"{pace.spans_per_second:,} spans/s from {pace.tasks} tasks"
     noted = {kind: f"worst of all rounds: {max(figures):.1f} ms" for kind, figures in worst.items()}
-    rows = [
-        row_of(f"lag.{name}.bare", f"{label}: without tracing, p99", "ms", bare, note=noted[f"{name}.bare"]),
-        row_of(f"lag.{name}.traced", f"{label}: traced, p99", "ms", traced, note=noted[f"{name}.traced"]),
-        row_of(f"lag.{name}", f"{label}: caused by tracing", "ms", less(traced, bare)),
-    ]
-    other = f"{name}.otel"
-    if other in taken:
-        caused = less(taken[other], bare)
-        rows.append(
-            row_of(f"lag.{other}", f"{label}: caused by the OpenTelemetry SDK", "ms", caused, note=noted[other])
-        )
+    rows = [row_of(f"lag.{name}.bare", f"{label}: without tracing, p99", "ms", bare, note=noted[f"{name}.bare"])]
+    if (traced := f"{name}.traced") in taken:
+        rows += [
+            row_of(f"lag.{traced}", f"{label}: traced, p99", "ms", taken[traced], note=noted[traced]),
+            row_of(f"lag.{name}", f"{label}: caused by tracing", "ms", less(taken[traced], bare)),
+        ]
+    for kind, what in (("journal", "tracing with the journal"), ("otel", "the OpenTelemetry SDK")):
+        if (other := f"{name}.{kind}") in taken:
+            caused = less(taken[other], bare)
+            rows.append(row_of(f"lag.{other}", f"{label}: caused by {what}", "ms", caused, note=noted[other]))
     return rows

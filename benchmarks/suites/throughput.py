@@ -16,13 +16,14 @@ import statistics
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
 
 from benchmarks.busy_host import BusyHost, speed_alone
-from benchmarks.figures import STARTED_IN, Refused, Row, Settings, Table
-from benchmarks.flow import Spent, buffer_for, costs_of, drive_warm
+from benchmarks.figures import BUFFERS, STARTED_IN, Refused, Row, Settings, Table
+from benchmarks.flow import Costs, Spent, buffer_for, costs_of, drive_warm
 from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.measure import ratio, row_of
 from benchmarks.progress import Step
@@ -39,12 +40,14 @@ METHOD: Final = (
     " thread, so many at once; between them the producer waits while more than 8,192 records are in the buffer, so that"
     " nothing is lost. Each round has an empty store, or in a store that a URL names a project of its own. Time ends"
     " when flush says delivered; CPU is less that of the same requests without tracing, round by round. After each"
-    " round every span is read back and compared."
+    " round every span is read back and compared. The journal, unless it is left out, is in a temporary folder; its"
+    " rounds are interleaved with those in memory."
 )
 _ROUNDS: Final = 3
 _MOST_AT_ONCE: Final = 1_000_000
 _MOST_SPANS: Final = 1_000_000_000
 _MB: Final = 1 << 20
+_MEMORY: Final = "this ÷ memory"
 
 
 class Load(Struct, frozen=True):
@@ -73,7 +76,8 @@ class Taken(Struct):
 
     before: int
     bare: list[Spent] = []
-    alone: list[Spent] = []
+    alone: dict[str, list[Spent]] = {}
+    """By where spans waited."""
     live: list[Spent] = []
     host: list[float] = []
     read_back: int = 0
@@ -90,7 +94,7 @@ def run(settings: Settings, step: Step) -> Table:
         chance = random.Random(settings.seed)
         for number in range(rounds + 1):
             step(f"round {number} of {rounds}" if number else "warm-up", number / (rounds + 1))
-            _round(load, taken, chance, number, busy_host=settings.busy_host)
+            _round(load, taken, chance, number, settings)
             if not number:
                 taken = Taken(taken.before, peak=taken.peak)
     return Table(suite="throughput", title=_title(settings), method=METHOD, rows=_rows(load, taken))
@@ -126,26 +130,32 @@ def _title(settings: Settings) -> str:
     return f"Into {where}, {settings.loop}, {settings.concurrency:,} at once"
 
 
-def _round(load: Load, taken: Taken, chance: random.Random, number: int, *, busy_host: bool) -> None:
+def _round(load: Load, taken: Taken, chance: random.Random, number: int, settings: Settings) -> None:
     """Take each figure once, in an order that changes."""
+
+    def stored(buffer: str) -> None:
+        taken.alone.setdefault(buffer, []).append(_stored(load, taken, f"{number}-{buffer}", buffer))
+
     turns: list[Callable[[], object]] = [
         lambda: taken.bare.append(load.run(load.drive(bare_service(load.texts)))),
-        lambda: taken.alone.append(_stored(load, taken, f"{number}")),
+        *(partial(stored, buffer) for buffer in settings.buffers),
     ]
-    if busy_host:
-        turns.append(lambda: taken.live.append(_stored(load, taken, f"{number}-live", busy=True)))
-    chance.shuffle(turns)
+    if settings.busy_host:
+        first = settings.buffers[0]
+        turns.append(lambda: taken.live.append(_stored(load, taken, f"{number}-live", first, busy=True)))
+    if number:  # the warm-up begins with the first buffer: its peak of memory is shown
+        chance.shuffle(turns)
     for turn in turns:
         gc.collect()
         turn()
 
 
-def _stored(load: Load, taken: Taken, name: str, *, busy: bool = False) -> Spent:
+def _stored(load: Load, taken: Taken, name: str, buffer: str, *, busy: bool = False) -> Spent:
     """Store requests, read them back, and return what storing took."""
     alone = speed_alone() if busy else 0.0
     with store_of(load.backend) as url, ExitStack() as exits:
         project = f"benchmark-{load.mark}-{name}"
-        stored = exits.enter_context(Recorded(url, project=project, **buffer_for(load.at_once)))
+        stored = exits.enter_context(Recorded(url, project=project, buffer=buffer, **buffer_for(load.at_once)))
         with BusyHost() if busy else contextlib.nullcontext() as host:
             mark = host.mark() if host is not None else (0, 0.0)
             spent = load.run(load.drive(traced_service(load.texts, stored.recorder), stored.recorder))
@@ -153,20 +163,22 @@ def _stored(load: Load, taken: Taken, name: str, *, busy: bool = False) -> Spent
                 taken.host.append(100 * ratio(host.speed_since(mark), alone))
         taken.peak = taken.peak or peak_memory()
         stored.recorder.shutdown()
+        stored.check_journal()
         taken.read_back += asyncio.run(stored.read_back(load.texts, load.requests))
     return spent
 
 
 def _rows(load: Load, taken: Taken) -> list[Row]:
-    bare, costs = [one.caller_us for one in taken.bare], costs_of(taken.alone, taken.bare)
+    bare = [one.caller_us for one in taken.bare]
+    costs: dict[str, Costs] = {
+        buffer: costs_of(taken.alone[buffer], taken.bare) for buffer in BUFFERS if buffer in taken.alone
+    }
     compared = "name, parent, status, user, input, output, model, usage, cost"
     stays = f"they stay there, in projects named benchmark-{load.mark}-…"
-    spans = (len(load.requests) - 1) * SPANS
+    spans = f"{(len(load.requests) - 1) * SPANS:,} spans a round"
     rows = [
         row_of("throughput.bare", "without tracing, per span", "µs", bare, note="CPU of the caller"),
-        row_of("throughput.caller", "CPU of the caller per span", "µs", costs.caller),
-        row_of("throughput.cpu", "CPU of all threads per stored span", "µs", costs.cpu),
-        row_of("throughput.rate", "sustained, one process", "spans/s", costs.rate, note=f"{spans:,} spans a round"),
+        *(row for buffer in costs for row in _cost_rows(buffer, costs, spans)),
         Row(key="throughput.lost", label="lost", unit="spans", value=0, note="a loss ends the suite with an error"),
         Row(
             key="throughput.read_back", label="read back and compared, all rounds", unit="spans", value=taken.read_back,
@@ -177,7 +189,26 @@ def _rows(load: Load, taken: Taken) -> list[Row]:
             note=f"before anything is read back; {taken.before / _MB:.0f} MB before the first span",
         ),
     ]  # fmt: skip
-    return rows + _live_rows(taken, statistics.median(costs.rate)) if taken.live else rows
+    first = next(iter(costs.values()))
+    return rows + _live_rows(taken, statistics.median(first.rate)) if taken.live else rows
+
+
+def _cost_rows(buffer: str, costs: dict[str, Costs], spans: str) -> list[Row]:
+    """Return what storing took with this buffer, beside memory where that was measured too."""
+    here, memory = costs[buffer], costs.get("memory")
+    key, label = ("throughput.", "") if buffer == "memory" else (f"throughput.{buffer}.", f"{buffer}: ")
+
+    def row(name: str, what: str, unit: str, note: str = "") -> Row:
+        figures, ratios = getattr(here, name), dict[str, float]()
+        if memory is not None and memory is not here:
+            ratios[_MEMORY] = ratio(statistics.median(figures), statistics.median(getattr(memory, name)))
+        return row_of(f"{key}{name}", f"{label}{what}", unit, figures, ratios=ratios, note=note)
+
+    return [
+        row("caller", "CPU of the caller per span", "µs"),
+        row("cpu", "CPU of all threads per stored span", "µs"),
+        row("rate", "sustained, one process", "spans/s", spans),
+    ]
 
 
 def _live_rows(taken: Taken, alone: float) -> list[Row]:

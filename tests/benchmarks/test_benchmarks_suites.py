@@ -38,7 +38,10 @@ QUICKEST = Settings(rounds=1, quick=True, busy_host=False)
 OPTIONAL = ("store.backlog.", "store.live.", "rivals.")
 """Figures beside a busy host, which the quickest run leaves out, and of the rivals, which have a run of their own."""
 COUNTS_THAT_MUST_BE_ZERO = (
-    "ring.missing.64", "ring.missing.65536", "burst.missing", "store.lost", "throughput.lost",
+    "ring.missing.64", "ring.missing.65536", "burst.missing", "burst.journal.missing", "burst.away.missing",
+    "burst.away.journal.missing", "burst.journal.lost", "burst.away.journal.lost", "outage.paced.memory.lost",
+    "outage.paced.journal.lost", "outage.fast.memory.missing", "outage.fast.journal.lost", "store.lost",
+    "throughput.lost",
     "rejected.index_ring.lost_lane", "rejected.deferred_encoding.edge.wrong",
 )  # fmt: skip
 UNASKED = [suite.name for suite in SUITES.values() if not suite.only_asked]
@@ -119,9 +122,14 @@ def test_figures_are_of_what_they_say(quickest_run: Results) -> None:
         more = value[f"call.{kept}"] - value[f"call.{memory}"]  # of one round
         assert value[f"call.{kept}.over"] == pytest.approx(more)
     assert value["store.read_back"] == 5_000
-    assert value["throughput.read_back"] == 12_505
+    assert value["throughput.read_back"] == 2 * 12_505
     assert 200 < value["pump.retained"] < value["pump.otel_retained"]
-    assert value["burst.made"] == value["burst.stored"] + value["burst.lost"]
+    for burst in ("burst", "burst.journal", "burst.away", "burst.away.journal", "outage.fast.memory"):
+        assert value[f"{burst}.made"] == value[f"{burst}.stored"] + value[f"{burst}.lost"]
+    for spans in ("1k", "3k"):
+        assert value[f"recovery.{spans}.read"] < value[f"recovery.{spans}.stored"]
+        assert 8e6 / value[f"recovery.{spans}.spans"] == pytest.approx(1_024 * int(spans[0]), rel=0.1)
+    assert value["sync.memory"] < value["sync.none"] < value["sync.always"]
 
 
 @pytest.mark.parametrize("suite", SCALES)

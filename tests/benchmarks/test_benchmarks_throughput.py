@@ -24,12 +24,12 @@ STORED = SPANS + 5
 """One request of five spans opens the store before the clock runs."""
 
 
-def settings_of(**chosen: str | int | bool) -> Settings:
-    """Return one short round, with what is chosen."""
-    return Settings(**{"rounds": 1, "busy_host": False, "spans": SPANS, **chosen})  # pyright: ignore[reportArgumentType] # by name
+def settings_of(**chosen: str | int | bool | None) -> Settings:
+    """Return one short round in memory, with what is chosen."""
+    return Settings(**{"rounds": 1, "busy_host": False, "spans": SPANS, "buffer": "memory", **chosen})  # pyright: ignore[reportArgumentType] # by name
 
 
-def run(**chosen: str | int | bool) -> Table:
+def run(**chosen: str | int | bool | None) -> Table:
     """Return the table of one short round in a process of its own."""
     return run_in_child("throughput", settings_of(**chosen), lambda *_: None)
 
@@ -62,6 +62,19 @@ def test_every_kind_of_store_gives_back_all_that_it_got(backend: str) -> None:
     assert not any(key.startswith("live.") for key in found)
 
 
+@pytest.mark.parametrize("buffer", ["", "journal"])
+def test_the_journal_is_measured_beside_memory_or_alone(buffer: str) -> None:
+    """Unless one is named both buffers have their figures, the journal's with its ratio; all spans are read back."""
+    table = run(backend="memory", buffer=buffer or None)
+    found = values(table)
+    both = not buffer
+    assert found["read_back"] == (1 + both) * STORED
+    assert min(found["journal.rate"], found["journal.caller"], found["journal.cpu"]) > 0
+    assert ("rate" in found) == both
+    [rate] = [row for row in table.rows if row.key == "throughput.journal.rate"]
+    assert rate.ratios == ({"this ÷ memory": pytest.approx(found["journal.rate"] / found["rate"])} if both else {})
+
+
 def test_beside_a_busy_host_there_are_a_rate_and_a_speed_too() -> None:
     """What is stored beside the host is read back as well."""
     found = values(run(backend="memory", busy_host=True))
@@ -84,7 +97,7 @@ def test_a_file_that_holds_spans_already_is_read_back_exactly(tmp_path: Path) ->
 def test_a_relative_url_begins_where_the_command_was_given(tmp_path: Path) -> None:
     """The suite's own process works elsewhere, and nobody need know."""
     command = [sys.executable, "-m", "benchmarks", "run", "throughput", "--quick", "--rounds", "1"]
-    command += ["--spans", "40", "--backend", "sqlite:///here.db"]
+    command += ["--spans", "40", "--buffer", "memory", "--backend", "sqlite:///here.db"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")])}
     subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=50)
     assert asyncio.run(spans_in(f"sqlite:///{tmp_path}/here.db")) == 2 * (10 + 5)

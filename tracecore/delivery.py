@@ -171,9 +171,12 @@ class Delivery:
                 self._settle(handful, end, answer)
 
     async def enter(self) -> None:
-        """Write an entry of the ledger by itself; where that fails, the next one will say the same and more."""
-        if self.keeps_ledger:
-            await self._attempt([], None, alone=True)
+        """Write an entry of the ledger by itself; where that fails, the next one will say the same and more.
+
+        With it goes what is to be said of dead processes, once: a sink that refuses that would do so for ever.
+        """
+        if self.keeps_ledger and isinstance(await self._attempt([], None, alone=True), _Refused):
+            self._ring.farewells.clear()
 
     async def answered(self, call: Callable[..., Awaitable[_T]], *arguments: object) -> _T:
         """Return what the sink answers.
@@ -198,7 +201,7 @@ class Delivery:
         if not batch and not alone:
             return _ALL_KEPT
         entry: LedgerEntry | None = None
-        farewells = list(self._ring.farewells) if self.keeps_ledger else []
+        farewells = list(self._ring.farewells) if alone else []
         if self.keeps_ledger:
             expected = None if account is None else account.counts.plus(len(batch), {"unencodable": missing})
             entry = self._accounts.entry(account, expected, ended=self.ended)

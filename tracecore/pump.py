@@ -228,6 +228,8 @@ class Pump:
             self._go_on()
             self._housekeep()
             moved = await self._deliver_waiting()
+            if self._ring.farewells:
+                await self._delivery.enter()
             if self.alarm.stopping and (not moved or self.alarm.time_left() <= 0):
                 return
             if not moved and not await self._maintain():
@@ -370,16 +372,12 @@ class Pump:
     async def _enter_if_due(self) -> None:
         """Say in the ledger what is new, and as long as a span of it is known to be running that this process lives."""
         now = self._clock()
-        if not self._delivery.keeps_ledger or (now < self._next_entry and not self._ring.farewells):
+        if not self._delivery.keeps_ledger or now < self._next_entry:
             return
         self._next_entry = self._delivery.entered_ns + _ENTER_EVERY_NS
-        if now >= self._next_entry or self._ring.farewells:
+        if now >= self._next_entry:
             self._next_entry = now + _ENTER_EVERY_NS
-            if (
-                self._ring.farewells
-                or self.accounts.say_more_than(self._delivery.last_entry)
-                or self._is_known_to_run()
-            ):
+            if self.accounts.say_more_than(self._delivery.last_entry) or self._is_known_to_run():
                 await self._delivery.enter()
 
     def _is_known_to_run(self) -> bool:
@@ -398,7 +396,7 @@ class Pump:
         now = self._clock()
         if not self._delivery.keeps_ledger:
             self._ring.farewells.clear()
-        if now >= self._next_housekeeping or self._ring.is_short:
+        if now >= self._next_housekeeping or self._ring.is_due:
             self._next_housekeeping = now + _HOUSEKEEP_EVERY_NS
             anchor.align()
             tick()

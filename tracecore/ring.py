@@ -282,7 +282,7 @@ class Ring(Generic[T]):
         return False
 
     @property
-    def is_short(self) -> bool:
+    def is_due(self) -> bool:
         """Return whether :meth:`housekeep` should be called before its time."""
         return False
 

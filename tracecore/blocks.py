@@ -38,6 +38,7 @@ __all__ = [
     "REST",
     "Frame",
     "Head",
+    "begins_with_rest",
     "bodies",
     "checksum",
     "frames",
@@ -179,17 +180,27 @@ def pieces_of(body: bytes, room: int) -> list[tuple[bytes, int]]:
     return pieces if begins else [(b"", 0), *pieces]
 
 
-def frames(block: bytes, start: int, stop: int, seed: int) -> Iterator[Frame]:
-    """Read the frames of a block from ``start`` to its end, at most to ``stop``, stepping over what is damaged."""
+def frames(block: bytes, start: int, stop: int, seed: int, *, filled: bool = False) -> Iterator[Frame]:
+    """Read the frames of a block from ``start`` to its end, at most to ``stop``, stepping over what is damaged.
+
+    After the last frame come zeros, or a body that was being written when the process ended; in a block that was
+    ``filled`` before its lane went on there is no room for either.
+    """
     while start + HEADER <= stop:
         frame = _frame_at(block, start, stop, seed)
         if frame is None:
             at = _next_whole(block, start, stop, seed)
-            if at == stop and block.startswith(_END, start):
-                return  # after the last frame: zeros, or a body that was being written when the process ended
+            is_end = block.startswith(_END, start) and not (filled and stop - start >= HEADER + _LEAST_PIECE)
+            if is_end and at == stop:
+                return
             frame = Frame(at, 0, None)
         yield frame
         start = frame.end
+
+
+def begins_with_rest(block: bytes) -> bool:
+    """Return whether the first frame of a block goes on with a body, or says nothing; from the block's beginning."""
+    return len(block) < FIRST + HEADER or bool(_frame.unpack_from(block, FIRST)[0] & REST) or not any(block[FIRST:])
 
 
 def bodies(

@@ -13,9 +13,9 @@ import errno
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
-from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, frames
+from tracecore.blocks import BLOCK, FIRST, HEADER, LIMIT, Frame, Head, begins_with_rest, frames
 from tracecore.files import Files
 from tracecore.owners import OWNER, salt_of
 from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_segment
@@ -32,13 +32,21 @@ _FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIN
 class OldBlock:
     """Hold a block that was in use when its process ended: where it is, and how far it was read and delivered."""
 
-    __slots__ = ("delivered", "path", "seed", "start", "taken")
+    __slots__ = ("delivered", "filled", "goes_on", "path", "seed", "start", "taken")
 
-    def __init__(self, path: Path, start: int, head: Head, salt: int) -> None:
+    def __init__(self, path: Path, start: int, head: Head, salt: int, *, goes_on: bool) -> None:
         self.path = path
         self.start = start
         self.seed = head.seed(salt)
         self.taken = self.delivered = head.delivered
+        self.goes_on = goes_on
+        """Whether it begins with the rest of a body, for all that is known."""
+        self.filled = False
+        """Whether its lane went on after it, and with more than the rest of one body."""
+
+
+Found: TypeAlias = tuple[tuple[int, int], OldBlock]
+"""A block, behind the lane and the number of its use."""
 
 
 class Remains:
@@ -56,11 +64,18 @@ class Remains:
         """Which segments could not be read, and where."""
         self._aside: set[Path] = set()
         """Which are to be kept: those, and what holds other pieces of a body that could not be read."""
-        found: list[tuple[int, int, OldBlock]] = []
+        found: dict[tuple[int, int], OldBlock] = {}
         for name in filter(is_segment, files.names(home)):
             if not name.endswith(UNFINISHED):
-                found += self._found_in(home / name)
-        self.blocks = deque(block for _, _, block in sorted(found, key=lambda entry: entry[:2]))
+                for use, block in self._found_in(home / name):
+                    if found.setdefault(use, block) is not block:  # the disk has put one in the place of another
+                        self._note_damage(block.path, block.start)
+        self.blocks: deque[OldBlock] = deque()
+        filled: dict[int, bool] = {}
+        for (lane, _), block in sorted(found.items(), key=lambda entry: entry[0], reverse=True):
+            block.filled = filled.get(lane, False)
+            filled[lane] = block.filled or not block.goes_on
+            self.blocks.appendleft(block)
 
     @property
     def damages(self) -> int:
@@ -93,7 +108,7 @@ class Remains:
                 raise
             yield Frame(LIMIT, 0, None)
             return
-        yield from frames(data, block.taken, min(len(data), LIMIT), block.seed)
+        yield from frames(data, block.taken, min(len(data), LIMIT), block.seed, filled=block.filled)
 
     def give_up(self, last: OldBlock, end: int) -> None:
         """Note that everything before ``end`` of a block has been delivered, and all blocks before it.
@@ -124,7 +139,7 @@ class Remains:
         self._files.remove(self.home / OWNER)
         self._files.remove_directory(self.home)
 
-    def _found_in(self, path: Path) -> list[tuple[int, int, OldBlock]]:
+    def _found_in(self, path: Path) -> list[Found]:
         """Return the blocks of a segment that are in use; a segment that cannot be opened is damaged as a whole."""
         try:
             descriptor = self._files.open(path)
@@ -140,16 +155,17 @@ class Remains:
         finally:
             self._files.close(descriptor)
 
-    def _found_at(self, path: Path, descriptor: int) -> list[tuple[int, int, OldBlock]]:
-        found: list[tuple[int, int, OldBlock]] = []
+    def _found_at(self, path: Path, descriptor: int) -> list[Found]:
+        found: list[Found] = []
         salt = salt_of(self.home.name)
         for start in range(0, SEGMENT, BLOCK):
-            first = self._end_of_block(path, descriptor, start, FIRST)
+            first = self._end_of_block(path, descriptor, start, FIRST + HEADER)
             last = self._end_of_block(path, descriptor, start + LIMIT, _TAIL)
             head = Head.read(first, last, salt)
             if head is not None:
-                found.append((head.lane, head.sequence, OldBlock(path, start, head, salt)))
-            elif any(first) or any(last):
+                block = OldBlock(path, start, head, salt, goes_on=begins_with_rest(first))
+                found.append(((head.lane, head.sequence), block))
+            elif any(first[:FIRST]) or any(last):
                 self._note_damage(path, start)
         return found
 

@@ -464,6 +464,24 @@ def test_damage_is_seen_by_whoever_comes_after_an_adopter_that_died(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_sectors_that_the_disk_has_lost(tmp_path: Path, last: bool) -> None:  # noqa: FBT001 - drawn
+    """Zeros in a block that was filled are a damage; at the end of the last one there may have been nothing."""
+    home = left_by(tmp_path, "dead", NAMES, size=25_000)
+    data = bytearray((home / "0").read_bytes())
+    salt = salt_of(home.name)
+    heads = {start: Head.read(bytes(data[start:][:FIRST]), b"", salt) for start in range(0, SEGMENT, BLOCK)}
+    used = sorted((head.sequence, start) for start, head in heads.items() if head is not None)
+    start = used[-1][1] if last else used[1][1]
+    data[start + 4_096 : start + LIMIT] = bytes(LIMIT - 4_096)
+    (home / "0").write_bytes(data)
+    reader, leftover = reader_of(tmp_path)
+    found = delivered_from(leftover)
+    assert set(found) < set(NAMES)
+    assert leftover.damages >= 1 - last
+    finish(reader)
+
+
 class Wanting(Files):
     """A system that gives no more descriptors for a while, or whose disk does not give one stretch."""
 

@@ -214,7 +214,7 @@ class Pump:
                 await self._close(_FAREWELL)
             if self._pause:
                 self._show_life(self._pause)
-                await self.alarm.sleep_through(self._pause, at_least=self._pause)
+                await self.alarm.sleep_through(self._pause, at_least=min(1.0, self._pause))
             self._show_life()
             self.opened = await self._delivery.open()
             if self.opened:

@@ -209,9 +209,15 @@ class Station:
 
     def look(self) -> None:
         """Look after the pump: whoever waits for it, or asks how it is, does so now and then."""
+        if self._thread_is_gone():
+            self.watch.overdue_ns = 0
         now = self.clock()
         if now > self.watch.overdue_ns:
             self.suspect(now)
+
+    def _thread_is_gone(self) -> bool:
+        """Return whether the pump's thread has ended without a word, as where an exception hit its very last steps."""
+        return self.thread is not None and not self.thread.alive and not self.pump.finished
 
     def suspect(self, now_ns: int) -> None:
         """Have a second look taken at a pump that is overdue. Called by whoever emits, who is not kept waiting."""
@@ -235,7 +241,7 @@ class Station:
         """Replace the pump if it has ended, or does not answer."""
         try:
             pump.alarm.ring()
-            for _ in range(_GLANCES):
+            for _ in range(0 if self._thread_is_gone() else _GLANCES):
                 time.sleep(_SECOND_LOOK / _GLANCES)
                 if pump.alarm.signs != signs and not pump.finished:
                     return

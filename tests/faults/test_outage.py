@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -159,7 +159,7 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
                 except OSError:
                     return
                 stack.callback(connection.close)
-                stack.callback(connection.shutdown, socket.SHUT_RDWR)
+                stack.callback(ended, connection)
                 threads.append(threading.Thread(target=answer, args=(connection,)))
                 threads[-1].start()
 
@@ -170,6 +170,12 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
         accepting.join()
     for thread in threads:
         thread.join()
+
+
+def ended(connection: socket.socket) -> None:
+    """Make whoever waits for a connection, on either side, go on."""
+    with suppress(OSError):  # the other side may have closed it
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def silent(_: socket.socket) -> None:

@@ -75,7 +75,10 @@ def differences(program: Iterable[Node], loop: str, *, threads_carry: bool = Fal
     (oracle,) = found
     if recorder.health().open_spans:
         oracle.wrong.append(f"{recorder.health().open_spans} spans are still open")
-    accounts_balance(recorder, emitted=len(backend.records))
+    try:
+        accounts_balance(recorder, emitted=len(backend.records))
+    except AssertionError:
+        oracle.wrong.append(f"the accounts do not balance: {recorder.health()}")
     return oracle.differences(backend.records)
 
 

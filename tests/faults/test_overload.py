@@ -117,7 +117,7 @@ assert tracecore.shutdown(20).delivered
 health = tracecore.health()
 print(json.dumps([samples, health.emitted, health.delivered, health.lost]))
 """
-SOAK_SECONDS = by_mode(8, full=600)
+SOAK_SECONDS = by_mode(8, full=300)
 GROWTH_BYTES = by_mode(12 << 20, full=2 << 20)
 """From the middle third to the last one. In the short form the caches of SQLite are still filling."""
 

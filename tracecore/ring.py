@@ -126,6 +126,9 @@ class Lane(Generic[T]):
         self.bytes_granted += size
         self.bytes_left += size
 
+    def fetch(self, max_items: int, max_bytes: int) -> None:
+        """Read what :meth:`take` is about to hand out, where that needs files. Called without ``Ring.consuming``."""
+
     def take(self, max_items: int, max_bytes: int) -> list[T]:
         """Hand out up to ``max_items`` items, up to ``max_bytes`` in all, but at least one if there is one."""
         items, hand = self.items, self._hand[2]
@@ -145,6 +148,9 @@ class Lane(Generic[T]):
         done, rest = hand[:count], hand[count:]
         size = size + sum(item.size for item in done) if rest else self.bytes_taken
         self._hand = (settled + len(done), size, rest)
+
+    def note(self) -> None:
+        """Note in files, where there are any, what has been settled. Called without ``Ring.consuming``, afterwards."""
 
     def rewind(self) -> int:
         """Put back what was handed out and not settled, to be handed out again; return how many items that were."""

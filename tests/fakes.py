@@ -14,10 +14,11 @@ import pytest
 
 from tracecore.backend import Capabilities
 from tracecore.errors import BackendRejected, BackendUnavailable
-from tracecore.pump import Emitted, Pump
+from tracecore.pump import Pump
 from tracecore.recorder import Recorder
 from tracecore.records import Record, Score, Span, encode_record
 from tracecore.ring import Ring
+from tracecore.sealing import Emitted
 
 __all__ = [
     "EVENT_LOOPS",

@@ -43,7 +43,6 @@ from tracecore.sampling import is_sampled
 from tracecore.sealing import ENVELOPE_BYTES, observation, payload_bytes
 
 __all__ = [
-    "ENVELOPE_BYTES",
     "NO_ATTRIBUTES",
     "ClockAnchor",
     "Muted",
@@ -52,7 +51,6 @@ __all__ = [
     "open_child",
     "open_root",
     "overlaid",
-    "payload_bytes",
 ]
 
 NOT_RECORDED: Final = FlushResult(delivered=False, pending=0, lost={}, level=None)

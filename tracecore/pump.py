@@ -33,12 +33,12 @@ from tracecore.codec import mask_record
 from tracecore.context import POSITION, Watch
 from tracecore.delivery import Delivery, Handful
 from tracecore.ids import new_trace_id, tick
-from tracecore.open_span import ENVELOPE_BYTES, Muted, OpenSpan, anchor, payload_bytes
-from tracecore.records import Provenance, Record, Span
+from tracecore.open_span import Muted, OpenSpan, anchor
+from tracecore.records import Provenance, Span
 from tracecore.reporting import Voice, named_error, report, text_of_error
 from tracecore.ring import Lane, Ring
 
-__all__ = ["Emitted", "Pump", "PumpSettings", "Retired"]
+__all__ = ["Pump", "PumpSettings", "Retired"]
 
 _HOUSEKEEP_EVERY_NS: Final = 1_000_000_000
 _ENTER_EVERY_NS: Final = 30_000_000_000
@@ -54,27 +54,6 @@ _FAREWELL: Final = 0.05
 
 class Retired(BaseException):
     """End a pump whose place another one has taken."""
-
-
-class Emitted(Struct, eq=False, gc=False):
-    """A finished record on its way through the buffer (a score, or a session's own record)."""
-
-    record: Record
-    size: int = 0
-    """Bytes in memory, roughly; reckoned from the record unless given."""
-
-    def __post_init__(self) -> None:
-        """Reckon the size."""
-        self.size = self.size or ENVELOPE_BYTES + payload_bytes((self.record,))
-
-    @property
-    def trace_id(self) -> str | None:
-        """Return the trace that the record says something about, if any."""
-        return getattr(self.record, "trace_id", None)
-
-    def seal(self) -> Record:
-        """Return the record."""
-        return self.record
 
 
 class PumpSettings(Struct, frozen=True):

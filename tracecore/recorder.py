@@ -36,11 +36,12 @@ from tracecore.health import FlushResult, Health, Recovered
 from tracecore.loss import Reason
 from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
-from tracecore.pump import Emitted, PumpSettings
+from tracecore.pump import PumpSettings
 from tracecore.records import Provenance, Record, TraceAttributes
 from tracecore.reporting import report
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
+from tracecore.sealing import Emitted
 from tracecore.station import FOR_EVER, Station
 from tracecore.waiting import TraceWaiter, Waiter
 

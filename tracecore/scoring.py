@@ -15,9 +15,9 @@ from tracecore.codec import snapshot
 from tracecore.context import POSITION, Route
 from tracecore.default import route
 from tracecore.ids import new_span_id
-from tracecore.pump import Emitted
 from tracecore.records import Score, ScoreType
 from tracecore.sampling import is_sampled
+from tracecore.sealing import Emitted
 
 __all__ = ["ScoreFields", "create_score", "score_current_span", "score_current_trace"]
 

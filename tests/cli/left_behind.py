@@ -11,7 +11,7 @@ from tests.fakes import span_record
 from tracecore.blocks import BLOCK
 from tracecore.frames import Origin
 from tracecore.journal import Journal
-from tracecore.pump import Emitted
+from tracecore.sealing import Emitted
 from tracecore.segments import SEGMENT
 
 __all__ = ["damage", "dead", "living"]

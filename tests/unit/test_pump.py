@@ -10,8 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from tests.fakes import EVENT_LOOPS, FakeBackend, ManualClock, filled_ring, names, run_to_the_end, span_record
-from tracecore.pump import Emitted, Pump, PumpSettings
+from tracecore.pump import Pump, PumpSettings
 from tracecore.ring import Ring
+from tracecore.sealing import Emitted
 
 pytestmark = pytest.mark.parametrize("event_loop", EVENT_LOOPS)
 

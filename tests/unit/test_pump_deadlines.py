@@ -10,7 +10,8 @@ import pytest
 
 from tests.fakes import EVENT_LOOPS, FakeBackend, ManualClock, filled_ring, hanging, names, run_to_the_end, span_record
 from tracecore.errors import BackendRejected, BackendUnavailable
-from tracecore.pump import Emitted, Pump, PumpSettings
+from tracecore.pump import Pump, PumpSettings
+from tracecore.sealing import Emitted
 
 pytestmark = pytest.mark.parametrize("event_loop", EVENT_LOOPS)
 

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from tests.fakes import EVENT_LOOPS, FakeBackend, ManualClock, names, refusing, run_to_the_end, span_record, unavailable
 from tracecore.errors import BackendRejected
-from tracecore.pump import Emitted, Pump, PumpSettings
+from tracecore.pump import Pump, PumpSettings
 from tracecore.records import (
     ABSENT,
     ErrorInfo,
@@ -27,6 +27,7 @@ from tracecore.records import (
     encode_record,
 )
 from tracecore.ring import Ring
+from tracecore.sealing import Emitted
 
 POISON = "poison"
 RECORDS = 100

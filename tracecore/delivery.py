@@ -198,6 +198,7 @@ class Delivery:
         """Write one batch once; ``missing`` records of it could not be made."""
         import anyio.lowlevel  # noqa: PLC0415 - as above
 
+        self._go_on()  # making the records, or the last write, may have taken so long that there is another pump
         if not batch and not alone:
             return _ALL_KEPT
         entry: LedgerEntry | None = None

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from threading import Thread
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import aiosqlite
@@ -42,6 +42,20 @@ _PRAGMAS: Final = ("cache_size = -4000", "temp_store = memory", "mmap_size = 0")
 _WRITER_PRAGMAS: Final = ("wal_autocheckpoint = 500", "secure_delete = fast")
 
 
+class _Call(Generic[T]):
+    """A function that waits for its turn on the thread of a connection."""
+
+    __slots__ = ("_function", "wanted")
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self.wanted = True
+
+    def __call__(self) -> T | None:
+        """Call the function, if anybody still waits for what it returns."""
+        return self._function() if self.wanted else None
+
+
 class Connection:
     """Run functions on the thread of one SQLite connection, one after the other."""
 
@@ -53,6 +67,9 @@ class Connection:
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` on the thread of the connection and return what it returns.
 
+        Cancelled before its turn, it is not called: while a disk stands still the same is asked again and again. What
+        has begun is finished, before whatever is asked next.
+
         Raises:
             BackendUnavailable: the file is locked, full or gone for now.
             BackendRejected: the file or a value will never be accepted.
@@ -63,7 +80,11 @@ class Connection:
         with translated(self._path):
             # The public methods hop once per statement.
             execute = cast("_Execute", self._driver._execute)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType] # noqa: SLF001 - as below
-            result: T = await execute(partial(function, *args, **kwargs))
+            call = _Call(partial(function, *args, **kwargs))
+            try:
+                result: T = await execute(call)
+            finally:
+                call.wanted = False
             return result
 
     @property

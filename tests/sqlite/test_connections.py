@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,29 @@ async def test_nobody_gets_a_console_without_its_guard(
         with pytest.raises(BackendRejected, match="more than read the views"):
             await backend.sql.query("select * from tc_observations")
         assert len(await open_ones(connections)) == 3
+
+
+async def test_what_was_cancelled_before_its_turn_is_not_done(tmp_path: Path) -> None:
+    """Of writes that are given up while the file is busy only the one that had begun is made, before what comes next."""
+    async with opened(tmp_path / "a.db") as backend:
+        writing = backend._writing
+        assert writing is not None
+        began, go_on, done = threading.Event(), threading.Event(), []
+
+        def first() -> None:
+            began.set()
+            go_on.wait(20)
+            done.append("first")
+
+        asked = [asyncio.ensure_future(writing.run(first))]
+        asked += [asyncio.ensure_future(writing.run(done.append, name)) for name in ("second", "third")]
+        await asyncio.to_thread(began.wait, 20)
+        for future in asked:
+            future.cancel()
+        await asyncio.wait(asked)
+        last = asyncio.ensure_future(writing.run(done.append, "last"))
+        await asyncio.sleep(0)
+        assert done == [], "nothing is done beside what has begun"
+        go_on.set()
+        await last
+        assert done == ["first", "last"]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,9 +38,13 @@ from tracecore.records import Provenance, Span
 from tracecore.reporting import Voice, named_error, report, text_of_error
 from tracecore.ring import Lane, Ring
 
+if TYPE_CHECKING:
+    import anyio
+
 __all__ = ["Pump", "PumpSettings", "Retired"]
 
-_HOUSEKEEP_EVERY_NS: Final = 1_000_000_000
+_HOUSEKEEP_EVERY: Final = 1.0
+"""Seconds."""
 _ENTER_EVERY_NS: Final = 30_000_000_000
 """How often the ledger is told what is new, and that this process lives while a span of it is known to be running."""
 _SEALED_AT_ONCE: Final = 1024
@@ -102,7 +106,7 @@ class Pump:
         self.opened = False
         self.finished = False
         self.retired = False
-        self.alarm = Alarm(clock, on_sign=self._show_life)
+        self.alarm = Alarm(clock, on_sign=self._note_ring)
         self._keeps_sink = True
         self._ring = ring
         self._sink = sink
@@ -131,6 +135,8 @@ class Pump:
         self._next_housekeeping = self._next_pending = self._next_entry = 0
         self._thread_id: int | None = None
         self._turn = 0
+        self._chores: anyio.Event | None = None
+        """Set when there is housekeeping to do at once."""
 
     # -- called from any thread ---------------------------------------------------------------------------------------
 
@@ -189,6 +195,7 @@ class Pump:
         self.alarm.arm()
         async with anyio.create_task_group() as group:
             group.start_soon(self.alarm.deadline, group.cancel_scope)
+            group.start_soon(self._look_after)
             if self._reopened:
                 await self._close(_FAREWELL)
             if self._pause:
@@ -371,12 +378,33 @@ class Pump:
         self._go_on()
         return more
 
+    async def _look_after(self) -> None:
+        """Keep house while records wait for a sink that is away or does not answer, too.
+
+        It shows no sign of life: that would hide for how long the rest of the pump has shown none.
+        """
+        import anyio  # noqa: PLC0415 - as above
+
+        while True:
+            self._chores = anyio.Event()
+            with anyio.move_on_after(_HOUSEKEEP_EVERY):
+                await self._chores.wait()
+            if self.retired:
+                raise Retired
+            self._housekeep()
+
+    def _note_ring(self) -> None:
+        """Answer whoever rings: the loop lives, and what is to be done at once is done whatever the sink does."""
+        self._show_life()
+        if self._chores is not None and self._ring.is_due:
+            self._chores.set()
+
     def _housekeep(self) -> None:
         now = self._clock()
         if not self._delivery.keeps_ledger:
             self._ring.farewells.clear()
         if now >= self._next_housekeeping or self._ring.is_due:
-            self._next_housekeeping = now + _HOUSEKEEP_EVERY_NS
+            self._next_housekeeping = now + int(_HOUSEKEEP_EVERY * 1e9)
             anchor.align()
             tick()
             self._ring.housekeep(now)

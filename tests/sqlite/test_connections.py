@@ -107,7 +107,7 @@ async def test_nobody_gets_a_console_without_its_guard(
 
 
 async def test_what_was_cancelled_before_its_turn_is_not_done(tmp_path: Path) -> None:
-    """Of writes that are given up while the file is busy only the one that had begun is made, before what comes next."""
+    """Of writes that are given up while the file is busy only the one that had begun is made, before what is next."""
     async with opened(tmp_path / "a.db") as backend:
         writing = backend._writing
         assert writing is not None

@@ -47,12 +47,12 @@ class Counts(Struct, frozen=True):
 class Account:
     """Settle the records of one source. Whoever settles holds ``Ring.consuming``.
 
-    ``keep`` is told of the counts that hold from then on, whenever records were settled: where a file keeps those
-    records, it keeps what became of them too.
+    Where a file keeps those records, it keeps what became of them too: ``keep`` writes that, and :meth:`keep` has it
+    written once records were settled, without the lock. A disk may take its time, and must not keep anybody waiting.
     """
 
     def __init__(self, keep: Callable[[Counts], object] = lambda counts: None) -> None:  # noqa: ARG005 - nobody does
-        self.counts = Counts()
+        self.counts = self._kept = Counts()
         self._keep = keep
         self._begun: tuple[Counts, list[tuple[Lane[Any], int]]] | None = None
         """The counts that are to be, and up to where each lane will be settled."""
@@ -71,7 +71,13 @@ class Account:
             if (left := target - lane.settled) > 0:
                 lane.settle(left)
         self._begun = None
-        self._keep(self.counts)
+
+    def keep(self) -> None:
+        """Have the counts written where the records are kept, unless they have been."""
+        counts = self.counts
+        if counts is not self._kept:
+            self._keep(counts)
+            self._kept = counts
 
 
 class Balance(Struct, frozen=True):
@@ -131,6 +137,11 @@ class Accounts:
         for account in (self.own, *self.adopted):
             account.catch_up()
 
+    def keep(self) -> None:
+        """Have the counts of every account written where their records are kept, unless they have been."""
+        for account in (self.own, *self.adopted):
+            account.keep()
+
     def adopt(self, keep: Callable[[Counts], object]) -> Account:
         """Return an account for what a dead process left behind."""
         account = Account(keep)
@@ -180,9 +191,12 @@ class Accounts:
     def entry(
         self, account: Account | None = None, counts: Counts | None = None, *, ended: bool = False
     ) -> LedgerEntry:
-        """Return the entry of this moment for the ledger, as if an account already had these counts."""
+        """Return the entry of this moment for the ledger, as if an account already had these counts.
+
+        No two are of the same moment: whichever was made later replaces the other.
+        """
         self._mask_names()
-        self._seen_ns = max(self._seen_ns, self._wall())
+        self._seen_ns = max(self._seen_ns + 1, self._wall())
         expected = {id(account): counts}
         balance = self.balance(expected.get(id(self.own)), ended=ended)
         recovered = sum((expected.get(id(adopted)) or adopted.counts).delivered for adopted in self.adopted)

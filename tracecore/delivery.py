@@ -206,6 +206,9 @@ class Delivery:
         if self.keeps_ledger:
             expected = None if account is None else account.counts.plus(len(batch), {"unencodable": missing})
             entry = self._accounts.entry(account, expected, ended=self.ended)
+            # Should this process die before it knows what the sink has taken, what is said of it then must be later.
+            self._ring.keep(self._accounts.entry)
+            self._go_on()
         try:
             receipt = await self.answered(self._sink.write, batch if entry is None else [*batch, *farewells, entry])
         except (BackendUnavailable, MemoryError) as error:
@@ -285,8 +288,17 @@ class Delivery:
             self._note_loss(handful.items[handful.settled : end], records, reason if rejected else None, receipt.reason)
         with self._ring.consuming:
             self._go_on()
-            account.settle(handful.shares_up_to(end), account.counts.plus(made - rejected, lost))
+            shares = handful.shares_up_to(end)
+            account.settle(shares, account.counts.plus(made - rejected, lost))
+        self._note_in_files(account, shares)
         self._on_settled()
+
+    def _note_in_files(self, account: Account, shares: list[tuple[Lane[Any], int]]) -> None:
+        """Note what has been settled where it was kept. That may take its time; another pump may begin meanwhile."""
+        for lane, _ in shares:
+            lane.note()
+        account.keep()
+        self._go_on()
 
     def _note_loss(
         self, items: list[Any], records: list[Record | None], reason: Reason | None, why: str | None

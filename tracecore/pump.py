@@ -210,6 +210,7 @@ class Pump:
     async def _work(self) -> None:
         import anyio.lowlevel  # noqa: PLC0415 - as above
 
+        self.accounts.keep()  # what a pump before had settled
         while True:
             self._go_on()
             self._housekeep()
@@ -253,10 +254,8 @@ class Pump:
 
     def _taken(self) -> Handful:
         """Take one batch from the buffer, beginning with another lane each time; of one account only."""
-        with self._ring.consuming:
-            self._go_on()
-            first, self._first = self._first, []
-            taken = [(lane, lane.take(count, _EVERYTHING)) for lane, count in first] or self._taken_in_turn()
+        first, self._first = self._first, []
+        taken = [(lane, self._taken_from(lane, count, _EVERYTHING)) for lane, count in first] or self._taken_in_turn()
         shares = [(lane, len(items)) for lane, items in taken if items]
         account: Account | None = shares[0][0].account if shares else None
         return Handful([item for _, items in taken for item in items], shares, account or self.accounts.own)
@@ -272,11 +271,18 @@ class Pump:
             if found and lane.account is not found[0][0].account:
                 continue
             before = lane.bytes_taken
-            items = lane.take(self._settings.batch_items - count, self._settings.batch_bytes - size)
+            items = self._taken_from(lane, self._settings.batch_items - count, self._settings.batch_bytes - size)
             count, size = count + len(items), size + lane.bytes_taken - before
             if items:
                 found.append((lane, items))
         return found
+
+    def _taken_from(self, lane: Lane[Any], max_items: int, max_bytes: int) -> list[Any]:
+        """Take from a lane. What must be read from files is read without the lock: the disk may take its time."""
+        lane.fetch(max_items, max_bytes)
+        with self._ring.consuming:
+            self._go_on()
+            return lane.take(max_items, max_bytes)
 
     async def _seal(self, handful: Handful) -> None:
         """Make the records of a handful."""

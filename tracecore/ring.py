@@ -24,13 +24,16 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat, starmap
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from tracecore.backend import Level
     from tracecore.records import LedgerEntry
 
 __all__ = ["Item", "Lane", "Ring"]
+
+_PATIENCE: Final = 0.05
+"""Seconds that a reader waits at most for whoever takes or settles."""
 
 
 class Item(Protocol):
@@ -302,10 +305,18 @@ class Ring(Generic[T]):
         """Let go of whatever holds the items besides memory. Called once, after the last pump has ended."""
 
     def totals(self) -> dict[str, int]:
-        """Return accepted, full, closed, sampled, taken and settled, added up over every lane of this process."""
-        with self.consuming:
+        """Return accepted, full, closed, sampled, taken and settled, added up over every lane of this process.
+
+        Where somebody holds :attr:`consuming` for long, they are of slightly different moments: whoever asks has a
+        deadline.
+        """
+        held = self.consuming.acquire(timeout=_PATIENCE)
+        try:
             retired, last = self._retired
             return _Totals(retired, *[lane for lane in self.lanes() if lane is not last]).counts
+        finally:
+            if held:
+                self.consuming.release()
 
     def forget_everything(self) -> None:
         """Drop lanes and totals without counting: what is in them belongs to the parent of this forked process."""

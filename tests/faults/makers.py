@@ -14,7 +14,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-__all__ = ["delivered_by_its_maker", "label_of", "lend_makers", "rows"]
+import pytest
+
+from tests.faults.oracle import BUFFERS
+from tests.torture.declaring import by_mode
+
+__all__ = ["delivered_by_its_maker", "label_of", "lend_makers", "rows", "with_each_buffer"]
 
 FORKED: Final = '''
 """What the processes of a program share: where records go, and how a span says who made it."""
@@ -57,6 +62,13 @@ def children(count, label, spans=1, end=lambda: tracecore.flush().delivered):
 '''
 
 _NAME = re.compile(r"made by (\d+) sent by (\d+): (.*)")
+
+
+@pytest.fixture(autouse=True, params=by_mode(["memory"], full=BUFFERS))
+def with_each_buffer(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test of a module that imports this with each kind of buffer, where all rounds are run."""
+    monkeypatch.setenv("TRACECORE_BUFFER", request.param)
+    monkeypatch.setenv("TRACECORE_JOURNAL_DIR", str(tmp_path / "journal"))
 
 
 def lend_makers(folder: Path) -> None:

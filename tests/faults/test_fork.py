@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.makers import delivered_by_its_maker, label_of, lend_makers, rows
+from tests.faults.makers import delivered_by_its_maker, label_of, lend_makers, rows, with_each_buffer
 from tests.programs import Ended, run_program
 from tests.torture.declaring import by_mode, torture
+
+__all__ = ["with_each_buffer"]
 
 pytestmark = torture("T26", "forks of every kind")
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.makers import delivered_by_its_maker, lend_makers
+from tests.faults.makers import delivered_by_its_maker, lend_makers, with_each_buffer
 from tests.faults.processes import Program, asked, free_port, running
 from tests.torture.declaring import by_mode, torture
+
+__all__ = ["with_each_buffer"]
 
 APPLICATION = """
 import os

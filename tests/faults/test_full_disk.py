@@ -19,12 +19,11 @@ import pytest
 from msgspec import Struct
 
 from tests.sqlite.files import ROOT, asked, is_whole
-from tests.torture.declaring import torture
-
-pytestmark = torture("T08", "the disk is full: for a while, at the start, until the end")
+from tests.torture.declaring import by_mode, torture
+from tests.torture.trial import Trial
 
 DISK_LOSSES = {"ring_full", "unavailable", "disk_full", "closing"}
-RESUMED_WITHIN = 10.0
+RESUMED_WITHIN = by_mode(10.0, full=6.0)
 """Seconds; the pump waits at most five between two attempts."""
 
 PREAMBLE = """
@@ -138,8 +137,8 @@ class Ended(Struct, frozen=True):
     path: Path
 
 
-def on_a_small_disk(tmp_path: Path, way: str, program: str) -> Ended:
-    """Run a program whose file is on a disk that it can fill."""
+def on_a_small_disk(tmp_path: Path, way: str, program: str, buffer: str = "memory") -> Ended:
+    """Run a program whose file is on a disk that it can fill; a journal is on another."""
     disk, out, script = tmp_path / "disk", tmp_path / "out", tmp_path / "program.py"
     disk.mkdir()
     out.mkdir()
@@ -151,7 +150,7 @@ def on_a_small_disk(tmp_path: Path, way: str, program: str) -> Ended:
     ended = subprocess.run(
         command,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'backends'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'backends'}", "TRACECORE_BUFFER": buffer},
         capture_output=True,
         text=True,
         check=False,
@@ -174,41 +173,68 @@ def accounts(ended: Ended) -> dict[str, int]:
     return lost
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_full_for_a_while(tmp_path: Path, way: str) -> None:
+each_way = pytest.mark.parametrize("way", WAYS)
+
+
+@torture("T08", "the disk is full for a while, under load", full=10)
+@each_way
+def test_full_for_a_while(trial: Trial, way: str) -> None:
     """While the disk is full the buffer fills and what it cannot hold is counted; with space, the rest is delivered."""
-    ended = on_a_small_disk(tmp_path, way, FOR_A_WHILE)
-    full, overflowing = ended.told["full"], ended.told["overflowing"]
-    assert full["lost"] == {}
-    assert 0 < full["pending"] <= 1_000  # type: ignore[operator]  # read from JSON
-    assert ("DiskFull" if way == "mount" else "BackendUnavailable") in str(full["last_error"])
-    assert overflowing["lost"].keys() == {"ring_full"}  # type: ignore[attr-defined]  # read from JSON
-    assert ended.told["seconds"] < RESUMED_WITHIN  # type: ignore[operator]  # read from JSON
-    lost = accounts(ended)
-    assert lost == overflowing["lost"]
-    assert ended.told["end"]["emitted"] == 5_110
-    assert ended.told["end"]["delivered"] >= 2_000  # type: ignore[operator]  # read from JSON
-    assert ended.stderr.count("tracecore cannot deliver") == 1
-    assert ("has no space left" if way == "mount" else "failed to read or write") in ended.stderr
+    for case in trial.cases():
+        with case:
+            ended = on_a_small_disk(case.folder, way, FOR_A_WHILE)
+            full, overflowing = ended.told["full"], ended.told["overflowing"]
+            assert full["lost"] == {}
+            assert 0 < full["pending"] <= 1_000  # type: ignore[operator]  # read from JSON
+            assert ("DiskFull" if way == "mount" else "BackendUnavailable") in str(full["last_error"])
+            assert overflowing["lost"].keys() == {"ring_full"}  # type: ignore[attr-defined]  # read from JSON
+            assert ended.told["seconds"] < RESUMED_WITHIN  # type: ignore[operator]  # read from JSON
+            lost = accounts(ended)
+            assert lost == overflowing["lost"]
+            assert ended.told["end"]["emitted"] == 5_110
+            assert ended.told["end"]["delivered"] >= 2_000  # type: ignore[operator]  # read from JSON
+            assert ended.stderr.count("tracecore cannot deliver") == 1
+            assert ("has no space left" if way == "mount" else "failed to read or write") in ended.stderr
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_full_at_the_start(tmp_path: Path, way: str) -> None:
+@torture("T08", "the disk of the store is full for a while, and the journal is on another", full=10)
+def test_full_beside_a_journal(trial: Trial) -> None:
+    """What the store has no space for waits in the journal, more than memory may hold, and nothing is lost."""
+    if "mount" not in WAYS:
+        pytest.skip("this process may not mount a small disk")
+    for case in trial.cases():
+        with case:
+            ended = on_a_small_disk(case.folder, "mount", FOR_A_WHILE, "journal")
+            assert ended.told["full"]["pending"] == 1_000
+            assert ended.told["overflowing"]["pending"] == 5_000
+            assert ended.told["seconds"] < RESUMED_WITHIN  # type: ignore[operator]  # read from JSON
+            assert accounts(ended) == {}
+            assert ended.told["end"]["delivered"] == 5_110
+
+
+@torture("T08", "the disk is full at the start", full=10)
+@each_way
+def test_full_at_the_start(trial: Trial, way: str) -> None:
     """A file that cannot be made for lack of space is made when there is some, and nothing is lost."""
-    ended = on_a_small_disk(tmp_path, way, AT_THE_START)
-    assert ended.told["full"]["pending"] == 50
-    assert accounts(ended) == {}
-    assert ended.told["end"]["delivered"] == 50
+    for case in trial.cases():
+        with case:
+            ended = on_a_small_disk(case.folder, way, AT_THE_START)
+            assert ended.told["full"]["pending"] == 50
+            assert accounts(ended) == {}
+            assert ended.told["end"]["delivered"] == 50
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_full_until_the_end(tmp_path: Path, way: str) -> None:
+@torture("T08", "the disk is full until the end", full=10)
+@each_way
+def test_full_until_the_end(trial: Trial, way: str) -> None:
     """What could not be kept when the program ends is counted, and what was delivered before is whole."""
-    ended = on_a_small_disk(tmp_path, way, UNTIL_THE_END)
-    lost = accounts(ended)
-    assert sum(lost.values()) > 0
-    assert ended.told["end"]["delivered"] >= 100  # type: ignore[operator]  # read from JSON
-    assert ended.stderr.count("tracecore cannot deliver") == 1
-    assert f"tracecore has lost {sum(lost.values())} records" in ended.stderr
-    # A limit of the process looks to SQLite like a disk that fails.
-    assert lost.get("disk_full" if way == "mount" else "unavailable", 0) > 0
+    for case in trial.cases():
+        with case:
+            ended = on_a_small_disk(case.folder, way, UNTIL_THE_END)
+            lost = accounts(ended)
+            assert sum(lost.values()) > 0
+            assert ended.told["end"]["delivered"] >= 100  # type: ignore[operator]  # read from JSON
+            assert ended.stderr.count("tracecore cannot deliver") == 1
+            assert f"tracecore has lost {sum(lost.values())} records" in ended.stderr
+            # A limit of the process looks to SQLite like a disk that fails.
+            assert lost.get("disk_full" if way == "mount" else "unavailable", 0) > 0

@@ -249,7 +249,7 @@ class LedgerQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class LedgerTotals(Struct, frozen=True):
     """Hold the sums over processes: what their last entries say, less what they had said by some earlier time.
 
-    ``waiting`` is how much waits, or waited when its process ended: of that nothing is taken off. ``unbalanced`` counts
+    ``waiting`` is how much waits, or waited when its process ended and was not recovered since. ``unbalanced`` counts
     the processes whose last entry does not prove itself; all others together do, if no time was named.
     """
 

@@ -27,7 +27,7 @@ async def delivery_findings(backend: Backend, project: str, now_ns: int) -> list
     if not totals.processes:
         return []
     findings = [_loss(reason, number) for reason, number in totals.lost.items() if number > 0]
-    findings += await _cut_off(backend.ledger, project, totals, since_ns=since_ns, now_ns=now_ns)
+    findings += await _cut_off(backend.ledger, project, since_ns=since_ns, now_ns=now_ns)
     findings += await _wrong(backend.ledger, project, since_ns) if totals.unbalanced else []
     if totals.restarts > 0:
         times = count(totals.restarts, "time")
@@ -42,24 +42,24 @@ def _loss(reason: str, number: int) -> Finding:
     return Finding(what, ok=False, remedy=remedy)
 
 
-async def _cut_off(
-    ledger: LedgerStore, project: str, totals: LedgerTotals, *, since_ns: int, now_ns: int
-) -> list[Finding]:
-    """Return whether processes ended with something that was neither delivered nor counted as lost."""
+async def _cut_off(ledger: LedgerStore, project: str, *, since_ns: int, now_ns: int) -> list[Finding]:
+    """Return whether processes ended with something that was neither delivered nor counted as lost.
+
+    Whoever recovers that says so in another entry of the process, in which nothing waits.
+    """
 
     def cut_off(entry: LedgerEntry) -> bool:
         return entry.waiting > 0 and is_gone(entry, now_ns)
 
     entries = await last_entries(ledger, project, cut_off, since_ns=since_ns, most=_MOST)
     waiting = sum(entry.waiting for entry in entries)
-    if waiting <= totals.recovered:
+    if not waiting:
         return []
     ended = "a process ended" if len(entries) == 1 else f"{len(entries):,} processes ended"
-    recovered = f"; {totals.recovered:,} have been recovered since" if totals.recovered else ""
     shown = "; ".join(map(named, entries[:_SHOWN])) + ("; and more" if len(entries) > _SHOWN else "")
     return [
         Finding(
-            f"{count(waiting, 'record')} waited when {ended} in the last 24 hours{recovered}: {shown}",
+            f"{count(waiting, 'record')} waited when {ended} in the last 24 hours: {shown}",
             ok=False,
             remedy="with buffer=journal the next start delivers them, or `tracecore recover`; otherwise they are gone "
             "with the process: call shutdown() before it ends, and set buffer=journal where it may be killed",

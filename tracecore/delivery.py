@@ -6,7 +6,8 @@
   is time. Once it has failed several times in a row it is tried with a few records first.
 * What a write has settled is settled at once, in the order in which it was taken: whenever the pump ends, what is in
   hand is exactly what nobody knows the fate of.
-* With every batch goes an entry of the ledger that counts it, where the sink keeps a ledger.
+* With every batch goes an entry of the ledger that counts it, where the sink keeps a ledger. A sink that takes records
+  but no entries, although it says so, is sent none any more.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from tracecore.alarm import Alarm
 from tracecore.backend import Capabilities, Receipt, Sink
 from tracecore.bare_records import bare_forms
 from tracecore.breaker import Breaker, asked_for
+from tracecore.context import NEVER
 from tracecore.errors import BackendRejected, BackendUnavailable, DiskFull
 from tracecore.loss import Reason
 from tracecore.records import LedgerEntry, Record
-from tracecore.reporting import text_of_error
+from tracecore.reporting import report, text_of_error
 from tracecore.ring import Lane, Ring
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ _HURRY: Final = 1.0
 """Seconds between two attempts at least, however many are in a hurry."""
 _LAST_WORDS: Final = 0.02
 """Seconds before the deadline in which records are counted rather than tried again."""
+_PATIENCE: Final = 1.0
+"""Seconds that a call has to end after it was cancelled."""
 _ALL_KEPT: Final = Receipt()
 _REFUSED: Final = BackendUnavailable("the backend refuses to be opened", retry_after=5.0)
 """What a refusal counts as while the program runs on: somebody may mend it."""
@@ -118,6 +122,8 @@ class Delivery:
         """The last that the sink took."""
         self.entered_ns = 0
         """When it took that."""
+        self.overtime_ns = NEVER
+        """When a call to the sink will have been cancelled for so long that it heeds nothing."""
         self.ended = False
         """Whether entries from now on say that this process has ended."""
         self._ring = ring
@@ -155,7 +161,7 @@ class Delivery:
                 parts.append((start + _PROBE, end))
                 end = start + _PROBE
             batch = [record for record in handful.records[start:end] if record is not None]
-            answer = await self._attempt(batch, handful.account, missing=end - start - len(batch))
+            answer = await self._attempt_in_two_ways(batch, handful.account, missing=end - start - len(batch))
             if isinstance(answer, _Away):
                 if not await self._wait(answer.error):
                     self._give_up(handful, answer.error)
@@ -175,8 +181,17 @@ class Delivery:
 
         With it goes what is to be said of dead processes, once: a sink that refuses that would do so for ever.
         """
-        if self.keeps_ledger and isinstance(await self._attempt([], None, alone=True), _Refused):
-            self._ring.farewells.clear()
+        if not self.keeps_ledger:
+            return
+        farewells = list(self._ring.farewells)
+        if not isinstance(await self._attempt([], None, farewells=farewells), _Refused):
+            return
+        for farewell in farewells:
+            if isinstance(await self._attempt([], None, farewells=[farewell]), _Refused):
+                self._take_off([farewell])
+                report(
+                    "tracecore's backend will not be told what became of the records of process %s", farewell.process
+                )
 
     async def answered(self, call: Callable[..., Awaitable[_T]], *arguments: object) -> _T:
         """Return what the sink answers.
@@ -186,8 +201,13 @@ class Delivery:
         """
         import anyio  # noqa: PLC0415 - `import tracecore` stays light
 
-        with anyio.move_on_after(self._timeout):
-            return await call(*arguments)
+        if self._timeout < math.inf:
+            self.overtime_ns = self._clock() + int((self._timeout + _PATIENCE) * 1e9)
+        try:
+            with anyio.move_on_after(self._timeout):
+                return await call(*arguments)
+        finally:
+            self.overtime_ns = NEVER
         raise BackendUnavailable(
             f"the backend did not answer within {self._timeout:g} s", "raise write_timeout_ms if it takes that long"
         )
@@ -210,7 +230,9 @@ class Delivery:
             self._ring.keep(self._accounts.entry)
             self._go_on()
         try:
-            receipt = await self.answered(self._sink.write, batch if entry is None else [*batch, *farewells, entry])
+            receipt = await self.answered(
+                self._sink.write, batch if entry is None else [*batch, *(farewells or ()), entry]
+            )
         except (BackendUnavailable, MemoryError) as error:
             self._go_on()
             self._on_error(error)
@@ -227,7 +249,7 @@ class Delivery:
         self._go_on()
         del self._ring.farewells[: len(farewells)]
         self._note_success(entry)
-        return receipt or _ALL_KEPT
+        return receipt if isinstance(receipt, Receipt) else _ALL_KEPT
 
     def _note_success(self, entry: LedgerEntry | None) -> None:
         self._breaker.succeeded()
@@ -242,12 +264,13 @@ class Delivery:
         Return False where there was no time for that.
         """
         for bare in bare_forms(record, refusal) if handful.account is not None else ():
-            answer = await self._attempt([bare], handful.account, missing=end - handful.settled - 1)
+            missing = end - handful.settled - 1
+            answer = await self._attempt_in_two_ways([bare], handful.account, missing=missing)
             while isinstance(answer, _Away):
                 if not await self._wait(answer.error):
                     self._give_up(handful, answer.error)
                     return False
-                answer = await self._attempt([bare], handful.account, missing=end - handful.settled - 1)
+                answer = await self._attempt_in_two_ways([bare], handful.account, missing=missing)
             if not isinstance(answer, _Refused):
                 self._settle(handful, end, answer)
                 return True
@@ -304,7 +327,7 @@ class Delivery:
         self, items: list[Any], records: list[Record | None], reason: Reason | None, why: str | None
     ) -> None:
         """Note of which traces something was lost; which records of a batch were rejected is not known."""
-        if why is not None:
+        if reason is not None and why is not None:
             self._on_error(BackendRejected(f"the backend kept a batch in part: {why}"))
         for item, record in zip(items, records, strict=True):
             if record is None:

@@ -160,6 +160,11 @@ class Pump:
         """Return whether the pump runs in the calling thread, and so cannot go on before the caller does."""
         return self._thread_id == threading.get_ident() and not self.finished
 
+    @property
+    def stuck(self) -> bool:
+        """Return whether the sink goes on with a call that was cancelled: the loop lives, and to no end."""
+        return self._delivery.overtime_ns < self._clock()
+
     # -- the coroutine ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -219,8 +224,9 @@ class Pump:
                 await self._delivery.enter()
             if self.alarm.stopping and (not moved or self.alarm.time_left() <= 0):
                 return
-            if not moved and not await self._maintain():
+            if not moved:
                 await self._enter_if_due()
+            if not moved and not await self._maintain():
                 pause = self._longest_sleep()
                 self._show_life(pause)
                 await self.alarm.sleep(pause)
@@ -401,7 +407,8 @@ class Pump:
 
     def _note_ring(self) -> None:
         """Answer whoever rings: the loop lives, and what is to be done at once is done whatever the sink does."""
-        self._show_life()
+        if not self.stuck:
+            self._show_life()
         if self._chores is not None and self._ring.is_due:
             self._chores.set()
 

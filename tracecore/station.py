@@ -2,11 +2,12 @@
 
 * A pump that ends although nobody asked for it is replaced by the thread or task in which it ended, at once; the next
   only after a pause that doubles with each replacement that has delivered nothing since.
-* A pump that hangs (its loop has shown no sign of life for a second, with something that blocks) is noticed by whoever
-  opens a trace, emits much, flushes or asks after it. That only starts a second look, in a thread of its own: a quarter
-  of a second later a pump whose process had been stopped, or whose host had kept the interpreter to itself, has
-  answered. How long a pump may hang doubles with each replacement that has delivered nothing since, up to a minute.
-  No more than three pumps hang at once; then the next waits until one of them has come back.
+* A pump that hangs (its loop has shown no sign of life for a second, because something blocks it; or the sink goes on
+  with a call that took too long and was cancelled) is noticed by whoever opens a trace, emits much, flushes or asks
+  after it. That only starts a second look, in a thread of its own: a quarter of a second later a pump whose process had
+  been stopped, or whose host had kept the interpreter to itself, has answered. How long a pump may hang doubles with
+  each replacement that has delivered nothing since, up to a minute. No more than three pumps hang at once; then the
+  next waits until one of them has come back.
 * The new pump is handed what the old one had in hand, and a backend of its own. Where the program gave a backend object
   there is only that one: the new pump closes and opens it again, and the old one leaves it alone when it wakes.
 * A pump that is a task of the program's loop is replaced in its place when it dies. What hangs there is the program's
@@ -243,7 +244,7 @@ class Station:
             pump.alarm.ring()
             for _ in range(0 if self._thread_is_gone() else _GLANCES):
                 time.sleep(_SECOND_LOOK / _GLANCES)
-                if pump.alarm.signs != signs and not pump.finished:
+                if pump.alarm.signs != signs and not pump.finished and not pump.stuck:
                     return
             self._replace(pump)
         finally:

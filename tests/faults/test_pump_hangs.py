@@ -211,6 +211,32 @@ def test_patience_doubles_while_nothing_is_delivered(
     recorder.shutdown(WITHIN)
 
 
+def test_a_sink_that_heeds_no_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that goes on after its time whatever it is told costs its pump: the next one has another backend."""
+    backends: list[FakeBackend] = []
+    done = threading.Event()
+
+    async def write(_: list[Record]) -> None:
+        while len(backends) == 1 and not done.is_set():
+            try:
+                await anyio.sleep(0.01)
+            except BaseException:  # noqa: BLE001, S112 - as drivers do that try again whatever it was
+                continue
+
+    def make() -> FakeBackend:
+        backends.append(FakeBackend(on_write=write if not backends else None))
+        return backends[-1]
+
+    monkeypatch.setattr("tracecore.delivery._PATIENCE", 0.1)
+    recorder = recording(monkeypatch, make, write_timeout_ms=50)
+    emit(recorder, "only")
+    assert recorder.flush(WITHIN).delivered
+    assert [names(backend.records) for backend in backends] == [[], ["only"]]
+    assert recorder.health().restarts == 1
+    done.set()
+    recorder.shutdown(WITHIN)
+
+
 def test_without_a_thread_it_is_tried_again(monkeypatch: pytest.MonkeyPatch, blocking: Callable[..., Blocking]) -> None:
     """Where no thread can be had for a new pump, one is asked for again later; nothing of this reaches the program."""
     block = blocking()

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -189,9 +190,7 @@ class Delivery:
         for farewell in farewells:
             if isinstance(await self._attempt([], None, farewells=[farewell]), _Refused):
                 self._take_off([farewell])
-                report(
-                    "tracecore's backend will not be told what became of the records of process %s", farewell.process
-                )
+                report("tracecore's backend refuses to be told what became of process %s", farewell.process)
 
     async def answered(self, call: Callable[..., Awaitable[_T]], *arguments: object) -> _T:
         """Return what the sink answers.
@@ -213,26 +212,30 @@ class Delivery:
         )
 
     async def _attempt(
-        self, batch: list[Record], account: Account | None, *, missing: int = 0, alone: bool = False
+        self,
+        batch: list[Record],
+        account: Account | None,
+        *,
+        missing: int = 0,
+        farewells: list[LedgerEntry] | None = None,
+        enters: bool = True,
     ) -> Receipt | _Away | _Refused:
-        """Write one batch once; ``missing`` records of it could not be made."""
+        """Write one batch once; ``missing`` records of it could not be made. With ``farewells`` it may be empty."""
         import anyio.lowlevel  # noqa: PLC0415 - as above
 
         self._go_on()  # making the records, or the last write, may have taken so long that there is another pump
-        if not batch and not alone:
+        if not batch and farewells is None:
             return _ALL_KEPT
         entry: LedgerEntry | None = None
-        farewells = list(self._ring.farewells) if alone else []
-        if self.keeps_ledger:
+        if self.keeps_ledger and enters:
             expected = None if account is None else account.counts.plus(len(batch), {"unencodable": missing})
             entry = self._accounts.entry(account, expected, ended=self.ended)
             # Should this process die before it knows what the sink has taken, what is said of it then must be later.
             self._ring.keep(self._accounts.entry)
             self._go_on()
         try:
-            receipt = await self.answered(
-                self._sink.write, batch if entry is None else [*batch, *(farewells or ()), entry]
-            )
+            batch = batch if entry is None else [*batch, *(farewells or ()), entry]
+            receipt = await self.answered(self._sink.write, batch)
         except (BackendUnavailable, MemoryError) as error:
             self._go_on()
             self._on_error(error)
@@ -247,9 +250,28 @@ class Delivery:
             self._go_on()
             return _Refused(text_of_error(error))
         self._go_on()
-        del self._ring.farewells[: len(farewells)]
+        self._take_off(farewells or [])
         self._note_success(entry)
         return receipt if isinstance(receipt, Receipt) else _ALL_KEPT
+
+    async def _attempt_in_two_ways(
+        self, batch: list[Record], account: Account | None, *, missing: int
+    ) -> Receipt | _Away | _Refused:
+        """Write one batch; where that is one record that is refused with an entry of the ledger, try it without."""
+        answer = await self._attempt(batch, account, missing=missing)
+        if not isinstance(answer, _Refused) or len(batch) > 1 or not self.keeps_ledger:
+            return answer
+        without = await self._attempt(batch, account, enters=False)
+        if isinstance(without, Receipt):
+            self.keeps_ledger = False
+            report("tracecore keeps no ledger any more, because the backend refuses its entries: %s", answer.reason)
+        return without
+
+    def _take_off(self, farewells: list[LedgerEntry]) -> None:
+        """Let go of what the ledger need not be told any more; others may have come meanwhile."""
+        for farewell in farewells:
+            with contextlib.suppress(ValueError):
+                self._ring.farewells.remove(farewell)
 
     def _note_success(self, entry: LedgerEntry | None) -> None:
         self._breaker.succeeded()
@@ -321,7 +343,6 @@ class Delivery:
         for lane, _ in shares:
             lane.note()
         account.keep()
-        self._go_on()
 
     def _note_loss(
         self, items: list[Any], records: list[Record | None], reason: Reason | None, why: str | None

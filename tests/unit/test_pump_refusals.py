@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from tests.fakes import EVENT_LOOPS, FakeBackend, ManualClock, names, refusing, run_to_the_end, span_record, unavailable
+from tracecore.backend import Capabilities
 from tracecore.errors import BackendRejected
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import (
     ABSENT,
     ErrorInfo,
     Generation,
+    LedgerEntry,
     Record,
     Score,
     Session,
@@ -232,3 +234,46 @@ def test_unavailable_while_isolating() -> None:
         **dict.fromkeys(pump.accounts.own.counts.losses.counts(), 0),
         "rejected": 1,
     }
+
+
+def entry_of(process: str) -> LedgerEntry:
+    """Return what is to be said of a dead process."""
+    return LedgerEntry("default", process, 0, 1, ended=True)
+
+
+def test_a_sink_that_takes_records_but_no_entries_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Entries of the ledger that a sink refuses cost no record: it is sent none any more, which is said once."""
+    sink = FakeBackend(on_write=refusing(lambda record: isinstance(record, LedgerEntry)))
+    sink.capabilities = Capabilities(ledger=True)
+    with caplog.at_level(logging.WARNING):
+        pump = pumped([span_record(f"s{n}") for n in range(RECORDS)], sink, batch_items=10)
+    assert (len(sink.records), pump.accounts.own.counts.losses.total()) == (RECORDS, 0)
+    assert not any(record.status_message for record in sink.records if isinstance(record, Span)), "nothing is stripped"
+    assert caplog.text.count("keeps no ledger any more") == 1
+
+
+def test_poison_beside_entries_that_are_taken(caplog: pytest.LogCaptureFixture) -> None:
+    """Where it is the record that is refused, and not the entry beside it, the ledger goes on."""
+    sink = FakeBackend(on_write=refusing(lambda record: isinstance(record, Span) and says_poison(record)))
+    sink.capabilities = Capabilities(ledger=True)
+    with caplog.at_level(logging.WARNING):
+        pump = pumped([span_record("good"), span_record(POISON), span_record("other")], sink)
+    entries = [record for record in sink.records if isinstance(record, LedgerEntry)]
+    assert (entries[-1].delivered, entries[-1].lost, entries[-1].ended) == (2, {"rejected": 1}, True)
+    assert pump.accounts.own.counts.delivered == 2
+    assert "ledger" not in caplog.text
+
+
+def test_what_is_said_of_one_dead_process_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """A sink that refuses what is said of one dead process is told of the others; the one is named, and let go."""
+    sink = FakeBackend(on_write=refusing(lambda record: isinstance(record, LedgerEntry) and record.process == "two"))
+    sink.capabilities = Capabilities(ledger=True)
+    ring: Ring[Any] = Ring(10, 10**9)
+    ring.farewells += [entry_of("one"), entry_of("two"), entry_of("three")]
+    pump = Pump(ring, sink, set(), PumpSettings(), clock=ManualClock())
+    with caplog.at_level(logging.WARNING):
+        run_to_the_end(pump, "asyncio")
+    said = [record.process for record in sink.records if isinstance(record, LedgerEntry)]
+    assert [process for process in said if process != pump.accounts.process] == ["one", "three"]
+    assert ring.farewells == []
+    assert "process two" in caplog.text

@@ -76,6 +76,15 @@ class LedgerSuite(Contract):
             same((await ledger_in(reader).find(PROJECT, LedgerQuery())).items, [_FULL, entry("least")])
             same(await self.stored(make_reader), [span(1)])
 
+    async def test_batches_without_an_entry_are_kept(self, make: MakeBackend, make_reader: MakeBackend) -> None:
+        """Capabilities.ledger: a batch may come with an entry, without one, or be nothing but entries."""
+        async with opened(make()) as backend:
+            await backend.write([span(1)])
+            await backend.write([entry("a"), entry("b")])
+            await backend.write([span(2), entry("a", minute=1)])
+            same((await ledger_in(backend).find(PROJECT, LedgerQuery(process="b"))).items, [entry("b")])
+        same(await self.stored(make_reader), [span(1), span(2)])
+
     async def test_filters_order_and_pages(self, make: MakeBackend) -> None:
         """LedgerQuery: "every condition that is set must hold. Newest minute first, ties by process descending"."""
         async with opened_with(make(), _ENTRIES) as backend:

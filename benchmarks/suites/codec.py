@@ -23,7 +23,7 @@ from benchmarks.measure import Rounds, interleaved, ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import Texts
 from benchmarks.workload import ARGUMENTS, RESULT, SEARCH_RESULT, answer
-from tracecore.codec import binder, encoded
+from tracecore.codec import Limits, binder, encoded
 
 __all__ = ["run"]
 
@@ -32,6 +32,7 @@ METHOD: Final = (
     " and the first odd value raises. A row without a ratio is something they cannot do."
 )
 _ROUNDS: Final = 30
+_UNHURRIED: Final = Limits(max_time_ns=1_000_000_000)
 _FOR_NS: Final = 1_500_000
 """Roughly how long one round of one candidate takes."""
 _MSGSPEC: Final = "this ÷ msgspec"
@@ -149,7 +150,8 @@ def run(settings: Settings, step: Step) -> Table:
     payloads, huge = _payloads(settings.seed), _huge()
     rounds = settings.rounds_of(_ROUNDS)
     for name, (_, value) in payloads.items():
-        assert _as_written(encoded(value)) == msgspec.to_builtins(value), f"{name} was not written as it is"
+        written = encoded(value, _UNHURRIED)  # this process may be kept waiting for longer than a capture may take
+        assert _as_written(written) == msgspec.to_builtins(value), f"{name} was not written as it is"
     candidates = _candidates(payloads) | {name: _per_call(partial(encoded, value)) for name, (_, value) in huge.items()}
     taken = interleaved(candidates, rounds=rounds, seed=settings.seed, step=step)
     labels = {"arguments": "arguments of a call by name: 3, 116 B"}

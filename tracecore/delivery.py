@@ -126,7 +126,7 @@ class Delivery:
         self.overtime_ns = NEVER
         """When a call to the sink will have been cancelled for so long that it heeds nothing."""
         self.ended = False
-        """Whether entries from now on say that this process has ended."""
+        """Whether these are the last words: entries say that this process has ended, and nothing is tried again."""
         self._ring = ring
         self._sink = sink
         self._accounts = accounts
@@ -302,8 +302,11 @@ class Delivery:
     async def _wait(self, error: Exception) -> bool:
         """Wait until the sink may be asked again; return False when there is no time left for that.
 
-        That is so a little before the deadline, which cancels whatever it meets and cannot say what was the matter.
+        That is so a little before the deadline, which cancels whatever it meets and cannot say what was the matter; and
+        for last words.
         """
+        if self.ended:
+            return False
         retry_after = getattr(error, "retry_after", None)
         wait = self._breaker.failed(retry_after)
         left = self._alarm.time_left() - _LAST_WORDS

@@ -10,10 +10,10 @@ import pytest
 from tests.fakes import FakeBackend, ManualClock, names, refusing, run_to_the_end
 from tracecore.clock import monotonic_ns
 from tracecore.context import Route
-from tracecore.errors import BackendRejected
+from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.open_span import OpenSpan, open_child, open_root
 from tracecore.pump import Pump, PumpSettings
-from tracecore.records import Generation, Record, Span
+from tracecore.records import Generation, Provenance, Record, Span
 from tracecore.ring import Ring
 
 AFTER = 2.0
@@ -179,3 +179,64 @@ def test_a_refused_one_is_not_tried_again() -> None:
     stage.open("next")
     stage.pump(later=AFTER)
     assert names(stage.written) == ["next"]
+
+
+def test_one_that_runs_says_of_which_process() -> None:
+    """A running span names the recorder that will end it, masked or not, beside what the configuration names."""
+    stage = Stage(mask=lambda _: "***")
+    stage.route = Route(
+        "default", stage.ring, stage.ring.push, stage.spans, provenance=Provenance(service_name="shop", source="x")
+    )
+    stage.open("slow")
+    pump = stage.pump(later=AFTER)
+    (running,) = stage.written
+    assert running.provenance == Provenance(service_name="***", source="***", service_instance_id=pump.accounts.process)
+
+
+def test_what_nobody_ended_is_abandoned() -> None:
+    """Spans that are open when the pump has been stopped are written as abandoned, with the time they have taken."""
+    stage = Stage(abandon=True, pending_after=0.0)
+    root = stage.open("root", input="in")
+    child = open_child(root.trace, root.span_id, "child")
+    open_child(root.trace, root.span_id, "ended").end()
+    pump = stage.pump(later=5)
+    assert sorted((record.name, record.status) for record in stage.written) == [
+        ("child", "abandoned"), ("ended", "ok"), ("root", "abandoned"),
+    ]  # fmt: skip
+    found = {record.name: record for record in stage.written}
+    assert found["root"].duration_ns == stage.clock.now - root.started
+    assert found["child"].provenance == Provenance(service_instance_id=pump.accounts.process)
+    assert bytes(found["root"].input) == b'"in"'
+    counts = pump.accounts.own.counts
+    assert (counts.delivered, counts.losses.total()) == (1, 0), "what was abandoned is not counted as emitted"
+    assert {root, child} <= stage.spans, "the program may still end them"
+
+
+def test_nothing_is_abandoned_where_the_store_is_away() -> None:
+    """A sink that is away at the end is not kept waiting for with what nobody has ended."""
+
+    async def away(_: list[Record]) -> None:
+        raise BackendUnavailable("away")
+
+    stage = Stage(FakeBackend(on_write=away), abandon=True)
+    stage.open("root")
+    pump = stage.pump()
+    assert stage.written == []
+    assert pump.finished
+
+
+def test_a_span_announced_by_one_pump_is_not_announced_by_the_next() -> None:
+    """Where the sink was away, or the pump died, a running span is written by the next one; and then no more."""
+
+    async def die(_: list[Record]) -> None:
+        if len(stage.sink.attempts) == 1:
+            raise SystemExit
+
+    stage = Stage(FakeBackend(on_write=die))
+    stage.open("slow")
+    with pytest.raises(SystemExit):
+        stage.pump(later=AFTER)
+    assert stage.written == []
+    for _ in range(3):
+        stage.pump(later=AFTER)
+    assert [(record.name, record.status) for record in stage.written] == [("slow", "running")]

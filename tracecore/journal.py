@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, TypeAlias
 from zlib import crc32
 
 from tracecore.backend import Level
-from tracecore.blocks import HEADER, LIMIT
+from tracecore.blocks import HEADER
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Mask, mask_record
 from tracecore.config import Config
@@ -131,10 +131,10 @@ class Journal(Ring[Any]):
             write_body(item, body)
             length = len(body)
             end = start + HEADER + length
-            if end <= LIMIT and length <= _ORDINARY:
+            if end <= block.limit and length <= _ORDINARY:
                 block.view[start + HEADER : end] = body
                 _pack_into(block.view, start, length, crc32(body, block.seed))
-            elif self._write_long(lane, start):
+            elif self._write_long(lane, block, start):
                 return True
             else:
                 end = 0
@@ -203,6 +203,9 @@ class Journal(Ring[Any]):
         self._ended.set()
         home, self._home = self._home, None
         self._process = None
+        with contextlib.suppress(OSError):
+            if home is not None and not home.is_there():
+                home.give_up()
         for lane in self.lanes():
             if isinstance(lane, Leftover):
                 self._part_with(lane)
@@ -210,7 +213,7 @@ class Journal(Ring[Any]):
         if home is None:
             return
         with contextlib.suppress(OSError):
-            if all(lane.settled >= lane.accepted for lane in self.lanes()):
+            if not home.is_lost and all(lane.settled >= lane.accepted for lane in self.lanes()):
                 home.remove()
         home.leave()
         for lane in self.lanes():
@@ -251,7 +254,7 @@ class Journal(Ring[Any]):
             raise TypeError(lane)
         return lane
 
-    def _write_long(self, lane: JournalLane, start: int) -> bool:
+    def _write_long(self, lane: JournalLane, block: Block, start: int) -> bool:
         """Write a body that is long, or does not fit into the lane's block; return False where it has to be memory."""
         home, body = self._home, bytes(lane.scratch)
         lane.scratch = bytearray()
@@ -259,7 +262,7 @@ class Journal(Ring[Any]):
             return False
         written = False
         try:
-            written = lane.write(body, start, home)
+            written = lane.write(body, block, start, home)
             if not written:
                 self._note(self._trouble or f"it has its full size of {self._most_bytes} bytes")
         except OSError as error:
@@ -290,7 +293,7 @@ class Journal(Ring[Any]):
             home = self._home
             if home is not None and not home.is_there():
                 self._home = None
-                home.leave()
+                home.give_up()
                 report("the journal of tracecore in %s was removed; another one is begun", home.path)
             if self._home is None:
                 self._settle_in()

@@ -71,6 +71,8 @@ class JournalLane(Lane[Any]):
         "block",
         "blocks",
         "framed",
+        "framed_before",
+        "home",
         "number",
         "scratch",
     )
@@ -89,6 +91,10 @@ class JournalLane(Lane[Any]):
         self.scratch = bytearray()
         """Where bodies are made."""
         self.framed = 0
+        self.home: Home | None = None
+        """Whose block it is."""
+        self.framed_before = 0
+        """How many items went into blocks of other homes, before."""
         # written by the pump
         self._frames_read = 0
         self._bytes_read = 0
@@ -107,9 +113,15 @@ class JournalLane(Lane[Any]):
 
     @property
     def kept(self) -> int:
-        """Return how many items are in blocks and not settled."""
+        """Return how many items are in files, where the next process would find them, and not settled."""
+        if self.home is None or self.home.is_lost:
+            return 0
+        return self.framed - max(self.framed_before, self._frames_settled)
+
+    @property
+    def _frames_settled(self) -> int:
         reached = self._reaching if self._reaching.items == self.settled else self._reached
-        return self.framed - reached.frames
+        return reached.frames
 
     @property
     def bytes(self) -> int:
@@ -119,7 +131,9 @@ class JournalLane(Lane[Any]):
     @property
     def in_memory(self) -> bool:
         """Return whether anything that is not settled is nowhere but in memory."""
-        return bool(self.items) or not all(isinstance(item, Kept) for item in list(self._hand[2]))
+        if self.items or self.framed - self._frames_settled > self.kept:
+            return True
+        return not all(isinstance(item, Kept) for item in list(self._hand[2]))
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
         """Hand out what was written into blocks, then what waits in memory, within the bounds; at least one if any."""
@@ -168,26 +182,27 @@ class JournalLane(Lane[Any]):
         """Return whether nothing can come from this lane any more: its thread is dead and all of it is settled."""
         return super().finished and self.settled >= self.accepted
 
-    def write(self, body: Body, start: int, home: Home) -> bool:
+    def write(self, body: Body, block: Block, start: int, home: Home) -> bool:
         """Write a body for which the short way is none; return whether there was room.
 
-        The block that the lane stands in is marked as busy meanwhile; ``start`` is where in it that is. The body can be
-        read from one instant on. An exception that comes from outside (``KeyboardInterrupt``) finds all of it written
-        and counted, or nothing: assignments in one line call nothing, and no signal is handled in their middle.
+        The ``block`` that the lane stands in is marked as busy meanwhile; ``start`` is where in it that is. Where it is
+        one of another home, the lane goes on in this one. The body can be read from one instant on. An exception that
+        comes from outside (``KeyboardInterrupt``) finds all of it written and counted, or nothing: assignments in one
+        line call nothing, and no signal is handled in their middle.
 
         Raises:
             OSError: the disk gives no room.
         """
-        here, *rest = pieces_of(body, LIMIT - start)
+        here, *rest = pieces_of(body, LIMIT - start if home is self.home else 0)
         if rest:
-            return self._write_on(here, rest, start, home)
-        end = self.block.write(start, *here)
-        self.framed, self.block.written = self.framed + 1, end
+            return self._write_on(here, rest, block, start, home)
+        end = block.write(start, *here)
+        self.framed, block.written = self.framed + 1, end
         return True
 
-    def _write_on(self, here: Piece, rest: list[Piece], start: int, home: Home) -> bool:
+    def _write_on(self, here: Piece, rest: list[Piece], block: Block, start: int, home: Home) -> bool:
         """Write the first piece of a body into the lane's block, unless it is empty, and each other into a new one."""
-        block = self.block
+        before = self.framed_before if home is self.home else self.framed
         more: deque[Block] = deque()
         end = opening = start
         accepted = False
@@ -199,7 +214,9 @@ class JournalLane(Lane[Any]):
             end = block.write(start, *here) if here[0] else start
             # Nothing behind a block that is busy is read; a lane's first block has none before it.
             opening, more[0].written = more[0].written, BUSY
-            accepted, self.framed, self.block = True, self.framed + 1, more[-1]
+            accepted, self.framed, self.block, self.home, self.framed_before = (
+                True, self.framed + 1, more[-1], home, before,
+            )  # fmt: skip
             self.blocks.extend(more)
         finally:
             if accepted:

@@ -60,13 +60,15 @@ BUSY: Final = 1 << 20
 class Block:
     """Hold one block of a segment, and how far its lane has written and the pump has read and delivered it."""
 
-    __slots__ = ("cold", "delivered", "seed", "segment", "start", "taken", "view", "written")
+    __slots__ = ("cold", "delivered", "limit", "seed", "segment", "start", "taken", "view", "written")
 
     def __init__(self, segment: Segment | None, view: memoryview, start: int = 0) -> None:
         self.segment = segment
         self.view = view
         self.start = start
         """Where in the segment it begins."""
+        self.limit = LIMIT
+        """Where a frame may end: nowhere, once the files have been removed. Whoever leaves the home sets it."""
         self.cold = False
         """Whether it was left to the system to hold it in memory."""
         self.seed = 0
@@ -171,6 +173,8 @@ class Home:
         self.segments: list[Segment] = []
         self.may_grow = True
         """Whether producers who find no free block add a segment themselves; not so while the disk gives none."""
+        self.is_lost = False
+        """Whether somebody has removed the files: no other process will find what is in them."""
         self._files = files
         self._synced = synced
         self._permits = deque(range(max(1, most_bytes // SEGMENT)))
@@ -305,6 +309,16 @@ class Home:
             OSError: that is not possible.
         """
         self._remove(self.path)
+
+    def give_up(self) -> None:
+        """Leave files that somebody has removed; whoever writes into one of them goes elsewhere with the next record.
+
+        Until then, and until it is settled, what is in them is as good as in memory.
+        """
+        self.is_lost = True
+        for block in [block for segment in self.segments for block in segment.blocks]:
+            block.limit = 0
+        self.leave()
 
     def leave(self) -> None:
         """Let go of the files and leave them to whoever comes next, or, in a forked child, to the parent."""

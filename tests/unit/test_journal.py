@@ -497,6 +497,46 @@ def test_a_journal_that_was_removed_is_begun_anew(tmp_path: Path, caplog: pytest
     assert recovered_from(tmp_path / "journal") == ["kept"]
 
 
+def test_after_a_removal_small_records_too_go_into_the_new_files(tmp_path: Path) -> None:
+    """No lane goes on in a block that nobody will find; what was in such blocks is said to be in memory only."""
+    clock = ManualClock()
+    journal = begun(tmp_path / "journal", clock=clock)
+    emit = emitter(journal)
+    emit("before", 10)
+    assert (journal.left, journal.level) == (1, "handed_over")
+    shutil.rmtree(tmp_path / "journal")
+    emit("while nobody knows", 10)
+    clock.advance(2)
+    journal.housekeep(clock())
+    assert (journal.left, journal.level) == (0, "accepted")
+    for number in range(50):
+        emit(f"{number}", 10)
+    assert (journal.left, journal.level) == (50, "accepted")
+    lane = lane_of(journal)
+    items = lane.take(3, MEGABYTE)
+    assert [name_of(item) for item in items] == ["before", "while nobody knows", "0"]
+    lane.settle(1)
+    assert (journal.left, journal.level) == (50, "accepted")
+    lane.settle(1)
+    assert (journal.left, journal.level) == (50, "handed_over")
+    lane.settle(1)
+    assert journal.left == 49
+    ended(journal)
+    assert journal.left == 49
+    assert recovered_from(tmp_path / "journal") == [f"{number}" for number in range(1, 50)]
+
+
+def test_what_lies_in_removed_files_at_the_end_is_not_said_to_be_left(tmp_path: Path) -> None:
+    """A removal that nobody has noticed by then is seen at the end, and what was in those files is lost."""
+    journal = begun(tmp_path / "journal")
+    emitter(journal)("a", 10)
+    assert journal.left == 1
+    shutil.rmtree(tmp_path / "journal")
+    ended(journal)
+    assert (journal.left, journal.level) == (0, "accepted")
+    assert not (tmp_path / "journal").exists()
+
+
 def test_ledger_entries_are_kept_beside_what_waits(tmp_path: Path) -> None:
     """What became of everything is kept in the owner's file, if there is one; without one nothing is asked for."""
     journal = begun(tmp_path)

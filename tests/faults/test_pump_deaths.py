@@ -16,9 +16,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import anyio
 import pytest
 
-from tests.fakes import accounts_balance
+from tests.fakes import EVENT_LOOPS, FakeBackend, accounts_balance, names
 from tests.torture.declaring import by_mode, torture
 from tests.torture.trial import Trial
 from tracecore.account import Account
@@ -267,3 +268,59 @@ def emit(recorder: Recorder, number: int) -> None:
         open_root(recorder.route, f"{number}:{index}").end()
         if index % 20 == 19:
             time.sleep(0.002)
+
+
+@pytest.mark.parametrize("event_loop", EVENT_LOOPS)
+def test_as_a_task_of_the_program(event_loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pump that is a task of the program's loop and dies begins again in its place; the program notices nothing."""
+    settle = Account.settle
+    times = itertools.count()
+
+    def die_twice(account: Account, shares: Any, counts: Any) -> None:
+        if next(times) < 2:
+            raise RuntimeError("broken")
+        settle(account, shares, counts)
+
+    monkeypatch.setattr(Account, "settle", die_twice)
+    backend = FakeBackend()
+
+    async def host() -> None:
+        async with Recorder(Config(flush_interval_ms=5), backend=backend) as recorder:
+            for number in range(3):
+                open_root(recorder.route, f"s{number}").end()
+            assert (await recorder.aflush(20)).delivered
+            assert recorder.health().restarts == 2
+        accounts_balance(recorder, emitted=3)
+        assert recorder.health().delivered == 3
+
+    anyio.run(host, backend=event_loop)
+    assert set(names(backend.records)) == {"s0", "s1", "s2"}
+
+
+@pytest.mark.parametrize("event_loop", EVENT_LOOPS)
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_program_ends_it(event_loop: str, error: type[BaseException]) -> None:
+    """What a signal handler raises in the middle of the pump ends the program as it should, after a last delivery."""
+    backend = FakeBackend()
+    raised: list[str] = []
+    recorders: list[Recorder] = []
+
+    def mask(text: str) -> str:
+        if text == "last" and not raised:
+            raised.append(text)
+            raise error
+        return text
+
+    async def host() -> None:
+        async with Recorder(Config(flush_interval_ms=5, mask=mask), backend=backend) as recorder:
+            recorders.append(recorder)
+            for name in ("first", "last"):
+                open_root(recorder.route, name).end()
+            await anyio.sleep(20)
+
+    with pytest.raises(BaseException) as ended:  # noqa: PT011 - asyncio raises it as it is, trio in a group
+        anyio.run(host, backend=event_loop)
+    assert ended.group_contains(error) if isinstance(ended.value, BaseExceptionGroup) else ended.errisinstance(error)
+    assert set(names(backend.records)) == {"first", "last"}
+    accounts_balance(recorders[0], emitted=2)
+    assert recorders[0].health().delivered == 2

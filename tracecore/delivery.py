@@ -59,10 +59,22 @@ class Handful:
 
     def __init__(self, items: list[Any], shares: list[tuple[Lane[Any], int]], account: Account | None) -> None:
         self.items = items
-        self.records: list[Record | None] = []
+        self.records: list[Any] = []
+        self.whole = True
+        """Whether every record could be made, as far as anybody has come."""
         self.account = account
         self.settled = 0
         self._shares = shares
+
+    def leave_out(self) -> None:
+        """Put nothing in the place of a record that cannot be made."""
+        self.whole = False
+        self.records.append(None)
+
+    def made(self, start: int, end: int) -> list[Record]:
+        """Return the records between two places that could be made."""
+        records = self.records[start:end]
+        return records if self.whole else [record for record in records if record is not None]
 
     def place(self, index: int) -> tuple[int, int]:
         """Return which lane an item is of, and its place among all of that lane, whoever has it in hand."""
@@ -161,7 +173,7 @@ class Delivery:
             if end - start > _PROBE and self._breaker.state == "half_open":
                 parts.append((start + _PROBE, end))
                 end = start + _PROBE
-            batch = [record for record in handful.records[start:end] if record is not None]
+            batch = handful.made(start, end)
             answer = await self._attempt_in_two_ways(batch, handful.account, missing=end - start - len(batch))
             if isinstance(answer, _Away):
                 if not await self._wait(answer.error):
@@ -320,20 +332,18 @@ class Delivery:
             return
         reason: Reason = "disk_full" if isinstance(error, DiskFull) else "unavailable"
         end = len(handful.records)
-        made = sum(record is not None for record in handful.records[handful.settled : end])
-        self._settle(handful, end, Receipt(rejected=made), reason)
+        self._settle(handful, end, Receipt(rejected=len(handful.made(handful.settled, end))), reason)
 
     def _settle(self, handful: Handful, end: int, receipt: Receipt, reason: Reason = "rejected") -> None:
         """Count what became of the records up to ``end``: those that the receipt does not reject are delivered."""
-        records = handful.records[handful.settled : end]
-        made = sum(record is not None for record in records)
+        made = len(handful.made(handful.settled, end))
         rejected = max(0, min(receipt.rejected, made))
-        lost: dict[Reason, int] = {"unencodable": len(records) - made, reason: rejected}
+        lost: dict[Reason, int] = {"unencodable": end - handful.settled - made, reason: rejected}
         account = handful.account
         if account is None:
             return
         if any(lost.values()):
-            self._note_loss(handful.items[handful.settled : end], records, reason if rejected else None, receipt.reason)
+            self._note_loss(handful, end, reason if rejected else None, receipt.reason)
         with self._ring.consuming:
             self._go_on()
             shares = handful.shares_up_to(end)
@@ -347,15 +357,14 @@ class Delivery:
             lane.note()
         account.keep()
 
-    def _note_loss(
-        self, items: list[Any], records: list[Record | None], reason: Reason | None, why: str | None
-    ) -> None:
+    def _note_loss(self, handful: Handful, end: int, reason: Reason | None, why: str | None) -> None:
         """Note of which traces something was lost; which records of a batch were rejected is not known."""
         if reason is not None and why is not None:
             self._on_error(BackendRejected(f"the backend kept a batch in part: {why}"))
-        for item, record in zip(items, records, strict=True):
+        for index in range(handful.settled, end):
+            record = handful.records[index]
             if record is None:
-                self._accounts.lost_traces.add(getattr(item, "trace_id", None), "unencodable")
+                self._accounts.lost_traces.add(getattr(handful.items[index], "trace_id", None), "unencodable")
             elif reason is not None:
                 self._accounts.lost_traces.add(getattr(record, "trace_id", None), reason)
 

@@ -264,7 +264,8 @@ class Pump:
         taken = [(lane, self._taken_from(lane, count, _EVERYTHING)) for lane, count in first] or self._taken_in_turn()
         shares = [(lane, len(items)) for lane, items in taken if items]
         account: Account | None = shares[0][0].account if shares else None
-        return Handful([item for _, items in taken for item in items], shares, account or self.accounts.own)
+        items = taken[0][1] if len(taken) == 1 else [item for _, items in taken for item in items]
+        return Handful(items, shares, account or self.accounts.own)
 
     def _taken_in_turn(self) -> list[tuple[Lane[Any], list[Any]]]:
         found: list[tuple[Lane[Any], list[Any]]] = []
@@ -308,17 +309,17 @@ class Pump:
     def _seal_some(self, handful: Handful, start: int) -> None:
         """Append the masked records of some items; None for one that cannot be made."""
         mask = None if self._ring.masks else self._settings.mask
-        records = handful.records
+        append, suspicious = handful.records.append, bool(self.accounts.deaths)
         for item in handful.items[start : start + _SEALED_AT_ONCE]:
+            if suspicious and self._is_fatal(handful):
+                handful.leave_out()
+                continue
             try:
-                if self.accounts.deaths and self._is_fatal(handful):
-                    records.append(None)
-                    continue
                 record = item.seal()
-                records.append(record if mask is None else mask_record(record, mask))
+                append(record if mask is None else mask_record(record, mask))
             except Exception as error:  # noqa: BLE001 - one bad record must not stop the rest: it is counted
                 self._note_error(error)
-                records.append(None)
+                handful.leave_out()
 
     def _is_fatal(self, handful: Handful) -> bool:
         """Return whether making the next record has ended several pumps: then it is not tried again."""

@@ -51,3 +51,19 @@ def test_joining_itself_is_refused() -> None:
     ready.set()
     assert threads[0].join(10)
     assert said == [False]
+
+
+def test_the_end_is_told_in_the_thread_that_ends() -> None:
+    """Whatever a pump's thread ends of, also what would end a program, is told there and goes no further."""
+    told: list[tuple[BaseException | None, threading.Thread]] = []
+
+    async def run() -> None:
+        raise SystemExit(3)
+
+    async def end() -> None:
+        return
+
+    for function in (run, end):
+        assert PumpThread(function, on_end=lambda error: told.append((error, threading.current_thread()))).join(10)
+    assert [type(error) for error, _ in told] == [SystemExit, type(None)]
+    assert threading.current_thread() not in [thread for _, thread in told]

@@ -138,12 +138,12 @@ class Journal(Ring[Any]):
                 return True
             else:
                 end = 0
-        except Exception:  # noqa: BLE001 - in memory it meets the pump, which finds the same error and counts it
-            end = 0
-        except BaseException:
-            if block.written == BUSY:
-                block.written = start
-            raise
+        except BaseException as error:
+            if self._has_written(item, block, start) and isinstance(error, Exception):
+                return True
+            if not isinstance(error, Exception):
+                raise
+            end = 0  # in memory it meets the pump, which finds the same error and counts it
         if end:
             lane.framed, block.written = lane.framed + 1, end
             return True
@@ -253,6 +253,14 @@ class Journal(Ring[Any]):
         if not isinstance(lane, JournalLane):
             raise TypeError(lane)
         return lane
+
+    def _has_written(self, item: Any, block: Block, start: int) -> bool:
+        """Return whether a push that was cut short has written and counted its item; else free the block again."""
+        if block.written == BUSY:
+            block.written = start
+            return False
+        self._local.counted = item
+        return True
 
     def _write_long(self, lane: JournalLane, block: Block, start: int) -> bool:
         """Write a body that is long, or does not fit into the lane's block; return False where it has to be memory."""
@@ -394,9 +402,16 @@ class StrictJournal(Journal):
         """Take an item as :meth:`Journal.push` does, masked, and on the disk when this returns."""
         lane: JournalLane | None = getattr(self._local, "lane", None)
         first = None if lane is None else lane.block
-        accepted = super().push(item if self._mask is None else self._masked(item, self._mask), size)
-        if self._sync == "always" and accepted and self._home is not None:
-            self._bring_segments_to_disk(self._home, self._written_since(first))
+        masked = item if self._mask is None else self._masked(item, self._mask)
+        accepted = False
+        try:
+            accepted = super().push(masked, size)
+            if self._sync == "always" and accepted and self._home is not None:
+                self._bring_segments_to_disk(self._home, self._written_since(first))
+        except BaseException:
+            if accepted or self.has_counted(masked):
+                self._local.counted = item
+            raise
         return accepted
 
     def _written_since(self, first: Block | None) -> set[Segment]:

@@ -35,7 +35,7 @@ def async_wrapper(site: Callsite) -> Callable[..., Any]:  # noqa: C901 - in line
     name, type_, bind, forced = site.name, site.type, site.bind, site.capture_input
     open_, abort = site.open, site.abort
 
-    async def observed(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0911 - as above
+    async def observed(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - as above
         if _switch.off:
             return await function(*args, **kwargs)
         previous = _position()
@@ -82,10 +82,11 @@ def async_wrapper(site: Callsite) -> Callable[..., Any]:  # noqa: C901 - in line
             _set_position(previous)
         try:
             target.open_spans.remove(span)
-        except KeyError:
-            return result
-        span.ended = monotonic_ns()
-        target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)
+            span.ended = monotonic_ns()
+            target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)
+        except BaseException as error:
+            if not span.had_ended(error):
+                raise
         return result
 
     return observed
@@ -97,7 +98,7 @@ def sync_wrapper(site: Callsite) -> Callable[..., Any]:  # noqa: C901 - in line 
     name, type_, bind, forced = site.name, site.type, site.bind, site.capture_input
     open_, abort = site.open, site.abort
 
-    def observed(*args: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0911 - as above
+    def observed(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - as above
         if _switch.off:
             return function(*args, **kwargs)
         previous = _position()
@@ -144,10 +145,11 @@ def sync_wrapper(site: Callsite) -> Callable[..., Any]:  # noqa: C901 - in line 
             _set_position(previous)
         try:
             target.open_spans.remove(span)
-        except KeyError:
-            return result
-        span.ended = monotonic_ns()
-        target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)
+            span.ended = monotonic_ns()
+            target.push(span, len(span.input) + len(output) + ENVELOPE_BYTES if span.extra is None else span.size)
+        except BaseException as error:
+            if not span.had_ended(error):
+                raise
         return result
 
     return observed

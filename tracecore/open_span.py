@@ -148,10 +148,24 @@ class OpenSpan(Struct, eq=False, gc=False):
         route = self.trace.route
         try:
             route.open_spans.remove(self)
-        except KeyError:
-            return
-        self.ended = monotonic_ns()
-        route.push(self)
+            self.ended = monotonic_ns()
+            route.push(self)
+        except BaseException as error:
+            if not self.had_ended(error):
+                raise
+
+    def had_ended(self, error: BaseException) -> bool:
+        """Return whether ending it has failed because it had been ended.
+
+        What else comes in the middle (a signal's handler raises) leaves it open, unless the buffer has counted it.
+        """
+        if type(error) is KeyError and error.args[:1] == (self,):
+            return True
+        route = self.trace.route
+        if not route.ring.has_counted(self):
+            self.ended = 0
+            route.open_spans.add(self)
+        return False
 
     def fail(self, error: BaseException) -> None:
         """Note the exception that is leaving the span: ``cancelled`` for cancellations, otherwise ``error``."""

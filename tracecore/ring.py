@@ -24,7 +24,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat, starmap
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from tracecore.backend import Level
@@ -241,8 +241,19 @@ class Ring(Generic[T]):
             return self._push_beyond_grant(lane, item)
         lane.left -= 1
         lane.bytes_left -= size
-        lane.items.append(item)
+        try:
+            lane.items.append(item)
+        except BaseException:
+            self._local.counted = item
+            raise
         return True
+
+    def has_counted(self, item: T) -> bool:
+        """Return whether a push of the calling thread that has raised had counted its item; to be asked at once.
+
+        Nothing is raised there but what a signal's handler raises: when a function begins, or a call into C has ended.
+        """
+        return vars(self._local).pop("counted", None) is item
 
     def count_sampled(self) -> None:
         """Count one span of the calling thread as left out by sampling."""
@@ -342,11 +353,39 @@ class Ring(Generic[T]):
 
     def _push_beyond_grant(self, lane: Lane[T], item: T) -> bool:
         """Renew the grant, wait if asked to, and push; or count why not."""
-        if self.closed:
-            lane.closed += 1
-            self._on_loss(item, "closed")
-            return False
         size = item.size
+        if self.closed:
+            return self._refuse(lane, item, "closed")
+        try:
+            room = self._has_room(lane, size)
+        except BaseException:  # of a signal's handler, above all while it waits: who made the item may be gone then
+            self._refuse(lane, item, "full")
+            raise
+        if not room:
+            return self._refuse(lane, item, "full")
+        lane.left -= 1
+        lane.bytes_left -= size
+        try:
+            lane.items.append(item)
+        except BaseException:
+            self._local.counted = item
+            raise
+        return True
+
+    def _refuse(self, lane: Lane[T], item: T, counter: Literal["full", "closed"]) -> Literal[False]:
+        """Count an item that is not taken, and say so."""
+        try:
+            if counter == "full":
+                lane.full += 1
+            else:
+                lane.closed += 1
+            self._on_loss(item, counter)
+        finally:
+            self._local.counted = item
+        return False
+
+    def _has_room(self, lane: Lane[T], size: int) -> bool:
+        """Renew the grant, waiting if asked to; return whether there is room for so many bytes."""
 
         def has_room() -> bool:
             lane.grant(self.max_items, self.max_bytes)
@@ -356,14 +395,7 @@ class Ring(Generic[T]):
         self._on_grant()
         if 2 * lane.depth >= self.max_items or 2 * lane.bytes >= self.max_bytes:
             self._on_half_full()
-        if not room and not (size <= self.max_bytes and self._on_full(has_room)):
-            lane.full += 1
-            self._on_loss(item, "full")
-            return False
-        lane.left -= 1
-        lane.bytes_left -= size
-        lane.items.append(item)
-        return True
+        return room or (size <= self.max_bytes and self._on_full(has_room))
 
 
 class _Totals:

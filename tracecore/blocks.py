@@ -38,9 +38,9 @@ __all__ = [
     "REST",
     "Frame",
     "Head",
-    "begins_with_rest",
     "bodies",
     "checksum",
+    "end_of_rest",
     "frames",
     "pieces_of",
     "seed_of",
@@ -198,9 +198,15 @@ def frames(block: bytes, start: int, stop: int, seed: int, *, filled: bool = Fal
         start = frame.end
 
 
-def begins_with_rest(block: bytes) -> bool:
-    """Return whether the first frame of a block goes on with a body, or says nothing; from the block's beginning."""
-    return len(block) < FIRST + HEADER or bool(_frame.unpack_from(block, FIRST)[0] & REST) or not any(block[FIRST:])
+def end_of_rest(block: bytes) -> int | None:
+    """Return where the frame ends with which a block begins, from its beginning; None unless it is the rest of a body.
+
+    A first frame of which nothing can be told is taken for one: then the block ends where it begins.
+    """
+    if len(block) < FIRST + HEADER or not any(block[FIRST:]):
+        return LIMIT
+    word, _ = _frame.unpack_from(block, FIRST)
+    return min(FIRST + HEADER + (word & _SIZE), LIMIT) if word & REST else None
 
 
 def bodies(

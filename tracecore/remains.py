@@ -12,37 +12,38 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Iterator
+from itertools import repeat, starmap
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from tracecore.blocks import BLOCK, FIRST, HEADER, LIMIT, Frame, Head, begins_with_rest, frames
+from tracecore.blocks import BLOCK, FIRST, HEADER, LIMIT, Frame, Head, end_of_rest, frames
 from tracecore.files import Files
 from tracecore.owners import OWNER, salt_of
 from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_segment
 
 __all__ = ["OldBlock", "Remains"]
 
-_TAIL: Final = BLOCK - LIMIT
-_NOTHING: Final = bytes(FIRST)
+_TAIL_BYTES: Final = BLOCK - LIMIT
+_ERASED: Final = bytes(FIRST)
 """A head, or a tail, of a block that is not in use."""
 _FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 """Errors that say nothing about a file: the process, or the system, has no more of something at the moment."""
 
 
 class OldBlock:
-    """Hold a block that was in use when its process ended: where it is, and how far it was read and delivered."""
+    """Hold a block that was in use when its process ended: where it is, and how far it was delivered."""
 
-    __slots__ = ("delivered", "filled", "goes_on", "path", "seed", "start", "taken")
+    __slots__ = ("delivered", "filled", "is_rest", "path", "seed", "start")
 
-    def __init__(self, path: Path, start: int, head: Head, salt: int, *, goes_on: bool) -> None:
+    def __init__(self, path: Path, start: int, head: Head, salt: int, *, is_rest: bool) -> None:
         self.path = path
         self.start = start
         self.seed = head.seed(salt)
-        self.taken = self.delivered = head.delivered
-        self.goes_on = goes_on
-        """Whether it begins with the rest of a body, for all that is known."""
+        self.delivered = head.delivered
+        self.is_rest = is_rest
+        """Whether nothing is in it but the rest of a body, for all that is known."""
         self.filled = False
-        """Whether its lane went on after it, and with more than the rest of one body."""
+        """Whether its lane went on after it, with more than that."""
 
 
 Found: TypeAlias = tuple[tuple[int, int], OldBlock]
@@ -71,10 +72,15 @@ class Remains:
                     if found.setdefault(use, block) is not block:  # the disk has put one in the place of another
                         self._note_damage(block.path, block.start)
         self.blocks: deque[OldBlock] = deque()
+        """Those that have not been delivered as a whole, as far as is known."""
+        self._done: deque[OldBlock] = deque()
+        """Those that have been, and still look as if they were in use."""
+        self._noted: tuple[OldBlock | None, int] = (None, 0)
+        """Up to where the files say that everything has been delivered."""
         filled: dict[int, bool] = {}
         for (lane, _), block in sorted(found.items(), key=lambda entry: entry[0], reverse=True):
             block.filled = filled.get(lane, False)
-            filled[lane] = block.filled or not block.goes_on
+            filled[lane] = block.filled or not block.is_rest
             self.blocks.appendleft(block)
 
     @property
@@ -93,13 +99,13 @@ class Remains:
         self._note_damage(block.path, block.start + end)
         self._aside.update(block.path for block, _ in passed)
 
-    def waiting(self, block: OldBlock) -> Iterator[Frame]:
-        """Read the frames that were not handed out; a block that the disk does not give is one damaged stretch.
+    def waiting(self, block: OldBlock, start: int) -> Iterator[Frame]:
+        """Read the frames from ``start`` on; a block that the disk does not give is one damaged stretch.
 
         Raises:
             OSError: it cannot be read now.
         """
-        if block.taken >= LIMIT:
+        if start >= LIMIT:
             return
         try:
             data = self._read(block.path, block.start)
@@ -108,22 +114,28 @@ class Remains:
                 raise
             yield Frame(LIMIT, 0, None)
             return
-        yield from frames(data, block.taken, min(len(data), LIMIT), block.seed, filled=block.filled)
+        yield from frames(data, start, min(len(data), LIMIT), block.seed, filled=block.filled)
 
     def give_up(self, last: OldBlock, end: int) -> None:
-        """Note that everything before ``end`` of a block has been delivered, and all blocks before it.
+        """Pass over everything before ``end`` of a block, and all blocks before it: it has been delivered."""
+        last.delivered = end
+        while self.blocks[0] is not last:
+            self._done.extend(starmap(self.blocks.popleft, repeat((), 1)))  # one step: no block is in neither
+
+    def note_delivered(self) -> None:
+        """Note in the files what has been passed over. Belongs to one caller at a time.
 
         Raises:
-            OSError: that cannot be noted in the files.
+            OSError: that is not possible; it is tried again the next time.
         """
-        done: list[OldBlock] = []
-        while self.blocks[0] is not last:
-            done.append(self.blocks.popleft())
-        last.delivered = end
-        for block in done:
-            self._write(block, _NOTHING, 0)
-            self._write(block, _NOTHING, LIMIT)
-        self._write(last, Head.delivered_up_to(end), Head.DELIVERED_AT)
+        while self._done:
+            self._write(self._done[0], (0, _ERASED), (LIMIT, _ERASED))
+            self._done.popleft()
+        for block in list(self.blocks)[:1]:
+            delivered = block.delivered
+            if (block, delivered) != self._noted:
+                self._write(block, (Head.DELIVERED_AT, Head.delivered_up_to(delivered)))
+                self._noted = (block, delivered)
 
     def remove(self) -> None:
         """Remove the home, keeping aside the segments in which something could not be read.
@@ -159,18 +171,22 @@ class Remains:
         found: list[Found] = []
         salt = salt_of(self.home.name)
         for start in range(0, SEGMENT, BLOCK):
-            first = self._end_of_block(path, descriptor, start, FIRST + HEADER)
-            last = self._end_of_block(path, descriptor, start + LIMIT, _TAIL)
+            first = self._few(path, descriptor, start, FIRST + HEADER)
+            last = self._few(path, descriptor, start + LIMIT, _TAIL_BYTES)
             head = Head.read(first, last, salt)
             if head is not None:
-                block = OldBlock(path, start, head, salt, goes_on=begins_with_rest(first))
-                found.append(((head.lane, head.sequence), block))
+                is_rest = self._is_rest(path, descriptor, start, end_of_rest(first))
+                found.append(((head.lane, head.sequence), OldBlock(path, start, head, salt, is_rest=is_rest)))
             elif any(first[:FIRST]) or any(last):
                 self._note_damage(path, start)
         return found
 
-    def _end_of_block(self, path: Path, descriptor: int, offset: int, size: int) -> bytes:
-        """Return what should be the head or the tail of a block; nothing where the disk does not give it."""
+    def _is_rest(self, path: Path, descriptor: int, start: int, end: int | None) -> bool:
+        """Return whether nothing comes after the rest of a body, which ends there."""
+        return end is not None and (end + HEADER > LIMIT or not any(self._few(path, descriptor, start + end, HEADER)))
+
+    def _few(self, path: Path, descriptor: int, offset: int, size: int) -> bytes:
+        """Return a few bytes of a block, its head or its tail; nothing where the disk does not give them."""
         try:
             return self._files.read(descriptor, size, offset)
         except OSError as error:
@@ -191,12 +207,13 @@ class Remains:
         finally:
             self._files.close(descriptor)
 
-    def _write(self, block: OldBlock, data: bytes, offset: int) -> None:
-        """Write into a block, unless a person, or a later adopter, is to see what its segment was like."""
+    def _write(self, block: OldBlock, *pieces: tuple[int, bytes]) -> None:
+        """Write pieces into a block, each behind where that is, unless a person, or a later adopter, is to see what its segment was like."""
         if block.path in self._aside:
             return
         descriptor = self._files.open(block.path)
         try:
-            self._files.write(descriptor, data, block.start + offset)
+            for offset, data in pieces:
+                self._files.write(descriptor, data, block.start + offset)
         finally:
             self._files.close(descriptor)

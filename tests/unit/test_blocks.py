@@ -21,6 +21,7 @@ from tracecore.blocks import (
     Head,
     bodies,
     checksum,
+    end_of_rest,
     frames,
     pieces_of,
     seed_of,
@@ -128,6 +129,39 @@ def test_an_overwritten_stretch_costs_the_frames_in_it(block: Written, data: st.
     assert [body for body in found if body is not None] == undamaged
     later = changed and block.places[-1][0] >= at + changed[-1] + 1
     assert not later or None in found, "what is lost before a frame that was read is noticed"
+
+
+@given(BLOCKS, st.data())
+def test_zeros_over_frames_cost_these_frames(block: Written, data: st.DataObject) -> None:
+    """Sectors that a disk has lost are stepped over like any other damage, and noticed where a frame comes after."""
+    first = data.draw(st.integers(0, len(block.places) - 1))
+    last = data.draw(st.integers(first, min(first + 3, len(block.places) - 1)))
+    start, end = block.places[first][0], block.places[last][1]
+    block.data[start:end] = bytes(end - start)
+    whole = [body for _, _, body in block.places[:first] + block.places[last + 1 :]]
+    found = block.read()
+    assert [body for body in found if body is not None] == whole
+    assert found.count(None) == (last + 1 < len(block.places))
+
+
+@pytest.mark.parametrize(("left", "noticed"), [(HEADER + 63, False), (HEADER + 64, True)])
+def test_a_block_that_was_filled_ends_in_no_zeros(left: int, noticed: bool) -> None:  # noqa: FBT001 - drawn
+    """Where a lane went on, no room for a piece was left: zeros there are a damage."""
+    block = Written([drawn_body(LIMIT - FIRST - HEADER - left, 1)])
+    found = [frame.body for frame in frames(bytes(block.data), FIRST, LIMIT, block.seed, filled=True)]
+    assert found == [block.places[0][2]] + [None] * noticed
+    assert block.read() == [block.places[0][2]]
+
+
+def test_whether_a_block_holds_only_a_rest() -> None:
+    """A block that begins with the rest of a body says where that ends; one that begins otherwise does not."""
+    block = Written([]).data
+    assert end_of_rest(bytes(block[: FIRST + HEADER])) == LIMIT, "nothing is known"
+    assert end_of_rest(bytes(block[:FIRST])) == LIMIT
+    end = write_frame(memoryview(block), FIRST, b"x" * 50, 0, REST)
+    assert end_of_rest(bytes(block[: FIRST + HEADER])) == end
+    write_frame(memoryview(block), FIRST, b"x" * 50, 0, MORE)
+    assert end_of_rest(bytes(block[: FIRST + HEADER])) is None
 
 
 @given(BLOCKS, st.data())

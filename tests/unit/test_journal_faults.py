@@ -17,6 +17,7 @@ from tests.journals import (
     MEGABYTE,
     ORIGIN,
     all_of,
+    batch_from,
     begun,
     delivered_from,
     emitter,
@@ -140,9 +141,11 @@ class Run:
         """Deliver up to so many items of every lane, half of them in a step of its own."""
         for lane in self.journal.lanes():
             into = self.settled if isinstance(lane, JournalLane) else self.recovered
-            names = [name_of(item) for item in lane.take(items, 10**9)]
+            names = [name_of(item) for item in batch_from(lane, items, 10**9)]
             lane.settle(len(names) // 2)
+            lane.note()
             lane.settle(len(names) - len(names) // 2)
+            lane.note()
             into += names
 
     def finish(self) -> None:
@@ -303,6 +306,29 @@ def test_a_directory_that_becomes_read_only(tmp_path: Path, caplog: pytest.LogCa
     journal.closed = True
     journal.end()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_asks_again_and_again_does_not_put_off_the_next_try(tmp_path: Path) -> None:
+    """A program that emits what finds no room, more often than the journal tries again, does not keep it from that."""
+    clock = ManualClock()
+    files = ReadOnly()
+    files.forbids = False
+    journal = begun(tmp_path, clock=clock, files=files)
+    emit = emitter(journal)
+    for _ in range(20):
+        emit("fills", 200_000)
+    files.forbids = True
+    for number in range(60):
+        files.forbids = number < 20
+        emit(f"{number}", 300_000)
+        clock.advance(0.5)
+        journal.housekeep(clock())
+    (lane,) = journal.lanes()
+    assert isinstance(lane, JournalLane)
+    assert lane.framed >= 20 + 35
+    all_of(journal)
+    journal.closed = True
+    journal.end()
 
 
 def test_a_directory_that_was_read_only_at_the_start(tmp_path: Path) -> None:

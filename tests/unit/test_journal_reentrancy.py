@@ -8,8 +8,8 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 import tracecore
-from tests.journals import MEGABYTE, all_of, begun, emitter, in_thread, recovered_from, span_for
+from tests.journals import MEGABYTE, all_of, begun, delivered_from, emitter, in_thread, recovered_from, span_for
 from tracecore.journal import Journal, StrictJournal
 from tracecore.journal_lane import JournalLane
-from tracecore.segments import SEGMENT
+from tracecore.segments import SEGMENT, Block
 
 KERNEL = str(Path(tracecore.__file__).parent)
 SIZES = [0, 200, 5_300, 100, 70_000, 10, 64_000, 300_000, 1]
@@ -189,6 +189,51 @@ def test_emitting_from_a_finalizer(tmp_path: Path) -> None:
     assert died == 500
     assert_conserved(journal, 1_000, 0)
     finished(journal, tmp_path, Counter([*(f"{n}" for n in range(500)), *(f"late {n + 1}" for n in range(500))]))
+
+
+class Watched(deque[Block]):
+    """A lane's blocks; whenever some are added, somebody emits and a consumer reads, before the push goes on."""
+
+    look: Callable[[], None]
+
+    def extend(self, blocks: Iterable[Block]) -> None:
+        """Add the blocks, and let the others have their turn."""
+        super().extend(blocks)
+        self.look()
+
+
+@pytest.mark.parametrize("before", [0, 100])
+def test_a_consumer_in_the_middle_of_a_long_write(tmp_path: Path, before: int) -> None:
+    """While a long body is half linked nothing behind it is read, nor what a signal's handler emits meanwhile."""
+    journal = begun(tmp_path)
+    emit = emitter(journal)
+    for number in range(before):
+        emit(f"before {number}")
+    lane = journal._new_journal_lane() if not before else journal.lanes()[0]
+    assert isinstance(lane, JournalLane)
+    found: list[str] = []
+    looked = 0
+
+    def look() -> None:
+        nonlocal looked
+        looked += 1
+        blocks.look = lambda: None
+        emit(f"meanwhile {looked}")
+        found.extend(delivered_from(lane))
+        totals = journal.totals()
+        assert totals["settled"] == len(found) <= totals["accepted"]
+        blocks.look = look
+
+    blocks = Watched(lane.blocks)
+    blocks.look = look
+    lane.blocks = blocks
+    for number, size in enumerate([70_000, 200_000, 10, 66_000, 400_000]):
+        emit(f"{number}", size)
+    found += delivered_from(lane)
+    assert looked == 4
+    assert len(found) == len(set(found)) == before + 5 + looked
+    assert [name for name in found if name.isdecimal()] == [f"{number}" for number in range(5)]
+    finished(journal, tmp_path, Counter())
 
 
 # -- KeyboardInterrupt ------------------------------------------------------------------------------------------------

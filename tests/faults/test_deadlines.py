@@ -179,6 +179,30 @@ def test_shutdown_interrupts_the_back_off() -> None:
     assert seconds < 10
 
 
+def test_a_flush_makes_a_long_back_off_short() -> None:
+    """Whoever waits has a backend that came back tried again within a second or so; a storm of them makes no storm."""
+    back = threading.Event()
+
+    async def on_write(_: list[Record]) -> None:
+        if not back.is_set():
+            raise unavailable()
+
+    backend = FakeBackend(on_write=on_write)
+    recorder = Recorder(Config(), backend=backend)
+    recorder._station.jitter = lambda _, __: 60.0
+    recorder._station.renew()
+    recorder.start().emit(span_record())
+    began = time.perf_counter()
+    while time.perf_counter() - began < 1.5:
+        recorder.flush(0.01)
+    assert len(backend.attempts) <= 2 + (time.perf_counter() - began)
+    back.set()
+    result, seconds = timed(lambda: recorder.flush(20))
+    assert result == DELIVERED
+    assert seconds < 10
+    recorder.shutdown()
+
+
 def test_many_waiters() -> None:
     """Threads that flush at once, beside a shutdown, all return in time, and agree once everything is over."""
     recorder = Recorder(Config(), backend=FakeBackend(on_write=hanging)).start()

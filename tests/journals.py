@@ -26,6 +26,7 @@ __all__ = [
     "ORIGIN",
     "adopted",
     "all_of",
+    "batch_from",
     "begun",
     "delivered_from",
     "emitter",
@@ -84,10 +85,16 @@ def name_of(item: Any) -> str:
     return record.name
 
 
+def batch_from(lane: Lane[Any], items: int = 50, size: int = MEGABYTE) -> list[Any]:
+    """Return what a lane hands out now, within bounds, as a pump takes it."""
+    lane.fetch(items, size)
+    return lane.take(items, size)
+
+
 def taken(lane: Lane[Any]) -> list[str]:
     """Return the names of everything that a lane hands out now, which stays in hand."""
     found: list[str] = []
-    while items := lane.take(50, MEGABYTE):
+    while items := batch_from(lane):
         found += map(name_of, items)
     return found
 
@@ -96,6 +103,7 @@ def delivered_from(lane: Lane[Any]) -> list[str]:
     """Return the names of everything that a lane hands out now, having settled it."""
     found = taken(lane)
     lane.settle(len(found))
+    lane.note()
     return found
 
 

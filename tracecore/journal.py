@@ -319,7 +319,9 @@ class Journal(Ring[Any]):
         try:
             while self._home is not None and self._home.shrink():
                 pass
-            for leftover in itertools.islice(adopt(self.directory, self._origin, self._files, self._known), room):
+            for leftover in itertools.islice(
+                adopt(self.directory, self._origin, self._files, self._known, self._clock), room
+            ):
                 leftover.account = self.adopt(leftover.keep)
                 self._lanes.append(leftover)
                 room -= 1

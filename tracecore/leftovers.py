@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec.structs import replace
 
 from tracecore.blocks import bodies
-from tracecore.clock import wall_ns
+from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
@@ -32,6 +34,11 @@ from tracecore.segments import UNFINISHED, is_home
 __all__ = ["Leftover", "adopt"]
 
 _MINUTE_NS: Final = 60_000_000_000
+_READ_FOR_NS: Final = 4_000_000
+"""For how long records are read at a time: the pump may be a task of the program's loop."""
+Passed: TypeAlias = list[tuple[OldBlock, int]]
+"""Blocks, and up to where in each."""
+_THE_END: Final[tuple[bytes | None, Passed]] = (None, [])
 
 
 class Counted(Protocol):
@@ -48,22 +55,72 @@ class Counted(Protocol):
         ...
 
 
+class _Reading:
+    """Read what a home holds, from what has been delivered on, ahead of what is handed out.
+
+    A pump that hangs while it reads, and is replaced, goes on with a reading in which nobody is interested any more.
+    """
+
+    def __init__(self, remains: Remains, origin: Origin, clock: Callable[[], int]) -> None:
+        self.fetched: deque[Kept] = deque()
+        self.lost: list[Passed] = []
+        """What could not be read."""
+        self.ended = False
+        self._remains = remains
+        self._origin = origin
+        self._clock = clock
+        self._passed: dict[OldBlock, int] = {block: block.delivered for block in list(remains.blocks)}
+        """Up to where each block has been read."""
+        self._bodies = self._begin()
+
+    def fetch(self, max_items: int, max_bytes: int) -> None:
+        """Read on, until so much is there to be handed out, or some milliseconds have passed."""
+        until = self._clock() + _READ_FOR_NS
+        size = sum(kept.size for kept in self.fetched)
+        try:
+            while not self.ended and len(self.fetched) < max_items and size < max_bytes and self._clock() < until:
+                size += self._read_one()
+        except OSError:  # for now: then from where it stands
+            self._bodies = self._begin()
+
+    def _read_one(self) -> int:
+        """Read one body; return its size."""
+        body, passed = next(self._bodies, _THE_END)
+        self._passed.update(passed)
+        if body is not None:
+            block, end = passed[-1]
+            self.fetched.append(Kept(body, len(body), self._origin, block, end))
+            return len(body)
+        if passed:
+            self.lost.append(passed)
+        else:
+            self.ended = True
+        return 0
+
+    def _begin(self) -> Iterator[tuple[bytes | None, Passed]]:
+        remains = self._remains
+        return bodies(((block, remains.waiting(block, start)) for block, start in self._passed.items()), ended=True)
+
+
 class Leftover(Lane[Any]):
     """Hand out what one dead process left, as a lane that nobody writes to. It is no part of this process's totals."""
 
     __slots__ = (
         "_before",
-        "_exhausted",
+        "_clock",
+        "_noting",
         "_origin",
         "_owner",
         "_reaching",
+        "_reading",
         "_remains",
         "_removed",
-        "_unread",
         "farewell",
     )
 
-    def __init__(self, home: Path, owner: Owner, fallback: Origin, files: Files) -> None:
+    def __init__(
+        self, home: Path, owner: Owner, fallback: Origin, files: Files, clock: Callable[[], int] = monotonic_ns
+    ) -> None:
         """Find the blocks of a home whose owner's file has been locked.
 
         Raises:
@@ -77,30 +134,41 @@ class Leftover(Lane[Any]):
         self._origin = owner.origin or fallback
         self._before = owner.entry or _unknown(self._origin.project, home.name)
         self._remains = Remains(home, files)
-        self._unread = self._reading()
-        self._exhausted = False
+        self._clock = clock
+        self._reading = self._new_reading()
         self._removed = False
         self._reaching: tuple[int, OldBlock | None, int] = (0, None, 0)
         """What ``settled`` is once the last settlement has been made, and up to where that is in the files."""
+        self._noting = threading.Lock()
+        """Held by who notes in the files what was settled. Nobody waits for it: what one leaves out the next does."""
 
     @property
     def damages(self) -> int:
         """Return how many stretches could not be read: each held a record or more."""
         return self._remains.damages
 
+    def fetch(self, max_items: int, max_bytes: int) -> None:
+        """Read what is to be handed out next, for no longer than some milliseconds."""
+        reading = self._reading
+        reading.fetch(max_items, max_bytes)
+        if reading is self._reading:
+            for passed in reading.lost:
+                self._remains.note_lost(passed)
+
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
-        """Hand out up to ``max_items`` records, up to ``max_bytes`` in all, but at least one if there is one."""
+        """Hand out up to ``max_items`` of what was fetched, up to ``max_bytes`` in all, but at least one if any."""
+        fetched = self._reading.fetched
         read: list[Kept] = []
-        try:
-            self._exhausted = self._read(read, max_items, max_bytes)
-        except OSError:  # for now: then from where it stands
-            self._unread = self._reading()
+        size = 0
+        while fetched and len(read) < max_items and size < max_bytes:
+            read.append(fetched.popleft())
+            size += read[-1].size
         self._hand[2].extend(read)
-        self.bytes_taken += sum(kept.size for kept in read)
+        self.bytes_taken += size
         return read
 
     def settle(self, count: int) -> None:
-        """Forget the first ``count`` of what was handed out, and note in the files that it has been delivered."""
+        """Forget the first ``count`` of what was handed out: it has been delivered, or counted as lost."""
         self._catch_up()
         done = self._hand[2][:count]
         if done:
@@ -108,45 +176,34 @@ class Leftover(Lane[Any]):
         super().settle(count)
         self._catch_up()
 
+    def note(self) -> None:
+        """Note in the files what has been settled."""
+        if self._noting.acquire(blocking=False):
+            try:
+                self._remains.note_delivered()
+            except OSError:  # then it comes once more, should this process die: twice equals once
+                return
+            finally:
+                self._noting.release()
+
     def rewind(self) -> int:
         """Go back to what is not settled; return how many records that were."""
         self._catch_up()
         hand = self._hand[2]
         count = len(hand)
         hand.clear()
-        for block in self._remains.blocks:
-            block.taken = block.delivered
-        self._unread = self._reading()
-        self._exhausted = False
+        self._reading = self._new_reading()
         super().rewind()
         return count
 
-    def _read(self, read: list[Kept], max_items: int, max_bytes: int) -> bool:
-        """Append what has not been read yet, within bounds; return whether that was all."""
-        size = 0
-        for body, passed in self._unread:
-            for block, end in passed:
-                block.taken = end
-            block, end = passed[-1]
-            if body is None:
-                self._remains.note_lost(passed)
-                continue
-            read.append(Kept(body, len(body), self._origin, block, end))
-            size += len(body)
-            if len(read) >= max_items or size >= max_bytes:
-                return False
-        return True
-
-    def _reading(self) -> Iterator[tuple[bytes | None, list[tuple[OldBlock, int]]]]:
-        remains = self._remains
-        return bodies(((block, remains.waiting(block)) for block in list(remains.blocks)), ended=True)
+    def _new_reading(self) -> _Reading:
+        return _Reading(self._remains, self._origin, self._clock)
 
     def _catch_up(self) -> None:
         """Finish what a settlement, also one whose pump has ended in its middle, has to do. Twice is once."""
         settled, last, end = self._reaching
         if last is not None and settled == self.settled:
-            with contextlib.suppress(OSError):  # then it comes once more, should this process die: twice equals once
-                self._remains.give_up(last, end)
+            self._remains.give_up(last, end)
             self._reaching = (settled, None, 0)
 
     def keep(self, counts: Counted) -> None:
@@ -176,7 +233,8 @@ class Leftover(Lane[Any]):
     @property
     def exhausted(self) -> bool:
         """Return whether everything has been handed out and settled."""
-        return self._exhausted and not self._hand[2]
+        reading = self._reading
+        return reading.ended and not reading.fetched and not self._hand[2]
 
     @property
     def finished(self) -> bool:
@@ -201,7 +259,9 @@ class Leftover(Lane[Any]):
         self._owner.close()
 
 
-def adopt(directory: Path, fallback: Origin, files: Files, known: set[str]) -> Iterator[Leftover]:
+def adopt(
+    directory: Path, fallback: Origin, files: Files, known: set[str], clock: Callable[[], int] = monotonic_ns
+) -> Iterator[Leftover]:
     """Lock and return what dead processes left, except homes that are ``known``; add those found to it.
 
     A home that is half made is somebody's at work; only one that was met before, and still is, is looked into.
@@ -215,13 +275,13 @@ def adopt(directory: Path, fallback: Origin, files: Files, known: set[str]) -> I
             known.add(name)
         elif name.endswith(UNFINISHED) or name not in known:
             with contextlib.suppress(OSError):
-                leftover = _adopted(directory / name, fallback, files)
+                leftover = _adopted(directory / name, fallback, files, clock)
                 if leftover is not None:
                     known.add(name)
                     yield leftover
 
 
-def _adopted(home: Path, fallback: Origin, files: Files) -> Leftover | None:
+def _adopted(home: Path, fallback: Origin, files: Files, clock: Callable[[], int]) -> Leftover | None:
     """Lock and return one home; None where somebody else has it or there is nothing to deliver."""
     if not files.is_directory(home):
         return None
@@ -235,7 +295,7 @@ def _adopted(home: Path, fallback: Origin, files: Files) -> Leftover | None:
     if owner is None:
         return None
     try:
-        return Leftover(home, owner, fallback, files)
+        return Leftover(home, owner, fallback, files, clock)
     except BaseException:
         owner.close()
         raise

@@ -208,7 +208,7 @@ class Remains:
             self._files.close(descriptor)
 
     def _write(self, block: OldBlock, *pieces: tuple[int, bytes]) -> None:
-        """Write pieces into a block, each behind where that is, unless a person, or a later adopter, is to see what its segment was like."""
+        """Write pieces, each where it says, unless a person or a later adopter is to see what the segment was like."""
         if block.path in self._aside:
             return
         descriptor = self._files.open(block.path)

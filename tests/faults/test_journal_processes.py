@@ -64,7 +64,7 @@ while True:
 READER = """
 import os, sys, time
 from pathlib import Path
-from tests.journals import adopted, begun, name_of
+from tests.journals import adopted, batch_from, begun, name_of
 
 directory, process, batch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 reader = begun(directory, process)
@@ -77,9 +77,10 @@ while now < 3 or reader.recovering:
     now += 1
     reader.housekeep(now * 10**11)
     for lane in adopted(reader):
-        items = lane.take(batch, 10**9)
+        items = batch_from(lane, batch, 10**9)
         os.write(1, b"".join(b"taken %b\\n" % name_of(item).encode() for item in items))
         lane.settle(len(items))
+        lane.note()
         os.write(1, b"".join(b"settled %b\\n" % name_of(item).encode() for item in items))
     reader.farewells.clear()
 os.write(1, b"done\\n")
@@ -348,7 +349,8 @@ def test_a_child_leaves_alone_what_its_parent_adopts(tmp_path: Path) -> None:
     parent = begun(directory, "parent")
     parent.housekeep(1)
     (leftover,) = adopted(parent)
-    leftover.settle(len(leftover.take(4, 10**9)))
+    leftover.settle(len(batch_from(leftover, 4, 10**9)))
+    leftover.note()
 
     def work() -> object:
         parent.forget_everything()

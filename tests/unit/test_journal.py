@@ -25,6 +25,7 @@ from tests.journals import (
     ORIGIN,
     adopted,
     all_of,
+    batch_from,
     begun,
     delivered_from,
     emitter,
@@ -764,10 +765,12 @@ class Batches:
 
     def deliver(self, items: int) -> None:
         """Take, write and settle one batch, in two parts."""
-        self.batch = [name_of(item) for item in self.lane.take(items, 10**9)]
+        self.batch = [name_of(item) for item in batch_from(self.lane, items, 10**9)]
         middle = len(self.batch) // 2
         self.lane.settle(middle)
+        self.lane.note()
         self.lane.settle(len(self.batch) - middle)
+        self.lane.note()
 
     def deliver_until(self, nth: int, items: int) -> bool:
         """Do the same with a pump that ends at the ``nth`` line, and rewind; return whether it did end."""

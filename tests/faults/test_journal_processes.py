@@ -18,6 +18,7 @@ from tests.faults.processes import running
 from tests.journals import (
     adopted,
     all_of,
+    batch_from,
     begun,
     delivered_from,
     emitter,

@@ -53,7 +53,10 @@ _FATAL_AFTER: Final = 2
 """Pumps that may die of making one record before that record is given up."""
 _EVERYTHING: Final = 1 << 62
 _FAREWELL: Final = 0.05
-"""Seconds that even a pump without time has for its last words, and for closing the sink."""
+"""Seconds that even a pump without time has for its last words, and as many for closing the sink."""
+_LONGEST_LEAVE: Final = 2.0
+_QUICK_LEAVE: Final = 0.5
+"""Seconds in which a pump that dies closes the sink: the next one waits for that."""
 
 
 class Retired(BaseException):
@@ -428,7 +431,7 @@ class Pump:
         """Say the last words, and close the sink if it is still this pump's."""
         import anyio  # noqa: PLC0415 - as above
 
-        budget = max(_FAREWELL, min(2.0, self.alarm.time_left()))
+        budget = max(_FAREWELL, min(_LONGEST_LEAVE if self.alarm.stopping else _QUICK_LEAVE, self.alarm.time_left()))
         try:
             if self.opened and self.alarm.stopping and not self.retired and self.breaker.state == "closed":
                 with anyio.CancelScope(shield=True), anyio.move_on_after(budget):

@@ -233,8 +233,10 @@ class Station:
             self._looking = True
             seen = self.pump, self.pump.alarm.signs
             threading.Thread(target=self._take_second_look, args=seen, name="tracecore-watch", daemon=True).start()
-        except RuntimeError:  # no thread to be had: perhaps the next time
+        except BaseException as error:
             self._looking = False
+            if not isinstance(error, Exception):
+                raise  # from a signal handler of the program; else there is no thread to be had: perhaps the next time
         finally:
             self._lock.release()
 

@@ -25,6 +25,7 @@ from benchmarks.numbered_spans import check_numbered, question_of, tracing
 from benchmarks.progress import Step
 from benchmarks.sinks import HeldBackend, NullBackend
 from tracecore import Config, Recorder
+from tracecore.blocks import BLOCK
 from tracecore.plugins import open_backend
 
 __all__ = ["Adoption", "Legacy", "adoption", "legacy", "run"]
@@ -42,20 +43,26 @@ _QUICK_BYTES: Final = 8 << 20
 _PER_TRACE: Final = 100
 _WITHIN_S: Final = 120.0
 _LOOK_EVERY_S: Final = 0.005
-_SIZES: Final = {"1k": ("1 KB", 775), "3k": ("3 KB", 2_833)}
-"""What spans take in the journal, and the characters of the question that makes them so large."""
+_SIZES: Final = {"1k": ("1 KB", 1_024), "3k": ("3 KB", 3_072)}
+"""Bytes that a span takes in the journal."""
+_BESIDES: Final = 250
+"""Of those, what is not its question."""
+_IN_USE: Final = b"tcj1"
+"""How a block begins that is in use."""
+_AS_MEANT: Final = 0.02
+"""Of the bytes of a journal: by how much it may be larger or smaller."""
 
 
 class Legacy(Struct, frozen=True, kw_only=True):
-    """Say what to leave: where, how many bytes at least, and the length of each span's question."""
+    """Say what to leave: where, how many spans, and the length of each one's question."""
 
     journal: str
-    size: int
+    spans: int
     question: int
 
 
 class Left(Struct, frozen=True):
-    """Say how many spans were left."""
+    """Say how many spans the program knows to be in its journal."""
 
     spans: int
 
@@ -78,21 +85,23 @@ def legacy(order: Legacy) -> Left:
     """Fill a journal whose store never opens; whoever calls ends the process afterwards."""
     config = Config(backend="memory:", buffer="journal", journal_dir=order.journal, pending_after_ms=0)
     recorder = Recorder(config, backend=HeldBackend(NullBackend(), held=True)).start()
-    return Left(asyncio.run(_fill(recorder, order)))
+    trace = tracing(recorder, _PER_TRACE, question_of(order.question))
 
+    async def fill() -> None:
+        for first in range(0, order.spans, _PER_TRACE):
+            await trace(first)
 
-async def _fill(recorder: Recorder, order: Legacy) -> int:
-    """Emit until segments of this size are full, and one more has been begun; return the number of spans."""
-    trace, spans = tracing(recorder, _PER_TRACE, question_of(order.question)), 0
-    while _size_of(Path(order.journal)) <= order.size:
-        await trace(spans)
-        spans += _PER_TRACE
-    return spans
+    asyncio.run(fill())
+    return Left(recorder.health().pending)
 
 
 def _size_of(journal: Path) -> int:
-    """Return the bytes of a journal's segments, which have numbers for names."""
-    return sum(path.stat().st_size for path in journal.glob("*/*") if path.name.isdecimal())
+    """Return the bytes of a journal's blocks that are in use."""
+    blocks = 0
+    for path in journal.glob("*/*"):
+        data = path.read_bytes() if path.name.isdecimal() else b""
+        blocks += sum(data.startswith(_IN_USE, start) for start in range(0, len(data), BLOCK))
+    return blocks * BLOCK
 
 
 def adoption(order: Adoption) -> Adopted:
@@ -125,11 +134,15 @@ def _wait(recorder: Recorder, arrived: Callable[[], bool]) -> None:
 class _Estate:
     """Keep a journal that a dead process left, to be adopted as often as is asked for."""
 
-    def __init__(self, folder: Path, size: int, question: int) -> None:
+    def __init__(self, folder: Path, size: int, bytes_per_span: int) -> None:
+        self.spans = size // bytes_per_span // _PER_TRACE * _PER_TRACE
         self._folder = folder
-        self._question = question_of(question)
+        self._question = question_of(bytes_per_span - _BESIDES)
         self._pristine = folder / "left"
-        self.spans = apart(legacy, Legacy(journal=str(self._pristine), size=size, question=question), killed=True).spans
+        order = Legacy(journal=str(self._pristine), spans=self.spans, question=len(self._question))
+        left, found = apart(legacy, order, killed=True).spans, _size_of(self._pristine)
+        if left != self.spans or abs(found - size) > _AS_MEANT * size:
+            raise RuntimeError(f"{left} spans of {self.spans} were left in {found} bytes; {size} bytes were meant")
 
     def stored(self) -> float:
         """Have a new process bring everything into a new SQLite file, read it back, and return the seconds."""
@@ -166,10 +179,10 @@ def run(settings: Settings, step: Step) -> Table:
     """Have journals of small and of large spans adopted, into SQLite and into nothing by turns."""
     size, rounds = _QUICK_BYTES if settings.quick else _BYTES, settings.rounds_of(_ROUNDS)
     rows: list[Row] = []
-    for part, (key, (label, question)) in enumerate(_SIZES.items()):
+    for part, (key, (label, bytes_per_span)) in enumerate(_SIZES.items()):
         with tempfile.TemporaryDirectory(prefix="tracecore-benchmark-") as folder:
             step(f"spans of {label}: a process fills its journal", part / len(_SIZES))
-            estate = _Estate(Path(folder), size, question)
+            estate = _Estate(Path(folder), size, bytes_per_span)
             stored: list[float] = []
             read: list[float] = []
             for number in range(rounds):  # none is thrown away: every process begins cold

@@ -35,7 +35,7 @@ from tracecore.journal_lane import JournalLane
 from tracecore.leftovers import Leftover, adopt
 from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
-from tracecore.ring import Ring
+from tracecore.ring import Presence, Ring
 from tracecore.sealing import Emitted, Unsealable
 from tracecore.segments import BUSY, Block, Home, Segment
 
@@ -245,8 +245,8 @@ class Journal(Ring[Any]):
         """Return how many accepted items are in the files and not settled: after the end, what stays for the next."""
         return sum(lane.kept for lane in self.lanes() if isinstance(lane, JournalLane))
 
-    def _make_lane(self, thread: threading.Thread) -> JournalLane:
-        return JournalLane(thread, next(self._numbers), self._origin, self._give_back)
+    def _make_lane(self, presence: Presence) -> JournalLane:
+        return JournalLane(presence, next(self._numbers), self._origin, self._give_back)
 
     def _new_journal_lane(self) -> JournalLane:
         lane = self._new_lane()

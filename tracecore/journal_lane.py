@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
@@ -13,7 +12,7 @@ from msgspec import Struct
 from tracecore.blocks import FIRST, LIMIT, bodies, pieces_of
 from tracecore.frames import Origin, record_of
 from tracecore.records import Record
-from tracecore.ring import Lane
+from tracecore.ring import Lane, Presence
 from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
@@ -78,9 +77,9 @@ class JournalLane(Lane[Any]):
     )
 
     def __init__(
-        self, thread: threading.Thread, number: int, origin: Origin, give_back: Callable[[Block], object]
+        self, presence: Presence, number: int, origin: Origin, give_back: Callable[[Block], object]
     ) -> None:
-        super().__init__(thread)
+        super().__init__(presence)
         self.number = number
         self._origin = origin
         self._give_back = give_back

@@ -7,7 +7,7 @@ two steps, as a signal handler or a ``__del__`` does; see ``benchmarks/rejected`
 
 Invariants, for each lane:
 
-* A lane never holds more than ``max_items`` items or ``max_bytes`` bytes, besides what the pump has in hand.
+* A lane never holds more than ``max_items`` items or ``max_bytes`` bytes, but for what the pump has or had in hand.
 * Every push either adds one to ``accepted`` or one to exactly one of ``full``, ``closed``.
 * A full lane drops the newest item: dropping the oldest would need a second writer for ``taken``.
 * Items of one thread leave in the order in which they came.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tracecore.backend import Level
     from tracecore.records import LedgerEntry
 
-__all__ = ["Item", "Lane", "Ring"]
+__all__ = ["Item", "Lane", "Presence", "Ring"]
 
 _PATIENCE: Final = 0.05
 """Seconds that a reader waits at most for whoever takes or settles."""
@@ -48,6 +48,12 @@ class Item(Protocol):
 
 
 T = TypeVar("T", bound=Item)
+
+
+class Presence:
+    """Live for as long as a thread does, among what is local to it: that dies with it, whoever made the thread."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Lane(Generic[T]):
@@ -73,9 +79,10 @@ class Lane(Generic[T]):
         "thread",
     )
 
-    def __init__(self, thread: threading.Thread | None) -> None:
+    def __init__(self, presence: Presence | None) -> None:
         self.items: deque[T] = deque()
-        self.thread: Callable[[], threading.Thread | None] = _nobody if thread is None else weakref.ref(thread)
+        self.thread: Callable[[], Presence | None] = _nobody if presence is None else weakref.ref(presence)
+        """Returns None once the thread is dead."""
         self.account: Any = None
         """Where its records are settled (:class:`tracecore.account.Account`); None for the recorder's own account."""
         self.counted = True
@@ -175,8 +182,7 @@ class Lane(Generic[T]):
     @property
     def finished(self) -> bool:
         """Return whether nothing can come from this lane any more: its thread is dead and all of it is settled."""
-        thread = self.thread()
-        return (thread is None or not thread.is_alive()) and not self.items and not self._hand[2]
+        return self.thread() is None and not self.items and not self._hand[2]
 
 
 def _nobody() -> None:
@@ -336,12 +342,12 @@ class Ring(Generic[T]):
         self._lanes = []
         self._retired = (_Totals(), None)
 
-    def _make_lane(self, thread: threading.Thread) -> Lane[T]:
+    def _make_lane(self, presence: Presence) -> Lane[T]:
         """Return a lane for the calling thread."""
-        return Lane(thread)
+        return Lane(presence)
 
     def _new_lane(self) -> Lane[T]:
-        lane = self._make_lane(threading.current_thread())
+        lane = self._make_lane(self._local.__dict__.setdefault("presence", Presence()))
         self._lanes.append(lane)
         self._on_new_lane()
         # Last, so that a thread which a signal keeps from coming here begins again. A finalizer that ran meanwhile may

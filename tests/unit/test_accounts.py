@@ -14,7 +14,7 @@ from tracecore.account import Account, Counts
 from tracecore.errors import BackendUnavailable
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import LedgerEntry
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Lane, Presence, Ring
 from tracecore.sealing import Emitted
 
 
@@ -62,8 +62,8 @@ class FileRing(Ring[Any]):
         self.note_call("keep")
         self.kept.append(entry())
 
-    def _make_lane(self, thread: threading.Thread) -> Lane[Any]:
-        lane = FileLane(thread)
+    def _make_lane(self, presence: Presence) -> Lane[Any]:
+        lane = FileLane(presence)
         lane.ring = self
         return lane
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import _thread
+import os
 import threading
+import time
 from types import SimpleNamespace
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import Struct
 
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Lane, Presence, Ring
 
 LANES = 3
 
@@ -45,6 +49,7 @@ class RingMachine(RuleBasedStateMachine):
         self.in_hand: list[list[Sized]] = [[] for _ in range(LANES)]
         self.pushed = self.accepted = self.full = self.closed = self.settled = 0
         self.refused: list[tuple[int, str]] = []
+        self.rewound = False
 
     def state(self) -> tuple[int, bool]:
         """Return which producer pushes, and whether its lane is half full or more."""
@@ -54,7 +59,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(producer=st.integers(0, LANES - 1), sizes=st.lists(st.integers(0, max_size), min_size=1, max_size=12))
     def push(self, producer: int, sizes: list[int]) -> None:
-        """Push a few items; each is accepted exactly when the lane has room for it."""
+        """Push a few items; each is accepted exactly when the lane has room, or had before some was put back."""
         self.current = producer
         self.ring._local = self.slots[producer]  # type: ignore[assignment]  # stands in for another thread
         for size in sizes:
@@ -66,6 +71,10 @@ class RingMachine(RuleBasedStateMachine):
                 and sum(i.size for i in waiting) + size <= self.ring.max_bytes
                 and not self.ring.closed
             )
+            lane = getattr(self.slots[producer], "lane", None)
+            granted = lane is not None and lane.left > 0 and lane.bytes_left >= size and not self.ring.closed
+            room = room or (granted and self.rewound)
+            assert room or not granted
             assert self.ring.push(item) is room
             if not room:
                 assert self.refused[-1] == (item.number, "closed" if self.ring.closed else "full")
@@ -104,6 +113,7 @@ class RingMachine(RuleBasedStateMachine):
     @rule()
     def rewind(self) -> None:
         """Put back everything that was taken and not settled: it will be handed out again, before the rest."""
+        self.rewound = True
         put_back = {id(lane): count for lane, count in self.ring.rewind()}
         for slot, waiting, in_hand in zip(self.slots, self.waiting, self.in_hand, strict=True):
             assert put_back.get(id(getattr(slot, "lane", None)), 0) == len(in_hand)
@@ -194,6 +204,37 @@ def test_lane_outlives_its_thread_until_it_is_empty() -> None:
     assert ring.lanes() == []
     assert ring.totals() == before
     assert before == {"accepted": 3, "full": 2, "closed": 0, "sampled": 1, "taken": 3, "settled": 3}
+
+
+def test_lane_of_a_thread_that_threading_has_not_started() -> None:
+    """A lane ends with its thread also where that came from C, for which threading keeps a stand-in that never ends."""
+    ring: Ring[Sized] = Ring(3, 100)
+    _thread.start_new_thread(lambda: ring.push(Sized(0, 0, 1)), ())
+    deadline = time.monotonic() + 60
+    while not ring.lanes() or ring.lanes()[0].thread() is not None:
+        os.sched_yield()
+        assert time.monotonic() < deadline, "the thread has ended long ago"
+    (lane,) = ring.lanes()
+    lane.settle(len(lane.take(9, 9)))
+    ring.housekeep(0)
+    assert ring.lanes() == []
+    assert ring.totals()["settled"] == 1
+
+
+def test_an_interrupted_first_push_leaves_the_thread_alive() -> None:
+    """A thread that a signal kept from having its lane at first has one that is not taken for a dead thread's."""
+    calls: list[int] = []
+
+    def interrupted_once() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    ring: Ring[Sized] = Ring(3, 100, on_new_lane=interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        ring.push(Sized(0, 0, 1))
+    assert ring.push(Sized(0, 1, 1))
+    assert all(lane.thread() is not None for lane in ring.lanes())
 
 
 def test_living_thread_keeps_its_lane() -> None:
@@ -296,8 +337,8 @@ def test_a_buffer_of_another_kind_makes_its_own_lanes() -> None:
         pass
 
     class Buffer(Ring[Sized]):
-        def _make_lane(self, thread: threading.Thread) -> Lane[Sized]:
-            return Special(thread)
+        def _make_lane(self, presence: Presence) -> Lane[Sized]:
+            return Special(presence)
 
     ring = Buffer(9, 99)
     ring.push(Sized(0, 0, 1))

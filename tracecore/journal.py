@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from struct import Struct as Layout
@@ -257,7 +258,10 @@ class Journal(Ring[Any]):
     def _has_written(self, item: Any, block: Block, start: int) -> bool:
         """Return whether a push that was cut short has written and counted its item; else free the block again."""
         if block.written == BUSY:
-            block.written = start
+            try:
+                block.clear(start)
+            finally:
+                block.written = start
             return False
         self._local.counted = item
         return True
@@ -354,9 +358,12 @@ class Journal(Ring[Any]):
         if self._home is not None:
             self._home.may_grow = False
 
-    def _give_back(self, block: Block) -> None:
-        if self._home is not None:
-            self._home.give_back(block)
+    def _give_back(self, blocks: deque[Block]) -> None:
+        home = self._home
+        if home is not None:
+            home.give_back(blocks)
+        else:
+            blocks.popleft()
 
     def _sync_on(self, ended: threading.Event) -> None:
         """Bring to the disk what was written, again and again, in a thread of its own: the disk may take its time."""

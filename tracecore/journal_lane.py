@@ -77,7 +77,7 @@ class JournalLane(Lane[Any]):
     )
 
     def __init__(
-        self, presence: Presence, number: int, origin: Origin, give_back: Callable[[Block], object]
+        self, presence: Presence, number: int, origin: Origin, give_back: Callable[[deque[Block]], object]
     ) -> None:
         super().__init__(presence)
         self.number = number
@@ -221,8 +221,8 @@ class JournalLane(Lane[Any]):
             if accepted:
                 more[0].written, block.written = opening, end
             else:
-                for added in more:
-                    home.give_back(added)
+                while more:
+                    home.give_back(more)
         return True
 
     def cool(self) -> None:
@@ -234,7 +234,7 @@ class JournalLane(Lane[Any]):
         """Give the last block back: the thread that wrote into it is dead, and all of it is delivered."""
         self.block = no_block()
         while self.blocks:
-            self._give_back(self.blocks.popleft())
+            self._give_back(self.blocks)
 
     def let_go(self) -> None:
         """Forget the blocks, so that their maps can end: what is in them is for the next process."""
@@ -280,6 +280,6 @@ class JournalLane(Lane[Any]):
         blocks = self.blocks
         block.deliver(end)
         while blocks[0] is not block:
-            self._give_back(blocks.popleft())
+            self._give_back(blocks)
         if len(blocks) > 1 and end >= block.written:
-            self._give_back(blocks.popleft())
+            self._give_back(blocks)

@@ -23,6 +23,7 @@ import os
 import re
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
+from itertools import repeat, starmap
 from pathlib import Path
 from typing import Final
 
@@ -101,6 +102,10 @@ class Block:
         if self.segment is not None and not self.cold:
             self.cold = True
             self.segment.cool(self.start)
+
+    def clear(self, start: int) -> None:
+        """Wipe out what was written from ``start`` on and does not count: whoever reads on would take it for damage."""
+        self.view[start:LIMIT] = bytes(LIMIT - start)
 
     def deliver(self, end: int) -> None:
         """Note that everything before ``end`` has been delivered."""
@@ -202,11 +207,18 @@ class Home:
         block.begin(lane, next(self._uses), self.salt)
         return block
 
-    def give_back(self, block: Block) -> None:
-        """Take back a block whose frames have all been delivered; not one of a home that was left before."""
+    def give_back(self, blocks: deque[Block]) -> None:
+        """Take the first of a lane's blocks back: all in it is delivered. One of a home that was left is forgotten.
+
+        Whoever does so may end between any two steps, and somebody else does it once more: the block is on one list or
+        on the other.
+        """
+        block = blocks[0]
         Head.erase(block.view)
         if block.segment in self.segments:
-            self.free.append(block)
+            self.free.extend(starmap(blocks.popleft, repeat((), 1)))  # one step
+        else:
+            blocks.popleft()
 
     @property
     def is_short(self) -> bool:

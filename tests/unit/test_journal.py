@@ -814,6 +814,9 @@ def test_a_pump_may_end_at_any_line(tmp_path: Path, items: int) -> None:
         assert (lane.depth, lane.bytes) == (len(lane.items), sum(item.size for item in lane.items))
         lane.settle(len(taken(lane)))
         assert (lane.settled, lane.taken, lane.kept, lane.depth, lane.bytes, lane.in_memory) == (12, 12, 0, 0, 0, False)
+        home = journal._home
+        assert home is not None
+        assert len({*home.free, *lane.blocks}) == len(home.free) + len(lane.blocks) == 64 * len(home.segments)
         ended(journal)
         assert list(tmp_path.iterdir()) == []
     assert nth > 50

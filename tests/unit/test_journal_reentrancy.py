@@ -301,6 +301,28 @@ def test_keyboard_interrupt_at_any_moment(tmp_path: Path, size: int, before: int
     assert accepted[True] > 0
 
 
+@pytest.mark.parametrize("size", [3_000, 5_300, 70_000])
+def test_what_an_interrupted_push_has_written_is_no_damage(tmp_path: Path, size: int) -> None:
+    """Bytes of a record that was never counted are not found behind a shorter one, where they would be damage."""
+    nth = 0
+    early = True
+    while early:
+        nth += 1
+        directory = tmp_path / f"{nth}"
+        journal = begun(directory)
+        emit = emitter(journal)
+        emit("before")
+        span = span_for(journal, "interrupted", size)
+        early = interrupted_at(nth, partial(journal.push, span))
+        emit("after")
+        journal.closed = True
+        journal.end()
+        found = recovered_from(directory)
+        assert [name for name in found if name != "interrupted"] == ["before", "after"]
+        assert not (directory / "damaged").exists()
+    assert nth > 5
+
+
 def test_keyboard_interrupt_in_a_threads_first_push(tmp_path: Path) -> None:
     """A thread whose first push is interrupted has one lane, and it works."""
     journal = begun(tmp_path)

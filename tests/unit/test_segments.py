@@ -120,7 +120,7 @@ def test_the_block_that_was_freed_last_is_used_first(tmp_path: Path) -> None:
     first = home.block(1)
     assert first is not None
     first.written = first.write(first.written, b"{}", 0)
-    home.give_back(first)
+    home.give_back(deque([first]))
     assert not any(first.view[:32])
     assert not any(first.view[-32:])
     again = home.block(2)
@@ -172,7 +172,7 @@ def test_segments_that_nobody_needs_are_removed_down_to_two(tmp_path: Path) -> N
     home = home_in(tmp_path, segments=5)
     blocks = grown(home, 5)
     for block in blocks:
-        home.give_back(block)
+        home.give_back(deque([block]))
     gone = [segment for segment in home.segments if home.shrink() and segment]
     assert len(gone) == 3
     assert not home.shrink()
@@ -190,10 +190,10 @@ def test_a_segment_with_one_block_in_use_stays(tmp_path: Path) -> None:
     kept = {segment: next(block for block in blocks if block.segment is segment) for segment in home.segments}
     for block in blocks:
         if kept[block.segment] is not block:  # type: ignore[index]  # every block here has a segment
-            home.give_back(block)
+            home.give_back(deque([block]))
     assert not home.shrink()
     assert len(numbers_in(home)) == 4
-    home.give_back(kept[home.segments[2]])
+    home.give_back(deque([kept[home.segments[2]]]))
     number = home.segments[2].path.name
     assert home.shrink()
     assert number not in names_in(home.path)
@@ -205,7 +205,7 @@ def test_the_space_of_a_removed_segment_is_given_back_at_once(tmp_path: Path) ->
     """No map and no descriptor of a removed segment stays until somebody collects garbage."""
     home = home_in(tmp_path, synced=True)
     for block in grown(home, 3):
-        home.give_back(block)
+        home.give_back(deque([block]))
     del block
     before = names_in(Path("/proc/self/fd"))
     assert home.shrink()
@@ -232,7 +232,7 @@ def test_a_producer_may_be_faster_than_who_removes_a_segment(tmp_path: Path) -> 
     """A segment of which a block was taken meanwhile stays, and so do all of its other blocks."""
     home = home_in(tmp_path, segments=3)
     for block in grown(home, 3):
-        home.give_back(block)
+        home.give_back(deque([block]))
     home.free = _Raced(home.free)
     assert not home.shrink()
     assert len(home.segments) == len(numbers_in(home)) == 3
@@ -240,7 +240,7 @@ def test_a_producer_may_be_faster_than_who_removes_a_segment(tmp_path: Path) -> 
     assert len(set(map(id, home.free))) == len(home.free)
     stolen = home.free.stolen
     assert stolen is not None
-    home.give_back(stolen)
+    home.give_back(deque([stolen]))
     assert home.shrink()
     end(home)
 
@@ -251,7 +251,7 @@ def test_a_block_of_a_home_that_was_left_is_not_used_again(tmp_path: Path) -> No
     block = home.block(1)
     assert block is not None
     home.leave()
-    home.give_back(block)
+    home.give_back(deque([block]))
     assert len(home.free) == 0
 
 
@@ -329,7 +329,7 @@ def test_a_segment_that_cannot_be_removed_stays_in_use(tmp_path: Path) -> None:
     disk = _Failing()
     home = home_in(tmp_path, files=disk, segments=3)
     for block in grown(home, 3):
-        home.give_back(block)
+        home.give_back(deque([block]))
     disk.call = "remove"
     with pytest.raises(OSError, match="Permission denied"):
         home.shrink()

@@ -13,7 +13,6 @@ waits, reads a clock or draws a number by itself: both are arguments.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
@@ -81,6 +80,6 @@ class Breaker:
 
 def asked_for(retry_after: object) -> float:
     """Return the seconds that somebody asked us to wait, at most an hour; 0 where that is no time at all."""
-    if isinstance(retry_after, bool) or not isinstance(retry_after, int | float) or math.isnan(retry_after):
+    if isinstance(retry_after, bool) or not isinstance(retry_after, int | float) or retry_after != retry_after:  # noqa: PLR0124 - NaN; math.isnan raises for an int beyond a float
         return 0.0
-    return max(0.0, min(retry_after, _LONGEST_ASKED_FOR))
+    return float(max(0, min(retry_after, _LONGEST_ASKED_FOR)))

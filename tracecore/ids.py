@@ -28,7 +28,7 @@ _pop_trace = _trace_pool.pop
 
 
 class _Source:
-    """Hold the random source and the time part; seeded at first use and again in every forked child."""
+    """Hold the random source and the time part; seeded at first use, and again in every forked child."""
 
     def __init__(self) -> None:
         self.random: random.Random | None = None
@@ -37,16 +37,17 @@ class _Source:
     def seeded(self) -> random.Random:
         if self.random is None:
             self.random = random.Random()  # noqa: S311 - unique, not secret: see the module docstring
-            os.register_at_fork(after_in_child=self._reseed)
         return self.random
 
-    def _reseed(self) -> None:
+    def reseed(self) -> None:
         _span_pool.clear()
         _trace_pool.clear()
-        self.random = random.Random()  # noqa: S311 - as above
+        self.random = None
 
 
 _source = _Source()
+# At import, so that no other hook in a forked child comes before it and draws an id that its siblings draw too.
+os.register_at_fork(after_in_child=_source.reseed)
 
 
 def new_span_id() -> str:

@@ -59,6 +59,8 @@ def test_children_deliver_their_own(tmp_path: Path) -> None:
         tmp_path,
     )
     assert (stored.labels, stored.makers) == ({"before": 3, "child": 6, "after": 2}, 4)
+    told = "SELECT count(DISTINCT process), sum(emitted), sum(delivered) FROM ledger"
+    assert rows(tmp_path, told) == [(4, 11, 11)], "siblings are different processes to the ledger, too"
 
 
 def test_a_child_that_emits_nothing_delivers_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fakes import ManualClock
@@ -84,6 +84,8 @@ def test_garbage_is_not_obeyed(garbage: object) -> None:
 
 
 @given(st.floats() | st.integers() | st.none() | st.text())
+@example(10**400)
+@example(-(10**400))
 def test_nobody_is_made_to_wait_for_ever(retry_after: object) -> None:
     """Whatever is asked for, a wait is at most an hour."""
     assert 0 <= Breaker(ManualClock(), longest).failed(retry_after) <= 3_600

@@ -113,7 +113,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     buffer: Annotated[Literal["memory", "journal"], Meta(description="'memory' or 'journal'")] = "memory"
     """Where records wait: in memory, or in files that survive the death of the process. Default: memory."""
 
-    journal_dir: Annotated[str, Meta(min_length=1, max_length=4096, description="the path of a directory")] = (
+    journal_dir: Annotated[str, Meta(pattern=r"\A[^\0]+\Z", max_length=4096, description="the path of a directory")] = (
         "tracecore-journal"
     )
     """The directory of the journal, for every process of a service the same one, on a local disk; a relative path

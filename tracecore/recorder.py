@@ -74,6 +74,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._entered = False
         self._orphaned = False
+        self._let_gone = False
         self._open_spans: set[OpenSpan] = set()
         self._ring = self._new_ring()
         self._station = Station(
@@ -117,7 +118,7 @@ class Recorder:
                 if self.config.enabled:
                     self._ring.begin(self._station.accounts.process)
                     self.route = self._new_route()
-                    _RECORDING.add(self)
+                    _UNENDED.add(self)
                     _hook_process_once()
                     SWITCH.off = False
                 self._state = "recording" if self.config.enabled else "disabled"
@@ -270,7 +271,6 @@ class Recorder:
                 self._ring.closed = True
                 self._station.stop(timeout)
             self._state = "closed" if self._state != "disabled" else "disabled"
-            _RECORDING.discard(self)
 
     def _open_configured(self) -> Backend:
         return open_backend(self.config.backend, source=self.config.sources.get("backend", "code"))
@@ -332,13 +332,13 @@ class Recorder:
             adelivered=self._trace_adelivered,
         )
 
-    def _trace_delivered(self, trace_id: str, since_ns: int, timeout: float) -> FlushResult:
-        waiter = TraceWaiter(self._ring, self._station, trace_id, since_ns)
+    def _trace_delivered(self, trace: TraceState, since_ns: int, timeout: float) -> FlushResult:
+        waiter = TraceWaiter(self._ring, self._station, trace, since_ns)
         waiter.wait(waiter.settled, timeout)
         return waiter.result()
 
-    async def _trace_adelivered(self, trace_id: str, since_ns: int, timeout: float) -> FlushResult:
-        waiter = TraceWaiter(self._ring, self._station, trace_id, since_ns)
+    async def _trace_adelivered(self, trace: TraceState, since_ns: int, timeout: float) -> FlushResult:
+        waiter = TraceWaiter(self._ring, self._station, trace, since_ns)
         await waiter.wait_in_loop(waiter.settled, timeout)
         return waiter.result()
 
@@ -392,9 +392,26 @@ class Recorder:
         return self._state not in ("recording", "new") and (self._station.ended or not self._station.hosted)
 
     def _let_go(self) -> None:
-        """Leave files of the buffer to the next process, or remove them, once nobody uses them any more."""
-        if self._ended():
-            self._ring.end()
+        """Let go of the buffer: now, or where there was no time for the pump to end, when it does."""
+        self._station.unlisten(self._end_buffer)
+        if not self._ended():
+            self._station.listen(self._end_buffer)
+        self._end_buffer()
+
+    def _end_buffer(self) -> None:
+        """Leave files of the buffer to the next process, or remove them, if nobody uses them any more; once."""
+        with self._lock:
+            if not self._ended() or self._let_gone:
+                return
+            self._let_gone = True
+        self._station.unlisten(self._end_buffer)
+        self._ring.end()
+        _UNENDED.discard(self)
+
+    @property
+    def recording(self) -> bool:
+        """Return whether it takes what is emitted."""
+        return self._state == "recording"
 
     def _result(self, waiter: Waiter, *, finished: bool) -> FlushResult:
         ended = self._ended()
@@ -404,8 +421,8 @@ class Recorder:
         return FlushResult(delivered, balance.waiting, balance.lost, waiter.level(delivered=delivered, lost=lost))
 
 
-_RECORDING: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
-"""Every recorder of this process that is recording."""
+_UNENDED: Final[weakref.WeakSet[Recorder]] = weakref.WeakSet()
+"""Every recorder of this process that has begun and whose pump may still be at work."""
 
 
 class _Process(Struct):
@@ -436,7 +453,9 @@ def _hook_worker_once() -> None:
 
 def _shutdown_all() -> None:
     """Stop every recorder at once, so that the end takes as long as the slowest and not as all of them together."""
-    recorders = [(recorder, recorder.config.shutdown_timeout_ms / 1e3) for recorder in _RECORDING]
+    recorders = [
+        (recorder, recorder.config.shutdown_timeout_ms / 1e3) for recorder in list(_UNENDED) if recorder.recording
+    ]
     began = monotonic_ns()
     for recorder, seconds in recorders:
         recorder.stop(seconds)
@@ -446,16 +465,16 @@ def _shutdown_all() -> None:
 
 def is_recording() -> bool:
     """Return whether any recorder of this process is recording."""
-    return len(_RECORDING) > 0
+    return any(recorder.recording for recorder in list(_UNENDED))
 
 
 def _before_fork_all() -> None:
-    for recorder in list(_RECORDING):
+    for recorder in list(_UNENDED):
         recorder.before_fork()
 
 
 def _after_fork_all() -> None:
     _process.worker_hooked = False
     EXCHANGE.renew()
-    for recorder in list(_RECORDING):
+    for recorder in list(_UNENDED):
         recorder.after_fork()

@@ -1,0 +1,59 @@
+"""A recorder lets go of its buffer once its pump has ended: with the shutdown, or after it where time ran out."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakeBackend, span_record
+from tracecore import recorder as recorders
+from tracecore.config import Config
+from tracecore.recorder import Recorder, is_recording
+from tracecore.segments import is_home
+
+
+class Stubborn(FakeBackend):
+    """A sink that hangs in its close until it is let go, and heeds no cancellation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    async def close(self) -> None:
+        """Hang."""
+        self.let_go.wait(60)
+
+
+def test_a_shutdown_that_ran_out_of_time_lets_go_when_the_pump_ends(tmp_path: Path) -> None:
+    """The home of a recorder whose pump outlives the shutdown is removed when that pump has ended, once."""
+    backend = Stubborn()
+    recorder = Recorder(Config(buffer="journal", journal_dir=str(tmp_path)), backend=backend).start()
+    recorder.emit(span_record("a"))
+    assert recorder.flush(60).delivered
+    assert recorder.shutdown(0.01).delivered is False
+    assert list(filter(is_home, (path.name for path in tmp_path.iterdir())))
+    assert not is_recording()
+    assert recorder in recorders._UNENDED, "a child that is forked now must forget what is the parent's"
+    thread: Any = recorder._station.thread
+    backend.let_go.set()
+    thread.join(60)
+    assert list(tmp_path.iterdir()) == []
+    assert recorder not in recorders._UNENDED
+    assert recorder._station._listeners == []
+
+
+def test_the_buffer_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a recorder is shut down, its buffer ends once, and nobody listens to the pump any more."""
+    recorder = Recorder(Config(), backend=FakeBackend()).start()
+    ends: list[int] = []
+    monkeypatch.setattr(recorder._ring, "end", lambda: ends.append(1))
+    for _ in range(3):
+        recorder.shutdown(60)
+    assert ends == [1]
+    assert recorder._station._listeners == []
+    kept = weakref.ref(recorder)
+    assert kept() not in recorders._UNENDED

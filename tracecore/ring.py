@@ -366,6 +366,7 @@ class Ring(Generic[T]):
             room = self._has_room(lane, size)
         except BaseException:  # of a signal's handler, above all while it waits: who made the item may be gone then
             self._refuse(lane, item, "full")
+            self._local.counted = item
             raise
         if not room:
             return self._refuse(lane, item, "full")
@@ -386,8 +387,9 @@ class Ring(Generic[T]):
             else:
                 lane.closed += 1
             self._on_loss(item, counter)
-        finally:
+        except BaseException:  # only then: a span that stays here would keep its recorder for ever
             self._local.counted = item
+            raise
         return False
 
     def _has_room(self, lane: Lane[T], size: int) -> bool:

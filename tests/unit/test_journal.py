@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import stat
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -536,6 +538,24 @@ def test_what_lies_in_removed_files_at_the_end_is_not_said_to_be_left(tmp_path: 
     ended(journal)
     assert (journal.left, journal.level) == (0, "accepted")
     assert not (tmp_path / "journal").exists()
+
+
+@pytest.mark.parametrize("kind", [Ring, Journal, StrictJournal])
+def test_nothing_keeps_a_buffer_that_nobody_uses(tmp_path: Path, kind: type[Ring[Any]]) -> None:
+    """A buffer that has taken spans and refused some is garbage once it is let go; no collector looks into spans."""
+    ring = Ring[Any](2, 10**6) if kind is Ring else begun(tmp_path, kind=kind, items=2, most_bytes=SEGMENT)  # type: ignore[arg-type]  # those that are journals
+    for number in range(30):
+        span_for(ring, f"{number}", 300_000).end()  # type: ignore[arg-type]  # any buffer will do
+    assert ring.totals()["full"] > 0
+    ring.closed = True
+    span_for(ring, "too late").end()  # type: ignore[arg-type]  # as above
+    for lane in ring.lanes():
+        lane.settle(len(lane.take(99, 10**9)))
+    ring.end()
+    alive = weakref.ref(ring)
+    del ring, lane
+    gc.collect()
+    assert alive() is None
 
 
 def test_ledger_entries_are_kept_beside_what_waits(tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ class Balance(Struct, frozen=True):
 class Accounts:
     """Know what became of all that one recorder took in one process.
 
-    ``own`` is the account of what was emitted here, ``adopted`` has one for each dead process that left something
-    behind. ``process`` names this recorder in this process; a forked child makes new accounts.
+    ``own`` is the account of what was emitted here; each dead process that left something behind has one for as long as
+    there is something of it. ``process`` names this recorder in this process; a forked child makes new accounts.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class Accounts:
         wall: Callable[[], int] = wall_ns,
     ) -> None:
         self.own = Account(lambda counts: ring.keep(lambda: self.entry(self.own, counts)))
-        self.adopted: list[Account] = []
+        self._adopted: tuple[Counts, tuple[Account, ...]] = (Counts(), ())
+        """What came of those accounts that are closed, and those that are open: replaced as a whole."""
         self.process = new_trace_id()
         self.lost_traces = LostTraces()
         self.restarts = 0
@@ -137,6 +138,11 @@ class Accounts:
         for account in (self.own, *self.adopted):
             account.catch_up()
 
+    @property
+    def adopted(self) -> tuple[Account, ...]:
+        """Return the open accounts of dead processes."""
+        return self._adopted[1]
+
     def keep(self) -> None:
         """Have the counts of every account written where their records are kept, unless they have been."""
         for account in (self.own, *self.adopted):
@@ -145,14 +151,23 @@ class Accounts:
     def adopt(self, keep: Callable[[Counts], object]) -> Account:
         """Return an account for what a dead process left behind."""
         account = Account(keep)
-        self.adopted.append(account)
+        closed, accounts = self._adopted
+        self._adopted = (closed, (*accounts, account))
         return account
+
+    def fold(self, account: Account) -> None:
+        """Close the account of a dead process of which nothing is left; folding it twice is folding it once."""
+        closed, accounts = self._adopted
+        if account in accounts:
+            more = account.counts
+            closed = closed.plus(more.delivered, more.losses.counts())
+            self._adopted = (closed, tuple(other for other in accounts if other is not account))
 
     @property
     def recovered(self) -> Counts:
         """Return what became of the records that dead processes had left."""
-        total = Counts()
-        for account in self.adopted:
+        total, accounts = self._adopted
+        for account in accounts:
             total = total.plus(account.counts.delivered, account.counts.losses.counts())
         return total
 
@@ -199,7 +214,8 @@ class Accounts:
         self._seen_ns = max(self._seen_ns + 1, self._wall())
         expected = {id(account): counts}
         balance = self.balance(expected.get(id(self.own)), ended=ended)
-        recovered = sum((expected.get(id(adopted)) or adopted.counts).delivered for adopted in self.adopted)
+        closed, accounts = self._adopted
+        recovered = closed.delivered + sum((expected.get(id(one)) or one.counts).delivered for one in accounts)
         return LedgerEntry(
             project=self._project,
             process=self.process,

@@ -295,7 +295,7 @@ class Recorder:
     def _new_accounts(self) -> Accounts:
         config = self.config
         accounts = Accounts(self._ring, project=config.project, service=config.service_name, mask=config.mask)
-        self._ring.adopt = accounts.adopt
+        self._ring.adopt, self._ring.fold = accounts.adopt, accounts.fold
         return accounts
 
     def _pump_settings(self) -> PumpSettings:

@@ -219,6 +219,8 @@ class Ring(Generic[T]):
         """Whether what is handed out has been masked already."""
         self.adopt: Callable[[Callable[[Any], object]], Any] = lambda keep: None  # noqa: ARG005 - nothing is found here
         """Opens an account in which the records of a dead process are settled."""
+        self.fold: Callable[[Any], object] = lambda account: None  # noqa: ARG005 - as above
+        """Closes such an account, once all of it is settled and told."""
         self.farewells: list[LedgerEntry] = []
         """What the ledger is still to be told of dead processes whose records have all been settled."""
         self.consuming = threading.RLock()
@@ -276,11 +278,13 @@ class Ring(Generic[T]):
         """Forget the lanes of dead threads, keeping their totals. Called by the pump, each second or when it wakes."""
         with self.consuming:
             for lane in self.lanes():
-                if lane is self._retired[1]:  # by a pump that ended in between
-                    self._lanes.remove(lane)
-                elif lane.finished:
+                if lane is not self._retired[1]:  # by a pump that ended in between
+                    if not lane.finished:
+                        continue
                     self._retired = (_Totals(self._retired[0], lane), lane)
-                    self._lanes.remove(lane)
+                if lane.account is not None:
+                    self.fold(lane.account)
+                self._lanes.remove(lane)
 
     def rewind(self) -> list[tuple[Lane[T], int]]:
         """Put back what a pump has taken and not settled; return of which lane and how much. For the next pump."""

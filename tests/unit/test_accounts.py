@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from tests.fakes import FakeBackend, ManualClock, names, span_record
-from tracecore.account import Account, Counts
+from tracecore.account import Account, Accounts, Counts
 from tracecore.errors import BackendUnavailable
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import LedgerEntry
@@ -166,3 +166,45 @@ def test_what_is_kept_is_later_than_what_the_sink_was_told(fails: bool) -> None:
     assert told[-1].ended
     assert ring.kept[-1].delivered == 3
     assert ring.kept[-1].seen_ns > told[-1].seen_ns
+
+
+def test_accounts_of_dead_processes_end_with_what_they_left() -> None:
+    """Once nothing of a dead process is left its account is folded into one sum: that stays, and nothing else does."""
+    ring: Ring[Any] = Ring(9, 99)
+    accounts = Accounts(ring)
+    ring.fold = accounts.fold
+    lanes: list[Lane[Any]] = []
+    for number in range(1, 4):
+        lane: Lane[Any] = Lane(None)
+        lane.counted = False
+        lane.account = accounts.adopt(lambda _: None)
+        lane.account.settle([], Counts(number).plus(0, {"rejected": 1}))
+        lanes.append(lane)
+    lanes[2].items.append(Emitted(span_record("waits")))
+    ring._lanes += lanes
+    before = accounts.recovered
+    assert (before.delivered, before.lost(), accounts.entry().recovered) == (6, {"rejected": 3}, 6)
+    ring.housekeep(0)
+    assert accounts.adopted == (lanes[2].account,)
+    accounts.fold(lanes[0].account)
+    after = accounts.recovered
+    assert (after.delivered, after.lost(), accounts.entry().recovered) == (6, {"rejected": 3}, 6)
+
+
+def test_an_account_is_folded_though_the_pump_ended_in_the_middle() -> None:
+    """A lane whose totals were taken over, and which is still there, has its account folded by the next pump."""
+    ring: Ring[Any] = Ring(9, 99)
+    accounts = Accounts(ring)
+    lane: Lane[Any] = Lane(None)
+    lane.account = accounts.adopt(lambda _: None)
+    ring._lanes.append(lane)
+
+    def ends(_: object) -> None:
+        raise SystemExit
+
+    ring.fold = ends
+    with pytest.raises(SystemExit):
+        ring.housekeep(0)
+    ring.fold = accounts.fold
+    ring.housekeep(0)
+    assert (ring.lanes(), accounts.adopted) == ([], ())

@@ -124,7 +124,7 @@ class Accounts:
         self.reported = 0
         """How many losses the log has been told of."""
         self.deaths: dict[tuple[int, int], int] = {}
-        """How many pumps have died of which item, by lane and place."""
+        """How many pumps have died of which item, by what tells it from others."""
         self._ring = ring
         self._project = project
         self._service = service

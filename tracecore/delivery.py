@@ -77,12 +77,20 @@ class Handful:
         return records if self.whole else [record for record in records if record is not None]
 
     def place(self, index: int) -> tuple[int, int]:
-        """Return which lane an item is of, and its place among all of that lane, whoever has it in hand."""
+        """Return what tells an item from all others, whoever is handed it: it, or where in files it was read."""
+        item = self.items[index]
+        block = getattr(item, "block", None)
+        return (id(item), 0) if block is None else (id(block), item.end)
+
+    @property
+    def lost_with_the_process(self) -> int:
+        """Return up to where, at least, nothing of it is in files for the next process."""
+        end = self.settled
         for lane, count in self._shares:
-            if index < count:
-                return id(lane), lane.settled + index
-            index -= count
-        return 0, index
+            if lane.kept:
+                break
+            end += count
+        return end
 
     def shares_up_to(self, end: int) -> list[tuple[Lane[Any], int]]:
         """Return how many items of which lanes are between those that are settled and ``end``, which become so."""
@@ -328,10 +336,10 @@ class Delivery:
 
     def _give_up(self, handful: Handful, error: Exception) -> None:
         """Count what is in hand as lost, unless it stays in files for the next process."""
-        if handful.account is not self._accounts.own or self._ring.left:
+        if handful.account is not self._accounts.own:
             return
         reason: Reason = "disk_full" if isinstance(error, DiskFull) else "unavailable"
-        end = len(handful.records)
+        end = handful.lost_with_the_process
         self._settle(handful, end, Receipt(rejected=len(handful.made(handful.settled, end))), reason)
 
     def _settle(self, handful: Handful, end: int, receipt: Receipt, reason: Reason = "rejected") -> None:

@@ -122,6 +122,11 @@ class Lane(Generic[T]):
         return self.accepted - self.taken
 
     @property
+    def kept(self) -> int:
+        """Return how many items are in files for the next process, unless they are settled: none, in memory."""
+        return 0
+
+    @property
     def bytes(self) -> int:
         """Return how many bytes the items in the lane hold."""
         return self.bytes_granted - self.bytes_left - self.bytes_taken

@@ -28,6 +28,10 @@ REASONS: Final[tuple[Reason, ...]] = (
 )
 
 
+_PATIENCE: Final = 0.05
+"""Seconds that a reader waits at most for whoever counts."""
+
+
 class Losses:
     """Say how much was lost, by reason. Never changed: who counts more makes another one."""
 
@@ -53,30 +57,48 @@ class LostTraces:
     """Remember of which traces something was lost, for whoever asks about one: the latest ``most``, from any thread.
 
     A trace that is not remembered has lost nothing, unless it began before the latest one that had to be forgotten.
+    Whoever loses something waits for nobody: it is noted in one step, and counted by whoever has the lock, or next.
     """
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
         self._counts: dict[tuple[str, Reason], int] = {}
         self._oldest: deque[tuple[str, Reason]] = deque()
-        self._lock = threading.RLock()  # a signal handler may lose something in the middle of a loss
+        self._noted: deque[tuple[str, Reason]] = deque()
+        self._lock = threading.Lock()
         self._forgotten_ns = 0
 
     def add(self, trace_id: str | None, reason: Reason) -> None:
         """Note that a record of a trace was lost."""
         if trace_id is None:
             return
-        with self._lock:
-            key = (trace_id, reason)
-            if key not in self._counts:
-                self._oldest.append(key)
-            self._counts[key] = self._counts.get(key, 0) + 1
-            if len(self._oldest) > self._most:
-                self._counts.pop(self._oldest.popleft(), None)
-                self._forgotten_ns = monotonic_ns()
+        if len(self._noted) >= self._most:  # somebody has the lock and is kept from going on
+            self._forgotten_ns = monotonic_ns()
+            return
+        self._noted.append((trace_id, reason))
+        self._count(wait=0)
+
+    def _count(self, wait: float) -> None:
+        """Count what was noted, unless somebody else is at it for longer than ``wait`` seconds."""
+        if not self._lock.acquire(timeout=wait):
+            return
+        try:
+            while self._noted:
+                self._count_one(self._noted.popleft())
+        finally:
+            self._lock.release()
+
+    def _count_one(self, key: tuple[str, Reason]) -> None:
+        if key not in self._counts:
+            self._oldest.append(key)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        if len(self._oldest) > self._most:
+            self._counts.pop(self._oldest.popleft(), None)
+            self._forgotten_ns = monotonic_ns()
 
     def of(self, trace_id: str) -> dict[str, int]:
         """Return how many records of a trace were lost, by reason, zeros left out."""
+        self._count(wait=_PATIENCE)
         found = {reason: self._counts.get((trace_id, reason), 0) for reason in REASONS}
         return {reason: count for reason, count in found.items() if count}
 

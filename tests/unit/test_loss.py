@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import get_args
 
 from hypothesis import given
@@ -59,3 +60,31 @@ def test_what_is_remembered_of_traces_is_bounded() -> None:
     assert (traces.of("a"), traces.of("b"), traces.of("c")) == ({}, {"ring_full": 1}, {"ring_full": 1})
     assert not traces.vouches_for(before)
     assert traces.vouches_for(monotonic_ns())
+
+
+def test_whoever_loses_something_waits_for_nobody() -> None:
+    """While somebody counts, losses of others are noted, within bounds, and counted by whoever looks next."""
+    traces = LostTraces(most=3)
+    before = monotonic_ns()
+    with traces._lock:
+        for _ in range(3):
+            traces.add("a", "ring_full")
+        assert traces.vouches_for(before)
+        assert traces.of("a") == {}, "and a reader does not wait for ever"
+    assert traces.of("a") == {"ring_full": 3}
+    with traces._lock:
+        for _ in range(4):
+            traces.add("a", "ring_full")
+    assert traces.of("a") == {"ring_full": 6}
+    assert not traces.vouches_for(before)
+
+
+def test_losses_in_many_threads_are_counted_exactly() -> None:
+    """Losses of one trace from many threads at once are all counted."""
+    traces = LostTraces()
+    threads = [threading.Thread(target=lambda: [traces.add("a", "closing") for _ in range(1000)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert traces.of("a") == {"closing": 8_000}

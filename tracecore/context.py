@@ -85,9 +85,9 @@ class Route(Struct, eq=False, frozen=True):
     provenance: Provenance | None = None
     """Who sends, where the configuration names a service."""
     watch: Watch = field(default_factory=Watch)
-    delivered: Callable[[str, int, float], FlushResult] | None = None
-    """Wait for what a trace has emitted: its id, since when it is known (monotonic ns), and seconds at most."""
-    adelivered: Callable[[str, int, float], Awaitable[FlushResult]] | None = None
+    delivered: Callable[[TraceState, int, float], FlushResult] | None = None
+    """Wait for what a trace has emitted: the trace, since when it is known (monotonic ns), and seconds at most."""
+    adelivered: Callable[[TraceState, int, float], Awaitable[FlushResult]] | None = None
     """The same, without blocking the loop."""
 
 
@@ -105,6 +105,8 @@ class TraceState(Struct, eq=False):
     outer: TraceState | None = None
     encoded: tuple[TraceAttributes | None, bytes] = (None, b"")
     """Attributes as JSON, with what they are the JSON of."""
+    kept: dict[Any, int] = {}
+    """Which of a lane's items is the last of this trace, by lane, where a journal keeps them; shared with ``outer``."""
 
     def update(self, fields: TraceFields) -> None:
         """Set attributes, here and in the states this one was forked from."""

@@ -81,21 +81,23 @@ _decode = msgspec.msgpack.Decoder(_Body).decode
 _decode_extra = msgspec.json.Decoder(_Extra).decode
 _decode_attributes = msgspec.json.Decoder(TraceAttributes).decode
 _remembered_attributes = lru_cache(maxsize=1024)(_decode_attributes)
+_NO_PLACES: Final[dict[Any, int]] = {}
 _REMEMBERED: Final = 1024
 """Bytes of the longest attributes that are remembered: a megabyte of all of them, whatever programs attach."""
 
 
-def write_body(item: Any, into: bytearray) -> None:
+def write_body(item: Any, into: bytearray, unnamed: dict[Any, int] = _NO_PLACES) -> dict[Any, int]:
     """Write the body of what the buffer takes, an ended span or anything that can be sealed, in place of what is there.
 
     Into memory that is there already: new memory for it, which grows while it is written, costs a fifth more.
+    Return what knows the places of the item's trace (:attr:`~tracecore.context.TraceState.kept`), else ``unnamed``.
 
     Raises:
         Exception: a field holds what cannot be encoded; no record could be made of it either.
     """
     if type(item) is not OpenSpan:
         into[:] = encode_record(item.seal())
-        return
+        return getattr(item, "kept", unnamed)
     trace = item.trace
     attributes = trace.attributes if item.attributes is NO_ATTRIBUTES else item.all_attributes
     known = trace.encoded
@@ -107,6 +109,7 @@ def write_body(item: Any, into: bytearray) -> None:
         item.ended - item.started, item.status, item.input, item.output, known[1],
         None if extra is None else _encode_json(extra),
     ), into)  # fmt: skip
+    return trace.kept
 
 
 def body_of(item: Any) -> bytes:

@@ -25,6 +25,8 @@ from struct import Struct as Layout
 from typing import Any, Final, Literal, TypeAlias
 from zlib import crc32
 
+from msgspec import field
+
 from tracecore.backend import Level
 from tracecore.blocks import HEADER
 from tracecore.clock import monotonic_ns
@@ -34,6 +36,7 @@ from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal_lane import JournalLane
 from tracecore.leftovers import Leftover, adopt
+from tracecore.open_span import OpenSpan
 from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Presence, Ring
@@ -127,15 +130,16 @@ class Journal(Ring[Any]):
         if start == BUSY or self.closed:
             block.written = start
             return super().push(item, size)
+        kept = lane.unnamed
         try:
             body = lane.scratch
-            write_body(item, body)
+            kept = write_body(item, body, kept)
             length = len(body)
             end = start + HEADER + length
             if end <= block.limit and length <= _ORDINARY:
                 block.view[start + HEADER : end] = body
                 _pack_into(block.view, start, length, crc32(body, block.seed))
-            elif self._write_long(lane, block, start):
+            elif self._write_long(lane, kept, block, start):
                 return True
             else:
                 end = 0
@@ -146,7 +150,7 @@ class Journal(Ring[Any]):
                 raise
             end = 0  # in memory it meets the pump, which finds the same error and counts it
         if end:
-            lane.framed, block.written = lane.framed + 1, end
+            kept[lane], lane.framed, block.written = lane.framed + 1, lane.framed + 1, end
             return True
         if block.written == BUSY:
             block.written = start
@@ -266,12 +270,13 @@ class Journal(Ring[Any]):
         self._local.counted = item
         return True
 
-    def _write_long(self, lane: JournalLane, block: Block, start: int) -> bool:
+    def _write_long(self, lane: JournalLane, kept: dict[Any, int], block: Block, start: int) -> bool:
         """Write a body that is long, or does not fit into the lane's block; return False where it has to be memory."""
         home, body = self._home, bytes(lane.scratch)
         lane.scratch = bytearray()
         if home is None or not (home.free or self._trouble is None):
             return False
+        kept[lane] = lane.framed + 1
         written = False
         try:
             written = lane.write(body, block, start, home)
@@ -399,6 +404,12 @@ def journal_of(config: Config, provenance: Provenance | None, **callbacks: Any) 
     return StrictJournal(config.buffer_items, config.buffer_bytes, mask=config.mask, **settings)
 
 
+class _Masked(Emitted, eq=False, gc=False):
+    """A masked span, with what knows the places of its trace."""
+
+    kept: dict[Any, int] = field(default_factory=dict[Any, int])
+
+
 class StrictJournal(Journal):
     """A journal that masks what it takes, or brings it to the disk before an emit returns: the slower ways."""
 
@@ -436,6 +447,7 @@ class StrictJournal(Journal):
 
     def _masked(self, item: Any, mask: Mask) -> Any:
         try:
-            return Emitted(mask_record(item.seal(), mask))
+            record = mask_record(item.seal(), mask)
+            return _Masked(record, kept=item.trace.kept) if isinstance(item, OpenSpan) else Emitted(record)
         except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever a mask raises: this is inside the program
             return Unsealable(error, item.trace_id)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from tracecore.blocks import FIRST, LIMIT, bodies, pieces_of
 from tracecore.frames import Origin, record_of
 from tracecore.records import Record
-from tracecore.ring import Lane, Presence
+from tracecore.ring import Lane, Presence, Settling, Traced
 from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
@@ -74,6 +74,7 @@ class JournalLane(Lane[Any]):
         "home",
         "number",
         "scratch",
+        "unnamed",
     )
 
     def __init__(
@@ -90,6 +91,8 @@ class JournalLane(Lane[Any]):
         self.scratch = bytearray()
         """Where bodies are made."""
         self.framed = 0
+        self.unnamed: dict[JournalLane, int] = {}
+        """Which item in blocks is the last of which the trace is not known, like a trace's ``kept``."""
         self.home: Home | None = None
         """Whose block it is."""
         self.framed_before = 0
@@ -115,10 +118,11 @@ class JournalLane(Lane[Any]):
         """Return how many items are in files, where the next process would find them, and not settled."""
         if self.home is None or self.home.is_lost:
             return 0
-        return self.framed - max(self.framed_before, self._frames_settled)
+        return self.framed - max(self.framed_before, self.frames_settled)
 
     @property
-    def _frames_settled(self) -> int:
+    def frames_settled(self) -> int:
+        """Return how many of the settled items were in blocks."""
         reached = self._reaching if self._reaching.items == self.settled else self._reached
         return reached.frames
 
@@ -130,7 +134,7 @@ class JournalLane(Lane[Any]):
     @property
     def in_memory(self) -> bool:
         """Return whether anything that is not settled is nowhere but in memory."""
-        if self.items or self.framed - self._frames_settled > self.kept:
+        if self.items or self.framed - self.frames_settled > self.kept:
             return True
         return not all(isinstance(item, Kept) for item in list(self._hand[2]))
 
@@ -171,10 +175,19 @@ class JournalLane(Lane[Any]):
         self._frames_read, self._bytes_read = self._reached.frames, self._reached.size
         return count
 
-    def reach(self, trace_id: str) -> int:  # noqa: ARG002 - whose frames those are is only known by reading them
-        """Return what ``settled`` must be for all that is in here now to be settled; 0 where it is."""
-        accepted = self.accepted
-        return accepted if accepted > self.settled else 0
+    def marks(self, trace: Traced | None) -> list[tuple[Settling, int]]:
+        """Return what must be settled, and up to where, for nothing of a trace to wait in here any more; None is all.
+
+        Blocks and memory are told apart, since what is in memory may be overtaken. A record of which it is not known
+        whose trace it is counts as one of this.
+        """
+        if trace is None:
+            return [(_InBlocks(self), self.framed), (_InMemory(self), self.granted - self.left)]
+        named = max(trace.kept.get(self, 0), self.unnamed.get(self, 0))
+        in_memory = [item for item in [*self._hand[2], *self.items] if not isinstance(item, Kept)]
+        last = max((place for place, item in enumerate(in_memory, 1) if item.trace_id == trace.trace_id), default=0)
+        memory = _InMemory(self)
+        return [(_InBlocks(self), min(named, self.framed)), (memory, last and memory.settled + last)]
 
     @property
     def finished(self) -> bool:
@@ -283,3 +296,29 @@ class JournalLane(Lane[Any]):
             self._give_back(blocks)
         if len(blocks) > 1 and end >= block.written:
             self._give_back(blocks)
+
+
+class _InBlocks:
+    """Say how many of a lane's items have been settled that were in blocks, in their order."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, lane: JournalLane) -> None:
+        self._lane = lane
+
+    @property
+    def settled(self) -> int:
+        """Return how many those are."""
+        return self._lane.frames_settled
+
+
+class _InMemory(_InBlocks):
+    """Say how many of a lane's items have been settled that waited in memory, in their order."""
+
+    __slots__ = ()
+
+    @property
+    def settled(self) -> int:
+        """Return how many those are."""
+        settled = self._lane.settled  # first: beside the pump too few rather than too many
+        return settled - self._lane.frames_settled

@@ -213,12 +213,12 @@ class OpenSpan(Struct, eq=False, gc=False):
         the calling thread: inside an event loop use :meth:`adelivered`.
         """
         wait = self.trace.route.delivered
-        return NOT_RECORDED if wait is None else wait(self.trace.trace_id, self.started, timeout)
+        return NOT_RECORDED if wait is None else wait(self.trace, self.started, timeout)
 
     async def adelivered(self, timeout: float = 5.0) -> FlushResult:
         """Wait as :meth:`delivered` does, without blocking the loop."""
         wait = self.trace.route.adelivered
-        return NOT_RECORDED if wait is None else await wait(self.trace.trace_id, self.started, timeout)
+        return NOT_RECORDED if wait is None else await wait(self.trace, self.started, timeout)
 
     def __enter__(self) -> Self:
         """Make the span current, until the block ends."""

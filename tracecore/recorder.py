@@ -29,7 +29,7 @@ from tracecore.backend import Backend
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Limits
 from tracecore.config import Config
-from tracecore.context import EXCHANGE, INHERITED, SWITCH, Route
+from tracecore.context import EXCHANGE, INHERITED, SWITCH, Route, TraceState
 from tracecore.errors import Closed
 from tracecore.forks import watch
 from tracecore.health import FlushResult, Health, Recovered

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tracecore.backend import Level
     from tracecore.records import LedgerEntry
 
-__all__ = ["Item", "Lane", "Presence", "Ring"]
+__all__ = ["Item", "Lane", "Presence", "Ring", "Settling", "Traced"]
 
 _PATIENCE: Final = 0.05
 """Seconds that a reader waits at most for whoever takes or settles."""
@@ -48,6 +48,22 @@ class Item(Protocol):
 
 
 T = TypeVar("T", bound=Item)
+
+
+class Traced(Protocol):
+    """What is asked of a trace (:class:`tracecore.context.TraceState`)."""
+
+    trace_id: str
+    kept: dict[Any, int]
+
+
+class Settling(Protocol):
+    """What knows how many of its items were settled, in the order in which they came."""
+
+    @property
+    def settled(self) -> int:
+        """Return how many those are."""
+        ...
 
 
 class Presence:
@@ -174,6 +190,10 @@ class Lane(Generic[T]):
         self.items.extendleft(starmap(hand.pop, repeat((), count)))
         self.bytes_taken = size
         return count
+
+    def marks(self, trace: Traced | None) -> list[tuple[Settling, int]]:
+        """Return what must be settled, and up to where, for nothing of a trace to wait in here; None is all of it."""
+        return [(self, self.accepted if trace is None else self.reach(trace.trace_id))]
 
     def reach(self, trace_id: str) -> int:
         """Return what ``settled`` must be for nothing of a trace to wait in here any more; 0 where nothing does."""

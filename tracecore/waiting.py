@@ -10,7 +10,7 @@ from tracecore.alarm import wake_function
 from tracecore.backend import Level
 from tracecore.clock import monotonic_ns
 from tracecore.health import FlushResult
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring, Settling, Traced
 from tracecore.station import FOR_EVER, Station
 
 __all__ = ["TraceWaiter", "Waiter"]
@@ -81,9 +81,9 @@ class Waiter:
             return None
         return self.station.backend.capabilities.level if delivered else self._ring.level
 
-    def _marked(self) -> list[tuple[Lane[Any], int]]:
+    def _marked(self) -> list[tuple[Settling, int]]:
         """Return up to where each lane must be settled."""
-        return [(lane, lane.accepted) for lane in self._ring.lanes() if lane.counted]
+        return [mark for lane in self._ring.lanes() if lane.counted for mark in lane.marks(None)]
 
     def _begin(self, listener: Callable[[], None]) -> None:
         self.station.look()
@@ -94,21 +94,21 @@ class Waiter:
 class TraceWaiter(Waiter):
     """Wait for what one trace has emitted so far, and for nothing of any other."""
 
-    def __init__(self, ring: Ring[Any], station: Station, trace_id: str, since_ns: int) -> None:
-        self._trace_id = trace_id
+    def __init__(self, ring: Ring[Any], station: Station, trace: Traced, since_ns: int) -> None:
+        self._trace = trace
         self._since_ns = since_ns
         super().__init__(ring, station)
 
     def result(self) -> FlushResult:
         """Return what became of the trace by now."""
         traces, ended = self.station.accounts.lost_traces, self.station.ended
-        lost, pending = traces.of(self._trace_id), self.pending()
+        lost, pending = traces.of(self._trace.trace_id), self.pending()
         if ended and pending and not self._ring.left:
             lost["closing"] = lost.get("closing", 0) + pending
             pending = 0
         delivered = not lost and not pending and traces.vouches_for(self._since_ns)
         return FlushResult(delivered, pending, lost, self.level(delivered=delivered, lost=bool(lost)))
 
-    def _marked(self) -> list[tuple[Lane[Any], int]]:
+    def _marked(self) -> list[tuple[Settling, int]]:
         with self._ring.consuming:
-            return [(lane, lane.reach(self._trace_id)) for lane in self._ring.lanes() if lane.counted]
+            return [mark for lane in self._ring.lanes() if lane.counted for mark in lane.marks(self._trace)]

@@ -38,10 +38,12 @@ from tests.journals import (
     taken,
 )
 from tracecore.blocks import LIMIT, pieces_of
+from tracecore.context import TraceState
 from tracecore.files import Files
 from tracecore.frames import body_of
 from tracecore.journal import Journal, StrictJournal
 from tracecore.journal_lane import JournalLane, Kept
+from tracecore.open_span import open_child
 from tracecore.owners import OWNER, Owner
 from tracecore.records import LedgerEntry, Score
 from tracecore.ring import Lane, Ring
@@ -409,20 +411,62 @@ def test_what_cannot_be_encoded_goes_on_to_the_pump(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lane_says_up_to_where_it_must_be_settled(tmp_path: Path) -> None:
-    """Whose frames those are is not known without reading them: a trace ends where everything does."""
-    journal = begun(tmp_path)
-    emit = emitter(journal)
-    emit("a")
-    emit("b", 100_000)
+def waits(lane: JournalLane, trace: TraceState | None) -> int:
+    """Return how many items of a lane must be settled before those of a trace are, or all of them."""
+    return sum(max(0, mark - part.settled) for part, mark in lane.marks(trace))
+
+
+@pytest.mark.parametrize("mask", [None, str.upper])
+@pytest.mark.parametrize("size", [10, 5_500, 100_000])
+def test_a_lane_says_up_to_where_it_must_be_settled(
+    tmp_path: Path, size: int, mask: Callable[[str], str] | None
+) -> None:
+    """A trace waits for its own last record, whatever others have emitted in the same thread, before or since."""
+    journal = begun(tmp_path, kind=StrictJournal, mask=mask)
+    mine, others, never = (span_for(journal, name, size) for name in ("mine", "others", "never"))
+    for span in (others, mine, open_child(mine.trace, None, "second"), open_child(others.trace, None, "later")):
+        span.end()
     lane = lane_of(journal)
-    assert lane.reach("whatever") == 2
-    lane.take(1, 1)
+    assert [waits(lane, trace) for trace in (mine.trace, others.trace, never.trace, None)] == [3, 4, 0, 4]
+    lane.take(3, 10**9)
+    assert waits(lane, mine.trace) == 3, "taken is not settled"
+    lane.settle(2)
+    assert [waits(lane, trace) for trace in (mine.trace, others.trace, None)] == [1, 2, 2]
     lane.settle(1)
-    assert lane.reach("whatever") == 2
-    lane.take(1, 1)
+    assert [waits(lane, trace) for trace in (mine.trace, others.trace, None)] == [0, 1, 1]
+    lane.settle(len(lane.take(9, 10**9)))
+    ended(journal)
+
+
+def test_whose_a_record_is_may_not_be_known(tmp_path: Path) -> None:
+    """A score is waited for by every trace: what is said to be delivered is."""
+    journal = begun(tmp_path)
+    span = span_for(journal, "span")
+    span.end()
+    journal.push(Emitted(Score("project", "s", "score", 1, trace_id=span.trace.trace_id)))
+    assert waits(lane_of(journal), span.trace) == 2
+    journal.push(Emitted(Score("project", "t", "score", 1, comment="x" * 100_000)))
+    assert waits(lane_of(journal), span.trace) == 3
+    lane_of(journal).settle(len(lane_of(journal).take(9, 10**9)))
+    assert waits(lane_of(journal), span.trace) == 0
+    ended(journal)
+
+
+def test_what_is_overtaken_in_memory_is_waited_for(tmp_path: Path) -> None:
+    """Records that found no room, and are delivered after later ones, are neither forgotten nor counted too early."""
+    journal = begun(tmp_path)
+    first, second = span_for(journal, "first"), span_for(journal, "second")
+    Ring.push(journal, first)
+    lane = lane_of(journal)
+    marks = {name: lane.marks(trace) for name, trace in (("first", first.trace), ("all", None))}
+    second.end()
+    assert [name_of(item) for item in lane.take(1, 1)] == ["second"]
     lane.settle(1)
-    assert lane.reach("whatever") == 0
+    assert [sum(max(0, mark - part.settled) for part, mark in found) for found in marks.values()] == [1, 1]
+    assert [name_of(item) for item in lane.take(1, 1)] == ["first"]
+    assert waits(lane, first.trace) == 1
+    lane.settle(1)
+    assert [sum(max(0, mark - part.settled) for part, mark in found) for found in marks.values()] == [0, 0]
     ended(journal)
 
 

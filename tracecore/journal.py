@@ -39,7 +39,7 @@ from tracecore.leftovers import Leftover, adopt
 from tracecore.open_span import OpenSpan
 from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
-from tracecore.ring import Presence, Ring
+from tracecore.ring import Presence, Ring, always
 from tracecore.sealing import Emitted, Unsealable
 from tracecore.segments import BUSY, Block, Home, Segment
 
@@ -156,7 +156,7 @@ class Journal(Ring[Any]):
             block.written = start
         return super().push(item)
 
-    def housekeep(self, now_ns: int) -> None:
+    def housekeep(self, now_ns: int, go_on: Callable[[], object] = always) -> None:
         """Give back what dead threads held, keep some room ahead, and adopt what dead processes left."""
         for lane in self.lanes():
             if isinstance(lane, Leftover):
@@ -165,7 +165,7 @@ class Journal(Ring[Any]):
                 lane.cool()
                 if lane.finished:
                     lane.end()
-        super().housekeep(now_ns)
+        super().housekeep(now_ns, go_on)
         if self._trouble is not None and now_ns >= self._next_report:  # before it is over: it may come again and again
             self._next_report = now_ns + _REPORT_EVERY_NS
             report(
@@ -175,6 +175,7 @@ class Journal(Ring[Any]):
             )  # fmt: skip
         if not self.closed and now_ns >= self._next_try:
             self._keep_room()
+            go_on()  # the disk may have taken its time
         if not self.closed and now_ns >= self._next_look:
             self._look_around(now_ns)
 

@@ -242,9 +242,12 @@ class Pump:
         Raises:
             Retired: another pump has taken its place.
         """
+        self._stay()
+        self._show_life()
+
+    def _stay(self) -> None:
         if self.retired:
             raise Retired
-        self._show_life()
 
     def _show_life(self, asleep: float = 0.0) -> None:
         """Say by when the next sign of life is due; for some seconds before that, the pump is asleep."""
@@ -405,8 +408,7 @@ class Pump:
             self._chores = anyio.Event()
             with anyio.move_on_after(_HOUSEKEEP_EVERY):
                 await self._chores.wait()
-            if self.retired:
-                raise Retired
+            self._stay()
             self._housekeep()
 
     def _note_ring(self) -> None:
@@ -424,7 +426,7 @@ class Pump:
             self._next_housekeeping = now + int(_HOUSEKEEP_EVERY * 1e9)
             anchor.align()
             tick()
-            self._ring.housekeep(now)
+            self._ring.housekeep(now, self._stay)
         self._report_losses()
 
     async def _take_leave(self) -> None:

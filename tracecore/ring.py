@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tracecore.backend import Level
     from tracecore.records import LedgerEntry
 
-__all__ = ["Item", "Lane", "Presence", "Ring", "Settling", "Traced"]
+__all__ = ["Item", "Lane", "Presence", "Ring", "Settling", "Traced", "always"]
 
 _PATIENCE: Final = 0.05
 """Seconds that a reader waits at most for whoever takes or settles."""
@@ -210,6 +210,10 @@ class Lane(Generic[T]):
         return self.thread() is None and not self.items and not self._hand[2]
 
 
+def always() -> None:
+    """Say that it may go on, by raising nothing."""
+
+
 def _nobody() -> None:
     """Stand for a thread that is not of this process."""
 
@@ -299,9 +303,17 @@ class Ring(Generic[T]):
         """Return the lanes of today's threads; the list is the caller's."""
         return list(self._lanes)
 
-    def housekeep(self, now_ns: int) -> None:  # noqa: ARG002 - buffers that are files work by the clock
-        """Forget the lanes of dead threads, keeping their totals. Called by the pump, each second or when it wakes."""
+    def housekeep(
+        self,
+        now_ns: int,  # noqa: ARG002 - buffers that are files work by the clock
+        go_on: Callable[[], object] = always,
+    ) -> None:
+        """Forget the lanes of dead threads, keeping their totals. Called by the pump, each second or when it wakes.
+
+        ``go_on`` is called between steps, and raises where another pump does that meanwhile.
+        """
         with self.consuming:
+            go_on()
             for lane in self.lanes():
                 if lane is not self._retired[1]:  # by a pump that ended in between
                     if not lane.finished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ import tracecore.pump
 from tests.fakes import EVENT_LOOPS, FakeBackend, ManualClock, hanging, names, span_record, unavailable
 from tracecore.open_span import anchor
 from tracecore.pump import Pump, PumpSettings
-from tracecore.ring import Ring
+from tracecore.ring import Lane, Ring, always
 from tracecore.sealing import Emitted
 
 pytestmark = pytest.mark.parametrize("event_loop", EVENT_LOOPS)
@@ -33,11 +34,12 @@ class Kept(Ring[Any]):
         """Return what the test says."""
         return self.due
 
-    def housekeep(self, now_ns: int) -> None:
+    def housekeep(self, now_ns: int, go_on: Callable[[], object] = always) -> None:
         """Note the time."""
+        go_on()
         self.due = False
         self.kept.append(now_ns)
-        super().housekeep(now_ns)
+        super().housekeep(now_ns, go_on)
 
 
 async def away(_: object = None) -> None:
@@ -130,3 +132,20 @@ def test_a_retired_pump_keeps_no_house(event_loop: str, monkeypatch: pytest.Monk
     assert ring.due
     assert pump.death is None
     assert sink.calls[-1] == "close"
+
+
+def test_a_pump_that_is_retired_while_it_keeps_house_stops(event_loop: str) -> None:
+    """Housekeeping may take a disk's time: a pump whose place was taken meanwhile leaves the rest to the next."""
+
+    class Slow(Kept):
+        def housekeep(self, now_ns: int, go_on: Callable[[], object] = always) -> None:
+            with self.consuming:
+                pump.retire(keeps_sink=False)
+            super(Kept, self).housekeep(now_ns, go_on)
+
+    ring = Slow(10)
+    ring._lanes.append(Lane(None))
+    pump = Pump(ring, FakeBackend(), set(), PumpSettings(), clock=ManualClock())
+    anyio.run(pump.run, backend=event_loop)
+    assert len(ring.lanes()) == 1
+    assert pump.death is None

@@ -183,7 +183,7 @@ def owner_too(chance: random.Random, home: Path) -> None:
         path.write_bytes(path.read_bytes()[: chance.randrange(8_192)])
 
 
-@torture("T11", "the journal is damaged", rounds=300, full=10_000)
+@torture("T11", "the journal is damaged", rounds=150, full=10_000)
 def test_what_is_whole_is_recovered(trial: Trial, template: Template) -> None:
     """Whatever happens to the bytes: the start succeeds, what is whole comes back as it was, losses are noticed."""
     noticed = 0

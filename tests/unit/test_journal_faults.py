@@ -185,7 +185,7 @@ def test_any_call_may_fail(tmp_path: Path, error: int, sync: str) -> None:
     failed: Counter[str] = Counter()
     nth = by_mode(ERRORS.index(error) % 5, full=0)
     while True:
-        nth += by_mode(5, full=1)
+        nth += by_mode(5 if sync == "none" else 13, full=1)
         files = Faulty(nth, error)
         run = Run(tmp_path / f"{nth}", files, kind=StrictJournal, sync=sync)
         run.live()

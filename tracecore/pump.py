@@ -277,8 +277,8 @@ class Pump:
         found: list[tuple[Lane[Any], list[Any]]] = []
         count = size = 0
         lanes = self._ring.lanes()
-        self._turn = (self._turn + 1) % max(1, len(lanes))
-        for lane in lanes[self._turn :] + lanes[: self._turn]:
+        first = self._turn % max(1, len(lanes))
+        for lane in lanes[first:] + lanes[:first]:
             if count >= self._settings.batch_items or size >= self._settings.batch_bytes:
                 break
             if found and lane.account is not found[0][0].account:
@@ -288,6 +288,7 @@ class Pump:
             count, size = count + len(items), size + lane.bytes_taken - before
             if items:
                 found.append((lane, items))
+        self._turn += bool(found)
         return found
 
     def _taken_from(self, lane: Lane[Any], max_items: int, max_bytes: int) -> list[Any]:

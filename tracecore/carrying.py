@@ -106,7 +106,9 @@ class propagate_attributes(_Carrying):  # noqa: N801 - used like a function: `wi
         opened = position if isinstance(position, OpenSpan) else position.span
         if opened is not None:
             opened.carry(self._fields)
-        forked = TraceState(outer.route, outer.trace_id, attributes, baggage, outer, kept=outer.kept)
+        forked = TraceState(
+            outer.route, outer.trace_id, attributes, baggage, outer, kept=outer.kept, started=outer.started
+        )
         return inherited, Place(forked, position.span_id, outer.trace_id, opened)
 
     def _baggage(self) -> dict[str, str]:

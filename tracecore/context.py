@@ -35,6 +35,7 @@ __all__ = [
     "EXCHANGE",
     "INHERITED",
     "NEVER",
+    "NO_ATTRIBUTES",
     "POSITION",
     "SWITCH",
     "Again",
@@ -47,6 +48,8 @@ __all__ = [
     "Watch",
 ]
 
+NO_ATTRIBUTES: Final = TraceAttributes()
+"""What a trace has of which nothing is said; known by its identity, which costs less than looking at each attribute."""
 NEVER: Final = 1 << 62
 """A moment, in ns, that does not come."""
 
@@ -85,9 +88,9 @@ class Route(Struct, eq=False, frozen=True):
     provenance: Provenance | None = None
     """Who sends, where the configuration names a service."""
     watch: Watch = field(default_factory=Watch)
-    delivered: Callable[[TraceState, int, float], FlushResult] | None = None
-    """Wait for what a trace has emitted: the trace, since when it is known (monotonic ns), and seconds at most."""
-    adelivered: Callable[[TraceState, int, float], Awaitable[FlushResult]] | None = None
+    delivered: Callable[[TraceState, float], FlushResult] | None = None
+    """Wait for what a trace has emitted, seconds at most."""
+    adelivered: Callable[[TraceState, float], Awaitable[FlushResult]] | None = None
     """The same, without blocking the loop."""
 
 
@@ -107,6 +110,8 @@ class TraceState(Struct, eq=False):
     """Attributes as JSON, with what they are the JSON of."""
     kept: dict[Any, int] = {}
     """Which of a lane's items is the last of this trace, by lane, where a journal keeps them; shared with ``outer``."""
+    started: int = 0
+    """When the first span of it was opened here, in monotonic ns."""
 
     def update(self, fields: TraceFields) -> None:
         """Set attributes, here and in the states this one was forked from."""
@@ -165,7 +170,7 @@ class Recording(Protocol):
 class Inherited(Struct, eq=False, frozen=True):
     """Hold what the next root begins with."""
 
-    attributes: TraceAttributes = TraceAttributes()
+    attributes: TraceAttributes = NO_ATTRIBUTES
     baggage: Mapping[str, str] = {}
     remote: tuple[str, str] | None = None
     """(trace id, parent span id) from another process."""

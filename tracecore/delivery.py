@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Struct
 
-from tracecore.account import Account, Accounts
+from tracecore.account import Account, Accounts, Shares
 from tracecore.alarm import Alarm
 from tracecore.backend import Capabilities, Receipt, Sink
 from tracecore.bare_records import bare_forms
@@ -82,15 +83,10 @@ class Handful:
         block = getattr(item, "block", None)
         return (id(item), 0) if block is None else (id(block), item.end)
 
-    @property
-    def lost_with_the_process(self) -> int:
-        """Return up to where, at least, nothing of it is in files for the next process."""
-        end = self.settled
-        for lane, count in self._shares:
-            if lane.kept:
-                break
-            end += count
-        return end
+    def parts(self) -> list[tuple[Lane[Any], int, int]]:
+        """Return what is not settled, by lane, from which place to which."""
+        ends = list(accumulate((count for _, count in self._shares), initial=self.settled))
+        return [(lane, start, end) for (lane, _), (start, end) in zip(self._shares, pairwise(ends), strict=True)]
 
     def shares_up_to(self, end: int) -> list[tuple[Lane[Any], int]]:
         """Return how many items of which lanes are between those that are settled and ``end``, which become so."""
@@ -339,42 +335,49 @@ class Delivery:
         if handful.account is not self._accounts.own:
             return
         reason: Reason = "disk_full" if isinstance(error, DiskFull) else "unavailable"
-        end = handful.lost_with_the_process
-        self._settle(handful, end, Receipt(rejected=len(handful.made(handful.settled, end))), reason)
+        for lane, start, end in handful.parts():
+            if not lane.kept:
+                lost = self._losses(handful, start, end, len(handful.made(start, end)), reason)
+                self._count(handful.account, [(lane, end - start)], 0, lost)
 
-    def _settle(self, handful: Handful, end: int, receipt: Receipt, reason: Reason = "rejected") -> None:
+    def _settle(self, handful: Handful, end: int, receipt: Receipt) -> None:
         """Count what became of the records up to ``end``: those that the receipt does not reject are delivered."""
+        if handful.account is None:
+            return
         made = len(handful.made(handful.settled, end))
         rejected = max(0, min(receipt.rejected, made))
-        lost: dict[Reason, int] = {"unencodable": end - handful.settled - made, reason: rejected}
-        account = handful.account
-        if account is None:
-            return
-        if any(lost.values()):
-            self._note_loss(handful, end, reason if rejected else None, receipt.reason)
+        if rejected and receipt.reason is not None:
+            self._on_error(BackendRejected(f"the backend kept a batch in part: {receipt.reason}"))
+        lost = self._losses(handful, handful.settled, end, rejected, "rejected")
+        self._count(handful.account, handful.shares_up_to(end), made - rejected, lost)
+
+    def _count(self, account: Account, shares: Shares, delivered: int, lost: Mapping[Reason, int]) -> None:
+        """Settle some items of lanes, and say so."""
         with self._ring.consuming:
             self._go_on()
-            shares = handful.shares_up_to(end)
-            account.settle(shares, account.counts.plus(made - rejected, lost))
+            account.settle(shares, account.counts.plus(delivered, lost))
         self._note_in_files(account, shares)
         self._on_settled()
 
-    def _note_in_files(self, account: Account, shares: list[tuple[Lane[Any], int]]) -> None:
+    def _note_in_files(self, account: Account, shares: Shares) -> None:
         """Note what has been settled where it was kept. That may take its time; another pump may begin meanwhile."""
         for lane, _ in shares:
             lane.note()
         account.keep()
 
-    def _note_loss(self, handful: Handful, end: int, reason: Reason | None, why: str | None) -> None:
-        """Note of which traces something was lost; which records of a batch were rejected is not known."""
-        if reason is not None and why is not None:
-            self._on_error(BackendRejected(f"the backend kept a batch in part: {why}"))
-        for index in range(handful.settled, end):
+    def _losses(self, handful: Handful, start: int, end: int, count: int, reason: Reason) -> dict[Reason, int]:
+        """Return what is lost of the records between two places, ``count`` of them for one reason.
+
+        Of which traces they are is noted; which records of a batch were rejected is not known.
+        """
+        missing = end - start - len(handful.made(start, end))
+        for index in range(start, end) if missing or count else ():
             record = handful.records[index]
             if record is None:
                 self._accounts.lost_traces.add(getattr(handful.items[index], "trace_id", None), "unencodable")
-            elif reason is not None:
+            elif count:
                 self._accounts.lost_traces.add(getattr(record, "trace_id", None), reason)
+        return {"unencodable": missing, reason: count}
 
 
 def ends_the_pump(error: BaseException) -> bool:

@@ -19,7 +19,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from tracecore.open_span import NO_ATTRIBUTES, OpenSpan
+from tracecore.context import NO_ATTRIBUTES
+from tracecore.open_span import OpenSpan
 from tracecore.records import (
     Generation,
     ObservationType,

@@ -311,6 +311,11 @@ class _InBlocks:
         """Return how many those are."""
         return self._lane.frames_settled
 
+    @property
+    def kept(self) -> int:
+        """Return how many are where the next process would find them, and not settled."""
+        return self._lane.kept
+
 
 class _InMemory(_InBlocks):
     """Say how many of a lane's items have been settled that waited in memory, in their order."""
@@ -322,3 +327,8 @@ class _InMemory(_InBlocks):
         """Return how many those are."""
         settled = self._lane.settled  # first: beside the pump too few rather than too many
         return settled - self._lane.frames_settled
+
+    @property
+    def kept(self) -> int:
+        """Return how many are where the next process would find them: none."""
+        return 0

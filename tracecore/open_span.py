@@ -28,7 +28,7 @@ from tracecore.attributes import (
 )
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.codec import encoded, error_info, metadata, snapshot
-from tracecore.context import INHERITED, POSITION, Again, Place, Position, Route, TraceState
+from tracecore.context import INHERITED, NO_ATTRIBUTES, POSITION, Again, Place, Position, Route, TraceState
 from tracecore.fields import SpanChanges, SpanFields, TraceFields
 from tracecore.health import FlushResult
 from tracecore.ids import new_span_id, new_trace_id
@@ -43,7 +43,6 @@ from tracecore.sampling import is_sampled
 from tracecore.sealing import ENVELOPE_BYTES, observation, payload_bytes
 
 __all__ = [
-    "NO_ATTRIBUTES",
     "ClockAnchor",
     "Muted",
     "OpenSpan",
@@ -56,7 +55,6 @@ __all__ = [
 NOT_RECORDED: Final = FlushResult(delivered=False, pending=0, lost={}, level=None)
 """What is said of a trace that nobody records: nothing of it is pending or was lost, and nothing of it is stored."""
 _MAX_STATUS_MESSAGE: Final = 8_192
-NO_ATTRIBUTES: Final = TraceAttributes()
 _set_position = POSITION.set
 
 
@@ -213,12 +211,12 @@ class OpenSpan(Struct, eq=False, gc=False):
         the calling thread: inside an event loop use :meth:`adelivered`.
         """
         wait = self.trace.route.delivered
-        return NOT_RECORDED if wait is None else wait(self.trace, self.started, timeout)
+        return NOT_RECORDED if wait is None else wait(self.trace, timeout)
 
     async def adelivered(self, timeout: float = 5.0) -> FlushResult:
         """Wait as :meth:`delivered` does, without blocking the loop."""
         wait = self.trace.route.adelivered
-        return NOT_RECORDED if wait is None else await wait(self.trace, self.started, timeout)
+        return NOT_RECORDED if wait is None else await wait(self.trace, timeout)
 
     def __enter__(self) -> Self:
         """Make the span current, until the block ends."""
@@ -386,6 +384,7 @@ def open_root(route: Route | None, name: str, type_: ObservationType = "span") -
     else:
         span = open_child(trace, remote[1], name, type_)
         span.extra = {"app_root": True}
+    trace.started = span.started
     if span.started > route.watch.overdue_ns:
         route.watch.suspect(span.started)
     return span

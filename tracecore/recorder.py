@@ -332,13 +332,13 @@ class Recorder:
             adelivered=self._trace_adelivered,
         )
 
-    def _trace_delivered(self, trace: TraceState, since_ns: int, timeout: float) -> FlushResult:
-        waiter = TraceWaiter(self._ring, self._station, trace, since_ns)
+    def _trace_delivered(self, trace: TraceState, timeout: float) -> FlushResult:
+        waiter = TraceWaiter(self._ring, self._station, trace)
         waiter.wait(waiter.settled, timeout)
         return waiter.result()
 
-    async def _trace_adelivered(self, trace: TraceState, since_ns: int, timeout: float) -> FlushResult:
-        waiter = TraceWaiter(self._ring, self._station, trace, since_ns)
+    async def _trace_adelivered(self, trace: TraceState, timeout: float) -> FlushResult:
+        waiter = TraceWaiter(self._ring, self._station, trace)
         await waiter.wait_in_loop(waiter.settled, timeout)
         return waiter.result()
 

@@ -55,6 +55,7 @@ class Traced(Protocol):
 
     trace_id: str
     kept: dict[Any, int]
+    started: int
 
 
 class Settling(Protocol):
@@ -63,6 +64,11 @@ class Settling(Protocol):
     @property
     def settled(self) -> int:
         """Return how many those are."""
+        ...
+
+    @property
+    def kept(self) -> int:
+        """Return how many are in files, where the next process would find them, and not settled."""
         ...
 
 

@@ -36,9 +36,9 @@ class Waiter:
         """Return whether all that was in the buffer is delivered or lost; not so where a pump has died with it."""
         return all(lane.settled >= mark for lane, mark in self._marks)
 
-    def pending(self) -> int:
-        """Return how many of the records that were in the buffer are still there."""
-        return sum(max(0, mark - lane.settled) for lane, mark in self._marks)
+    def pending(self, *, kept: bool = True) -> int:
+        """Return how many of the records that were in the buffer are still there, with those in files or without."""
+        return sum(max(0, mark - lane.settled) for lane, mark in self._marks if kept or not lane.kept)
 
     def lost(self) -> int:
         """Return how many records the pump has lost since, or, where it has ended, when it did."""
@@ -94,19 +94,18 @@ class Waiter:
 class TraceWaiter(Waiter):
     """Wait for what one trace has emitted so far, and for nothing of any other."""
 
-    def __init__(self, ring: Ring[Any], station: Station, trace: Traced, since_ns: int) -> None:
+    def __init__(self, ring: Ring[Any], station: Station, trace: Traced) -> None:
         self._trace = trace
-        self._since_ns = since_ns
         super().__init__(ring, station)
 
     def result(self) -> FlushResult:
         """Return what became of the trace by now."""
         traces, ended = self.station.accounts.lost_traces, self.station.ended
         lost, pending = traces.of(self._trace.trace_id), self.pending()
-        if ended and pending and not self._ring.left:
-            lost["closing"] = lost.get("closing", 0) + pending
-            pending = 0
-        delivered = not lost and not pending and traces.vouches_for(self._since_ns)
+        if ended and (gone := self.pending(kept=False)):
+            lost["closing"] = lost.get("closing", 0) + gone
+            pending -= gone
+        delivered = not lost and not pending and traces.vouches_for(self._trace.started)
         return FlushResult(delivered, pending, lost, self.level(delivered=delivered, lost=bool(lost)))
 
     def _marked(self) -> list[tuple[Settling, int]]:

@@ -224,4 +224,7 @@ def test_of_more_losses_than_are_remembered(recording: Callable[..., Recorder]) 
     for number in range(3):
         traces.add(f"{number}", "ring_full")
     assert not root.delivered(0).delivered
+    late = open_child(root.trace, root.span_id, "late")
+    late.end()
+    assert not late.delivered(WITHIN).delivered, "its trace began before"
     assert trace(recorder, "since then").delivered(WITHIN).delivered

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import pytest
 
 from tests.fakes import FakeBackend, ManualClock, span_record
 from tests.journals import begun, emitter
+from tracecore.account import Accounts
+from tracecore.context import Route, TraceState
 from tracecore.delivery import Handful
 from tracecore.errors import BackendUnavailable
 from tracecore.pump import Pump, PumpSettings
+from tracecore.records import TraceAttributes
 from tracecore.ring import Lane, Ring
 from tracecore.sealing import Emitted
+from tracecore.waiting import TraceWaiter
 
 
 class Keeping(Lane[Any]):
@@ -90,3 +96,16 @@ def test_what_is_not_in_files_is_lost_although_something_else_is() -> None:
     anyio.run(pump.run)
     balance = pump.accounts.balance(ended=True)
     assert (balance.lost, balance.waiting) == ({"unavailable": 2}, 1)
+
+
+@pytest.mark.parametrize(("kind", "pending", "lost"), [(Lane, 0, {"closing": 1}), (Keeping, 1, {})])
+def test_what_is_said_of_a_trace_is_of_its_own_lane(kind: type[Lane[Any]], pending: int, lost: dict[str, int]) -> None:
+    """At the end a trace in memory is lost though another one waits in files, and one in files waits."""
+    ring = Mixed(10, 10**9)
+    ring._lanes += [lane_of(Keeping, "other"), lane_of(kind, "mine")]
+    backend = FakeBackend()
+    station: Any = SimpleNamespace(accounts=Accounts(ring), ended=True, lost_before=lambda: 0, backend=backend)
+    trace = TraceState(Route("p", ring, ring.push, set()), span_record("mine").trace_id, TraceAttributes(), {})
+    trace.started = 1
+    result = TraceWaiter(ring, station, trace).result()
+    assert (result.pending, result.lost, result.delivered) == (pending, lost, False)

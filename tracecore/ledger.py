@@ -2,6 +2,13 @@
 
 Stores may compute the same by other means (SQL), and are tested against these functions. The rules:
 
+* A recorder puts an entry **behind every batch** that it writes, the last record of it. Where a batch of one record is
+  refused with its entry it is written again without; a sink that takes it then is sent no entries any more, and loses
+  no record by that.
+* Of a process **others** speak, too: whoever recovers what it has left, or finds it dead. They may not know its host,
+  pid or service (None), and what they say is of the moment when that process was last seen.
+* Of two entries of one minute the one that was **seen later** counts, whichever comes first, and an older one changes
+  nothing: entries are written again after a lost answer, and by several processes (:func:`tracecore.records.merge`).
 * The **last entry** of a process is that of its latest minute, because its times never go back.
 * Counts go on from the beginning of a process, so the **totals** of a project are the sums over last entries; what
   happened since some minute is what the last entry says beyond the last one before it.
@@ -20,30 +27,30 @@ from typing import Final, TypeAlias
 from tracecore.backend import LedgerTotals
 from tracecore.records import LedgerEntry, Observation
 
-__all__ = ["ABANDONED_AFTER_NS", "LOOK_EVERY_NS", "Account", "abandoned", "add_up", "is_gone", "last_entries"]
+__all__ = ["ABANDONED_AFTER_NS", "LOOK_EVERY_NS", "Period", "abandoned", "add_up", "is_gone", "last_entries"]
 
 ABANDONED_AFTER_NS: Final = 120 * 10**9
 """For how long a process may write no entry and still count as alive."""
 LOOK_EVERY_NS: Final = 10 * 10**9
 """How often a store looks for what was abandoned, at most."""
 
-Account: TypeAlias = tuple[LedgerEntry, LedgerEntry | None]
+Period: TypeAlias = tuple[LedgerEntry, LedgerEntry | None]
 """The last entry of a process, and the one from which counting begins; None is the beginning of the process."""
 
 
 def last_entries(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     """Return the last entry of each process among the entries of one project."""
     last: dict[str, LedgerEntry] = {}
-    for entry in sorted(entries, key=lambda entry: entry.minute_ns):
+    for entry in sorted(entries, key=lambda entry: (entry.minute_ns, entry.seen_ns)):
         last[entry.process] = entry
     return list(last.values())
 
 
-def add_up(accounts: Iterable[Account]) -> LedgerTotals:
-    """Return what the accounts of different processes amount to."""
+def add_up(periods: Iterable[Period]) -> LedgerTotals:
+    """Return what the last entries of different processes amount to, less what they had said before."""
     sums: Counter[str] = Counter()
     lost: Counter[str] = Counter()
-    for last, before in accounts:
+    for last, before in periods:
         begun = before or LedgerEntry(last.project, last.process, 0)
         lost.update(last.lost or {})
         lost.subtract(begun.lost or {})

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tracecore.backend import LedgerQuery, LedgerTotals, Page
-from tracecore.ledger import Account, add_up
+from tracecore.ledger import Period, add_up
 from tracecore.records import LedgerEntry
 from tracecore_sql.cursors import decode_cursor
 from tracecore_sql.filters import check_limit
@@ -67,9 +67,9 @@ class SqliteLedger:
 
     async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
         """Return the sum over the last entry of each process, less what it had said before ``since_ns``."""
-        return add_up(_account(row) for row in await fetch(self._reader, _ACCOUNTS, [project, since_ns]))
+        return add_up(_period(row) for row in await fetch(self._reader, _ACCOUNTS, [project, since_ns]))
 
 
-def _account(row: tuple[Any, ...]) -> Account:
+def _period(row: tuple[Any, ...]) -> Period:
     last, before = row[:_WIDTH], row[_WIDTH:]
     return entry_of(last), None if before[0] is None else entry_of(before)

@@ -25,6 +25,9 @@ def test_the_last_entry_is_that_of_the_latest_minute() -> None:
     for entries in ([a, b, c], [c, b, a], [b, a, c]):
         assert sorted(last_entries(entries), key=lambda one: one.process) == [b, c]
     assert last_entries([]) == []
+    early, late = entry("a", minute=3, seen_ns=a.minute_ns + 1), entry("a", minute=3, seen_ns=a.minute_ns + 2)
+    for entries in ([early, late], [late, early]):
+        assert last_entries(entries) == [late]
 
 
 def test_sums_are_over_last_entries() -> None:

@@ -133,6 +133,20 @@ class LedgerSuite(Contract):
                     page = await ledger_in(backend).find(mine[0].project, LedgerQuery())
                     same(page.items, [expected], [one.emitted for one in order])
 
+    async def test_others_speak_of_a_process(self, make: MakeBackend) -> None:
+        """tracecore.ledger: others speak of a process, without its host; an older entry of a minute changes nothing."""
+        own = entry("p", seen_ns=_BEGUN + 10, emitted=5, delivered=2, waiting=3, host="h", pid=7, service_name="s")
+        farewell = entry("p", seen_ns=_BEGUN + 20, emitted=5, delivered=5, ended=True)
+        for number, order in enumerate(permutations((own, farewell, own))):
+            async with opened(make()) as backend:
+                mine = [replace(one, project=f"order {number}") for one in order]
+                for one in mine:
+                    await backend.write([one])
+                for last in (False, True):
+                    page = await ledger_in(backend).find(mine[0].project, LedgerQuery(last=last))
+                    same(page.items, [replace(farewell, project=mine[0].project)])
+                assert (await ledger_in(backend).totals(mine[0].project)).waiting == 0
+
     async def test_an_entry_goes_with_its_batch(self, make: MakeBackend) -> None:
         """Capabilities.ledger: "in one transaction with the rest of their batch": refused with it, it is not kept."""
         stranger = cast("Any", object())

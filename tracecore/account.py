@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from tracecore.clock import wall_ns
+from tracecore.clock import MINUTE_NS, wall_ns
 from tracecore.codec import mask_record
 from tracecore.ids import new_trace_id
 from tracecore.loss import Losses, LostTraces, Reason
@@ -26,7 +26,6 @@ __all__ = ["Account", "Accounts", "Balance", "Counts", "Shares"]
 
 Shares: TypeAlias = Sequence[tuple[Lane[Any], int]]
 """How many items, of which lanes."""
-_MINUTE_NS: Final = 60_000_000_000
 
 
 class Counts(Struct, frozen=True):
@@ -219,7 +218,7 @@ class Accounts:
         return LedgerEntry(
             project=self._project,
             process=self.process,
-            minute_ns=self._seen_ns - self._seen_ns % _MINUTE_NS,
+            minute_ns=self._seen_ns - self._seen_ns % MINUTE_NS,
             seen_ns=self._seen_ns,
             emitted=balance.emitted,
             delivered=balance.delivered,

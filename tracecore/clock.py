@@ -8,8 +8,11 @@ to these.
 from __future__ import annotations
 
 import time
+from typing import Final
 
-__all__ = ["monotonic_ns", "wall_ns"]
+__all__ = ["MINUTE_NS", "monotonic_ns", "wall_ns"]
+
+MINUTE_NS: Final = 60_000_000_000
 
 wall_ns = time.time_ns
 """Return nanoseconds since the Unix epoch, UTC; may step."""

@@ -103,25 +103,25 @@ def route() -> Route | None:
 def flush(timeout: float = 5.0) -> FlushResult:
     """Wait at most ``timeout`` seconds until everything emitted so far is delivered or lost; tell which."""
     recorder = _default.recorder
-    return _NOTHING if recorder is None else recorder.flush(timeout)
+    return _NONE_EMITTED if recorder is None else recorder.flush(timeout)
 
 
 async def aflush(timeout: float = 5.0) -> FlushResult:
     """Wait as :func:`flush` does, without blocking the loop."""
     recorder = _default.recorder
-    return _NOTHING if recorder is None else await recorder.aflush(timeout)
+    return _NONE_EMITTED if recorder is None else await recorder.aflush(timeout)
 
 
 def shutdown(timeout: float | None = None) -> FlushResult:
     """Stop the default recorder: deliver within ``timeout`` seconds (default: as configured), count the rest."""
     recorder = _default.recorder
-    return _NOTHING if recorder is None else recorder.shutdown(timeout)
+    return _NONE_EMITTED if recorder is None else recorder.shutdown(timeout)
 
 
 async def ashutdown(timeout: float | None = None) -> FlushResult:
     """Stop as :func:`shutdown` does, without blocking the loop."""
     recorder = _default.recorder
-    return _NOTHING if recorder is None else await recorder.ashutdown(timeout)
+    return _NONE_EMITTED if recorder is None else await recorder.ashutdown(timeout)
 
 
 def health() -> Health:
@@ -130,7 +130,7 @@ def health() -> Health:
     return replace(_NO_HEALTH, last_error=_default.trouble) if recorder is None else recorder.health()
 
 
-_NOTHING: Final = FlushResult(delivered=True, pending=0, lost={})
+_NONE_EMITTED: Final = FlushResult(delivered=True, pending=0, lost={})
 _NO_HEALTH: Final = Health(
     state="new", location="", emitted=0, delivered=0, pending=0, lost={}, sampled=0, open_spans=0, buffer_depth=0,
     last_error=None, last_delivery_age_s=None,

@@ -21,24 +21,24 @@ from tracecore.records import (
 )
 from tracecore.reporting import named_error
 
-__all__ = ["ENVELOPE_BYTES", "Emitted", "Head", "Unsealable", "observation", "payload_bytes"]
+__all__ = ["ENVELOPE_BYTES", "Emitted", "FirstFields", "Unsealable", "observation", "payload_bytes"]
 
 ENVELOPE_BYTES: Final = 512
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
-Head: TypeAlias = tuple[str, str, str, str, int, str | None, ObservationType, int | None, Status]
+FirstFields: TypeAlias = tuple[str, str, str, str, int, str | None, ObservationType, int | None, Status]
 """The first nine fields of an observation, in their order."""
 _KINDS: Final[dict[ObservationType, type[Span]]] = {
     "event": Event,
     **dict.fromkeys(GENERATION_TYPES, Generation),
 }
 _TYPE: Final = 6
-"""Where the type is in a :data:`Head`."""
+"""Where the type is in a :data:`FirstFields`."""
 _GENERATION_FIELDS: Final = frozenset(Generation.__struct_fields__) - frozenset(Span.__struct_fields__)
 _SIZED: Final = frozenset({str, bytes, Raw})
 
 
 def observation(  # noqa: PLR0917 - by position: the pump does this for every span, by keyword it takes twice as long
-    head: Head,
+    first: FirstFields,
     input_: bytes,
     output: bytes,
     attributes: TraceAttributes,
@@ -46,16 +46,16 @@ def observation(  # noqa: PLR0917 - by position: the pump does this for every sp
     provenance: Provenance | None,
 ) -> Span:
     """Return the record of a span; ``input_`` and ``output`` are JSON, ``extra`` the fields that few spans have."""
-    kind = _KINDS.get(head[_TYPE], Span)
+    kind = _KINDS.get(first[_TYPE], Span)
     payloads = Raw(input_) if input_ else ABSENT, Raw(output) if output else ABSENT
     if extra is None and provenance is None:
-        return kind(*head, "DEFAULT", None, *payloads, ABSENT, attributes)
+        return kind(*first, "DEFAULT", None, *payloads, ABSENT, attributes)
     fields: dict[str, Any] = {**(extra or {}), "input": payloads[0], "output": payloads[1], "trace": attributes}
     if provenance is not None:
         fields["provenance"] = provenance
     if kind is not Generation and not _GENERATION_FIELDS.isdisjoint(fields):
         kind = Generation
-    return kind(*head, **fields)
+    return kind(*first, **fields)
 
 
 def payload_bytes(values: Iterable[object]) -> int:

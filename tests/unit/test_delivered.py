@@ -36,7 +36,8 @@ class Gate:
     async def _write(self, batch: list[Record]) -> None:
         if any(getattr(record, "name", "").startswith(self._names) for record in batch):
             self.waiting.set()
-            while not self.open.is_set():  # noqa: ASYNC110 - a thread opens it
+            opened = self.open
+            while not opened.is_set():  # noqa: ASYNC110 - a thread opens it
                 await anyio.sleep(0.002)
 
 
@@ -77,14 +78,18 @@ def test_says_the_level_that_the_backend_has_reached(recording: Callable[..., Re
 
 def test_does_not_wait_for_what_comes_later(recording: Callable[..., Recorder]) -> None:
     """A backlog that was emitted after a trace is not waited for, in the same thread or another."""
-    gate = Gate("later")
+    gate = Gate("first", "later")
     recorder = recording(gate.backend)
     first = trace(recorder, "first")
+    recorder._station.wake()
+    assert gate.waiting.wait(WITHIN)
     for _ in range(20):
         trace(recorder, "later")
     other = threading.Thread(target=lambda: [trace(recorder, "later") for _ in range(20)])
     other.start()
     other.join()
+    held, gate.open = gate.open, threading.Event()
+    held.set()
     assert first.delivered(WITHIN).delivered
     assert not recorder.flush(0.01).delivered
     gate.open.set()

@@ -332,13 +332,14 @@ class Delivery:
 
     def _give_up(self, handful: Handful, error: Exception) -> None:
         """Count what is in hand as lost, unless it stays in files for the next process."""
-        if handful.account is not self._accounts.own:
+        account = self._accounts.own
+        if handful.account is not account:
             return
         reason: Reason = "disk_full" if isinstance(error, DiskFull) else "unavailable"
         for lane, start, end in handful.parts():
             if not lane.kept:
                 lost = self._losses(handful, start, end, len(handful.made(start, end)), reason)
-                self._count(handful.account, [(lane, end - start)], 0, lost)
+                self._count(account, [(lane, end - start)], 0, lost)
 
     def _settle(self, handful: Handful, end: int, receipt: Receipt) -> None:
         """Count what became of the records up to ``end``: those that the receipt does not reject are delivered."""

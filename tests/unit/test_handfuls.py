@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes import FakeBackend, ManualClock, span_record
 from tests.journals import begun, emitter
@@ -45,8 +46,13 @@ def lane_of(kind: type[Lane[Any]], *spans: str) -> Lane[Any]:
     """Return a lane of a thread that is gone."""
     lane = kind(None)
     lane.granted = len(spans)
-    lane.items.extend(Emitted(span_record(name), 1) for name in spans)
+    lane.items.extend(Emitted(replace(span_record(name), trace_id=trace_of(name)), 1) for name in spans)
     return lane
+
+
+def trace_of(name: str) -> str:
+    """Return the id of a trace of one span."""
+    return name.encode().hex().ljust(32, "0")
 
 
 def test_an_item_is_known_wherever_it_stands() -> None:
@@ -105,7 +111,7 @@ def test_what_is_said_of_a_trace_is_of_its_own_lane(kind: type[Lane[Any]], pendi
     ring._lanes += [lane_of(Keeping, "other"), lane_of(kind, "mine")]
     backend = FakeBackend()
     station: Any = SimpleNamespace(accounts=Accounts(ring), ended=True, lost_before=lambda: 0, backend=backend)
-    trace = TraceState(Route("p", ring, ring.push, set()), span_record("mine").trace_id, TraceAttributes(), {})
+    trace = TraceState(Route("p", ring, ring.push, set()), trace_of("mine"), TraceAttributes(), {})
     trace.started = 1
     result = TraceWaiter(ring, station, trace).result()
     assert (result.pending, result.lost, result.delivered) == (pending, lost, False)

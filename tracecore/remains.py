@@ -129,7 +129,8 @@ class Remains:
             OSError: that is not possible; it is tried again the next time.
         """
         while self._done:
-            self._write(self._done[0], (0, _ERASED), (LIMIT, _ERASED))
+            # The head last: it alone says how far the block has been delivered, should this process die in between.
+            self._write(self._done[0], (LIMIT, _ERASED), (0, _ERASED))
             self._done.popleft()
         for block in list(self.blocks)[:1]:
             delivered = block.delivered

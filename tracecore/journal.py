@@ -27,15 +27,16 @@ from zlib import crc32
 
 from msgspec import field
 
+from tracecore.adoption import Adoption
 from tracecore.backend import Level
 from tracecore.blocks import HEADER
+from tracecore.caretaker import Caretaker
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Mask, mask_record
 from tracecore.config import Config
 from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal_lane import JournalLane
-from tracecore.leftovers import Leftover, adopt
 from tracecore.open_span import OpenSpan
 from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
@@ -53,11 +54,12 @@ _ORDINARY: Final = 5 * 1024
 _WAKE_EVERY: Final = 16
 """Blocks of one lane (1 MiB) after which the pump is woken."""
 _TRY_AGAIN_NS: Final = 1_000_000_000
-_MOST_ADOPTED: Final = 4
-"""Homes that are delivered at a time: of thousands, each would hold a file open."""
-_LOOK_EVERY_NS: Final = 10_000_000_000
-"""How often what dead processes left is looked for."""
+_SHRINK_EVERY_NS: Final = 10_000_000_000
 _REPORT_EVERY_NS: Final = 60_000_000_000
+_LOOK_AFTER_EVERY: Final = 1.0
+"""Seconds between two looks after the files, where nobody asks for one."""
+_END_WAITS: Final = 0.05
+"""Seconds that the end waits for who is making or removing files."""
 
 
 class Journal(Ring[Any]):
@@ -67,6 +69,9 @@ class Journal(Ring[Any]):
     bounds hold for what waits in memory. ``sync`` says when what was written is brought to the disk itself, so that it
     survives the end of the machine's power too: never by us (``none``), every ``sync_interval`` seconds, or before an
     emit returns (``always``: each emit then takes as long as the disk does).
+
+    What takes files, and so may take its time, is done by a thread of its own where it is ``looked_after``; else by
+    whoever calls :meth:`housekeep`.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Journal(Ring[Any]):
         origin: Origin,
         sync: Sync = "none",
         sync_interval: float = 1.0,
+        looked_after: bool = False,
         files: Files | None = None,
         clock: Callable[[], int] = monotonic_ns,
         **callbacks: Any,
@@ -86,7 +92,9 @@ class Journal(Ring[Any]):
         super().__init__(max_items, max_bytes, **callbacks)
         self.directory = directory.absolute()
         self._trouble: str | None = None
-        """Why what is emitted now waits in memory only."""
+        """Why what is emitted now waits in memory only. Said by who finds no room, taken back by who makes some."""
+        self._disk_trouble: str | None = None
+        """Why nothing is called durable any more: for good, since what a disk says after it failed proves nothing."""
         self._origin = origin
         self._most_bytes = most_bytes
         self._sync = sync
@@ -97,23 +105,28 @@ class Journal(Ring[Any]):
         self._process: str | None = None
         self._numbers = itertools.count(1)
         self._attempts = itertools.count()
-        self._sync_has_failed = False
-        self._next_try = self._next_look = self._next_report = 0
-        self._ended = threading.Event()
-        self._known: set[str] = set()
-        """Homes that were adopted: each once, also where it cannot be removed afterwards."""
+        self._next_try = self._next_shrinking = self._next_report = self._next_sync = 0
+        self._is_looked_after = looked_after or sync == "interval"
+        self._caretaker: Caretaker | None = None
+        self._ended = False
+        self._tending = threading.Lock()
+        """Held while files of this process's home are made or removed."""
+        self._adoption = Adoption(
+            self, self.directory, origin, files=self._files, clock=clock, on_news=self._on_half_full
+        )
 
     def begin(self, process: str) -> None:
         """Make this process's home, so that the first emit finds it. Where that fails, the pump tries again."""
         self._process = process
         self._attempts = itertools.count()
-        self._settle_in()
-        if self._sync == "interval":
-            thread = threading.Thread(target=self._sync_on, args=(self._ended,), name="tracecore-sync", daemon=True)
+        self._ended = False
+        self._make_home()
+        if self._is_looked_after:
+            pause = min(_LOOK_AFTER_EVERY, self._sync_interval)
             try:
-                thread.start()
-            except RuntimeError as error:  # the system gives no thread
-                report("tracecore cannot bring its journal to the disk by itself: %s", text_of_error(error))
+                self._caretaker = Caretaker(self._look_after, pause=pause, name="tracecore-journal")
+            except RuntimeError as error:  # then the pump does what can be done
+                report("tracecore has no thread to look after its journal: %s", text_of_error(error))
 
     def push(self, item: Any, size: int = 0) -> bool:
         """Take an item from the calling thread; return whether it was accepted. In the journal when this returns.
@@ -130,10 +143,9 @@ class Journal(Ring[Any]):
         if start == BUSY or self.closed:
             block.written = start
             return super().push(item, size)
-        kept = lane.unnamed
         try:
             body = lane.scratch
-            kept = write_body(item, body, kept)
+            kept = write_body(item, body, lane.unnamed)
             length = len(body)
             end = start + HEADER + length
             if end <= block.limit and length <= _ORDINARY:
@@ -148,54 +160,79 @@ class Journal(Ring[Any]):
                 return True
             if not isinstance(error, Exception):
                 raise
-            end = 0  # in memory it meets the pump, which finds the same error and counts it
+            kept, end = lane.unnamed, 0  # in memory it meets the pump, which finds the same error and counts it
         if end:
-            kept[lane], lane.framed, block.written = lane.framed + 1, lane.framed + 1, end
+            kept[lane], lane.framed, block.written = (place := lane.framed + 1), place, end
             return True
         if block.written == BUSY:
             block.written = start
         return super().push(item)
 
     def housekeep(self, now_ns: int, go_on: Callable[[], object] = always) -> None:
-        """Give back what dead threads held, keep some room ahead, and adopt what dead processes left."""
+        """Give back what dead threads held, and part with dead processes; see to it that the files are looked after."""
+        self._adoption.say_farewells()
         for lane in self.lanes():
-            if isinstance(lane, Leftover):
-                self._part_with(lane)
-            elif isinstance(lane, JournalLane):
-                lane.cool()
-                if lane.finished:
-                    lane.end()
+            if isinstance(lane, JournalLane) and lane.finished:
+                lane.end()
+        if self._caretaker is not None and self._caretaker.works:
+            self._caretaker.wake()
+        else:
+            self._tend(now_ns, go_on)
         super().housekeep(now_ns, go_on)
-        if self._trouble is not None and now_ns >= self._next_report:  # before it is over: it may come again and again
+
+    def _look_after(self) -> None:
+        """Do what takes files, in a thread of its own: no disk keeps the pump waiting, nor the loop that it is in."""
+        if not self._ended:
+            self._tend(self._clock())
+        now = monotonic_ns()
+        if self._sync == "interval" and now >= self._next_sync:
+            self._next_sync = now + int(self._sync_interval * 1e9)
+            self._bring_to_disk()
+
+    def _tend(self, now_ns: int, go_on: Callable[[], object] = always) -> None:
+        """Keep some room ahead, let memory go of a backlog, and adopt what dead processes left, or remove it."""
+        for lane in self.lanes():
+            if isinstance(lane, JournalLane):
+                lane.cool()
+        self._report_trouble(now_ns)  # before it is over: it may come again and again
+        if not self.closed and self._tending.acquire(blocking=False):
+            try:
+                if now_ns >= self._next_try:
+                    self._keep_room()
+                    self._next_try = now_ns if self._trouble is None else now_ns + _TRY_AGAIN_NS
+                if now_ns >= self._next_shrinking:
+                    self._next_shrinking = now_ns + _SHRINK_EVERY_NS
+                    self._give_room_back()
+            finally:
+                self._tending.release()
+        go_on()  # the disk may have taken its time
+        self._adoption.look_after(now_ns)
+
+    def _report_trouble(self, now_ns: int) -> None:
+        if self._trouble is not None and now_ns >= self._next_report:
             self._next_report = now_ns + _REPORT_EVERY_NS
             report(
                 "tracecore cannot use its journal in %s: %s; what finds no room there waits in memory, where a crash "
                 "loses it",
                 self.directory, self._trouble,
             )  # fmt: skip
-        if not self.closed and now_ns >= self._next_try:
-            self._keep_room()
-            go_on()  # the disk may have taken its time
-        if not self.closed and now_ns >= self._next_look:
-            self._look_around(now_ns)
 
     @property
     def trouble(self) -> str | None:
-        """Return why what is emitted now waits in memory only; None while it does not."""
-        return self._trouble
+        """Return why what is emitted now waits in memory only, or is not called durable; None where all is well."""
+        return self._trouble or self._disk_trouble
 
     @property
     def recovering(self) -> bool:
         """Return whether something that dead processes left is still to be delivered, or to be looked for."""
-        return not self._next_look or any(isinstance(lane, Leftover) for lane in self.lanes())
+        return self._adoption.going_on
 
     @property
     def is_due(self) -> bool:
         """Return whether a segment should be added before somebody needs it, or a home is done with."""
         if self._home is not None and self._home.is_short and self._trouble is None:
             return True
-        leftovers = [lane for lane in self.lanes() if isinstance(lane, Leftover)]
-        return (not self._next_look and len(leftovers) < _MOST_ADOPTED) or any(map(self._is_done_with, leftovers))
+        return self._adoption.is_due
 
     def keep(self, entry: Callable[[], LedgerEntry]) -> None:
         """Keep what became of everything so far beside what is waiting, for whoever may have to adopt it."""
@@ -206,45 +243,53 @@ class Journal(Ring[Any]):
 
     def end(self) -> None:
         """Remove the files if everything in them was delivered; else leave them to the next process."""
-        self._ended.set()
-        home, self._home = self._home, None
-        self._process = None
-        with contextlib.suppress(OSError):
-            if home is not None and not home.is_there():
-                home.give_up()
-        for lane in self.lanes():
-            if isinstance(lane, Leftover):
-                self._part_with(lane)
-                lane.leave()
-        if home is None:
-            return
-        with contextlib.suppress(OSError):
-            if not home.is_lost and all(lane.settled >= lane.accepted for lane in self.lanes()):
-                home.remove()
-        home.leave()
+        self._ended = True
+        if self._caretaker is not None:
+            self._caretaker.stop()
+        nobody_else = self._tending.acquire(timeout=_END_WAITS)  # else a disk hangs: do not go there as well
+        try:
+            home, self._home = self._home, None
+            self._process = None
+            if nobody_else:
+                self._part_with_files(home)
+            self._adoption.leave()
+            if home is not None:
+                home.leave()
+        finally:
+            if nobody_else:
+                self._tending.release()
         for lane in self.lanes():
             if isinstance(lane, JournalLane):
                 lane.let_go()
 
+    def _part_with_files(self, home: Home | None) -> None:
+        """Remove, of this home and those of others, what nothing is left in."""
+        self._adoption.say_farewells()
+        self._adoption.remove_delivered()
+        with contextlib.suppress(OSError):
+            if home is not None and not home.is_there():
+                home.give_up()
+            elif home is not None and all(lane.settled >= lane.accepted for lane in self.lanes()):
+                home.remove()
+
     def forget_everything(self) -> None:
         """Drop lanes, totals and files without touching them: they belong to the parent of this forked process."""
-        for lane in self.lanes():
-            if isinstance(lane, Leftover):
-                lane.leave()
+        self._adoption.leave()
         super().forget_everything()
         if self._home is not None:
             self._home.leave()
         self._home = self._process = self._trouble = None
-        self._known = set()
-        self._ended = threading.Event()
-        self._next_try = self._next_look = self._next_report = 0
+        self._caretaker = self._disk_trouble = None
+        self._tending = threading.Lock()
+        self._adoption.begin()
+        self._next_try = self._next_shrinking = self._next_report = self._next_sync = 0
 
     @property
     def level(self) -> Level:
         """Return what is known of everything that was accepted and has not been delivered yet."""
         if any(lane.in_memory for lane in self.lanes() if isinstance(lane, JournalLane)):
             return "accepted"
-        return "durable" if self._sync == "always" and not self._sync_has_failed else "handed_over"
+        return "durable" if self._sync == "always" and self._disk_trouble is None else "handed_over"
 
     @property
     def left(self) -> int:
@@ -285,11 +330,13 @@ class Journal(Ring[Any]):
                 self._note(self._trouble or f"it has its full size of {self._most_bytes} bytes")
         except OSError as error:
             self._note(text_of_error(error))
+        if home.is_short and self._caretaker is not None:
+            self._caretaker.wake()
         if home.is_short or len(lane.blocks) % _WAKE_EVERY == 0:
             self._on_half_full()
         return written
 
-    def _settle_in(self) -> None:
+    def _make_home(self) -> None:
         if self._process is None:
             return
         attempt = next(self._attempts)  # of an earlier one something may have stayed that cannot be removed
@@ -302,7 +349,7 @@ class Journal(Ring[Any]):
         except OSError as error:
             self._note(text_of_error(error))
         else:
-            self._known.add(self._home.path.name)
+            self._adoption.known.add(self._home.path.name)
             self._trouble = None
 
     def _keep_room(self) -> None:
@@ -314,7 +361,7 @@ class Journal(Ring[Any]):
                 home.give_up()
                 report("the journal of tracecore in %s was removed; another one is begun", home.path)
             if self._home is None:
-                self._settle_in()
+                self._make_home()
             elif self._home.is_short:
                 self._home.grow()
             if self._home is not None and self._home.free:
@@ -323,43 +370,13 @@ class Journal(Ring[Any]):
         except OSError as error:
             self._note(text_of_error(error))
 
-    def _look_around(self, now_ns: int) -> None:
-        """Return room that is not needed any more, and adopt what dead processes left, a few at a time."""
-        room = _MOST_ADOPTED - sum(isinstance(lane, Leftover) for lane in self.lanes())
-        try:
+    def _give_room_back(self) -> None:
+        """Return room that is not needed any more."""
+        with contextlib.suppress(OSError):  # then it is kept
             while self._home is not None and self._home.shrink():
                 pass
-            for leftover in itertools.islice(
-                adopt(self.directory, self._origin, self._files, self._known, self._clock), room
-            ):
-                leftover.account = self.adopt(leftover.keep)
-                self._lanes.append(leftover)
-                room -= 1
-        except OSError as error:
-            if now_ns >= self._next_report:
-                self._next_report = now_ns + _REPORT_EVERY_NS
-                report("tracecore cannot look after its journal in %s: %s", self.directory, text_of_error(error))
-        self._next_look = now_ns + _LOOK_EVERY_NS if room else 0
-
-    def _part_with(self, leftover: Leftover) -> None:
-        """Have the ledger told of a process whose records have all been settled; once it knows, remove the home."""
-        if not leftover.exhausted:
-            return
-        if leftover.farewell is None:
-            leftover.farewell = leftover.entry(leftover.account.counts, ended=True)
-            if leftover.farewell.emitted:
-                self.farewells.append(leftover.farewell)
-        if self._is_done_with(leftover):
-            leftover.end()
-
-    def _is_done_with(self, leftover: Leftover) -> bool:
-        """Return whether the next thing to do about a home is to say farewell, or to remove it."""
-        return leftover.exhausted and not any(leftover.farewell is waiting for waiting in self.farewells)
 
     def _note(self, trouble: str) -> None:
-        now = self._clock()
-        if self._trouble is None or now >= self._next_try:  # who comes again and again must not put the next try off
-            self._next_try = now + _TRY_AGAIN_NS
         self._trouble = trouble
         if self._home is not None:
             self._home.may_grow = False
@@ -371,11 +388,6 @@ class Journal(Ring[Any]):
         else:
             blocks.popleft()
 
-    def _sync_on(self, ended: threading.Event) -> None:
-        """Bring to the disk what was written, again and again, in a thread of its own: the disk may take its time."""
-        while not ended.wait(self._sync_interval):
-            self._bring_to_disk()
-
     def _bring_to_disk(self) -> None:
         home = self._home
         if home is not None:
@@ -386,8 +398,13 @@ class Journal(Ring[Any]):
             for segment in segments:
                 home.sync_segment(segment)
         except OSError as error:
-            self._sync_has_failed = True  # for good: what the disk says after that is true of later writes only
-            self._note(text_of_error(error))
+            if self._disk_trouble is None:
+                self._disk_trouble = text_of_error(error)
+                report(
+                    "tracecore cannot bring its journal in %s to the disk: %s; from now on what is in it survives the "
+                    "end of this process, and not that of the machine",
+                    self.directory, self._disk_trouble,
+                )  # fmt: skip
 
 
 def journal_of(config: Config, provenance: Provenance | None, **callbacks: Any) -> Journal:
@@ -398,6 +415,7 @@ def journal_of(config: Config, provenance: Provenance | None, **callbacks: Any) 
         "origin": Origin(config.project, provenance),
         "sync": config.sync,
         "sync_interval": config.sync_interval_ms / 1e3,
+        "looked_after": True,
         **callbacks,
     }
     if config.mask is None and config.sync != "always":

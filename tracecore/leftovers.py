@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from msgspec.structs import replace
 
 from tracecore.blocks import bodies
-from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.clock import MINUTE_NS, monotonic_ns, wall_ns
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
@@ -33,7 +33,6 @@ from tracecore.segments import UNFINISHED, is_home
 
 __all__ = ["Leftover", "adopt"]
 
-_MINUTE_NS: Final = 60_000_000_000
 _READ_FOR_NS: Final = 4_000_000
 """For how long records are read at a time: the pump may be a task of the program's loop."""
 Passed: TypeAlias = list[tuple[OldBlock, int]]
@@ -243,10 +242,15 @@ class Leftover(Lane[Any]):
 
     def end(self) -> None:
         """Remove the home, keeping aside the segments in which something could not be read; say so."""
-        with contextlib.suppress(OSError):
-            self._remains.remove()
-        self.leave()
-        self._removed = True
+        if self._removed or not self._noting.acquire(blocking=False):
+            return
+        try:
+            with contextlib.suppress(OSError):
+                self._remains.remove()
+            self.leave()
+            self._removed = True
+        finally:
+            self._noting.release()
         if self.damages:
             report(
                 "tracecore could not read all of what a process left in its journal: %d damaged stretches are lost; "
@@ -317,5 +321,5 @@ def _unknown(project: str, home: str) -> LedgerEntry:
     pid, _, process = home.partition("-")
     now = wall_ns()
     return LedgerEntry(
-        project, process, now - now % _MINUTE_NS, now, pid=int(pid) if pid.isdecimal() else None, started_ns=now
+        project, process, now - now % MINUTE_NS, now, pid=int(pid) if pid.isdecimal() else None, started_ns=now
     )

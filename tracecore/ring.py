@@ -305,6 +305,10 @@ class Ring(Generic[T]):
         except AttributeError:
             self._new_lane().sampled += 1
 
+    def add(self, lane: Lane[T]) -> None:
+        """Have a lane consumed that no thread of this process writes to."""
+        self._lanes.append(lane)
+
     def lanes(self) -> list[Lane[T]]:
         """Return the lanes of today's threads; the list is the caller's."""
         return list(self._lanes)

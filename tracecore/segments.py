@@ -178,6 +178,7 @@ class Home:
         self.segments: list[Segment] = []
         self.may_grow = True
         """Whether producers who find no free block add a segment themselves; not so while the disk gives none."""
+        self._is_left = False
         self.is_lost = False
         """Whether somebody has removed the files: no other process will find what is in them."""
         self._files = files
@@ -242,6 +243,9 @@ class Home:
             raise
         self.segments.append(segment)
         self.free.extend(segment.blocks)
+        if self._is_left:  # meanwhile: whoever did so may have come before this one
+            self.leave()
+            return False
         if self._synced:
             self._files.sync_directory(self.path)
         return True
@@ -334,6 +338,7 @@ class Home:
 
     def leave(self) -> None:
         """Let go of the files and leave them to whoever comes next, or, in a forked child, to the parent."""
+        self._is_left = True
         self.free.clear()
         for segment in self.segments:
             segment.let_go(self._files)

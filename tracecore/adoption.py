@@ -1,0 +1,133 @@
+"""Adopting what dead processes left in the journal's directory, a few homes at a time, until all of it is delivered.
+
+Each home becomes a lane of the living process's buffer. When everything in it is settled, and the ledger has been told
+what became of its process's records, it is removed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from tracecore.files import Files
+from tracecore.frames import Origin
+from tracecore.leftovers import Leftover, adopt
+from tracecore.reporting import report, text_of_error
+from tracecore.ring import Ring
+
+__all__ = ["Adoption"]
+
+_MOST: Final = 4
+"""Homes that are delivered at a time: of thousands, each would hold a file open."""
+_LOOK_EVERY_NS: Final = 10_000_000_000
+_REPORT_EVERY_NS: Final = 60_000_000_000
+
+
+class Adoption:
+    """Look after the homes of dead processes for one buffer; ``on_news`` is called where its pump has something to do.
+
+    What takes files (:meth:`look_after`) is done by one caller at a time: a second one has nothing to do.
+    """
+
+    def __init__(
+        self,
+        ring: Ring[Any],
+        directory: Path,
+        origin: Origin,
+        *,
+        files: Files,
+        clock: Callable[[], int],
+        on_news: Callable[[], object],
+    ) -> None:
+        self._ring = ring
+        self._directory = directory
+        self._origin = origin
+        self._files = files
+        self._clock = clock
+        self._on_news = on_news
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, as in a forked child: nothing has been looked for."""
+        self.known: set[str] = set()
+        """Homes that were adopted, or are one's own: each once, also where it cannot be removed afterwards."""
+        self._next_look = self._next_report = 0
+        self._busy = threading.Lock()
+
+    def leftovers(self) -> list[Leftover]:
+        """Return what has been adopted and is still a lane."""
+        return [lane for lane in self._ring.lanes() if isinstance(lane, Leftover)]
+
+    @property
+    def going_on(self) -> bool:
+        """Return whether something is still to be delivered, or to be looked for."""
+        return not self._next_look or bool(self.leftovers())
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether there is something to do now: to look for homes, or about one."""
+        found = self.leftovers()
+        looks = not self._next_look and len(found) < _MOST
+        return looks or any(leftover.finished or self._is_done_with(leftover) for leftover in found)
+
+    def say_farewells(self) -> None:
+        """Have the ledger told of the processes whose records have all been settled. Belongs to the pump."""
+        for leftover in self.leftovers():
+            if leftover.exhausted and leftover.farewell is None:
+                farewell = leftover.entry(leftover.account.counts, ended=True)
+                if farewell.emitted:
+                    self._ring.farewells.append(farewell)
+                leftover.farewell = farewell  # now it is on the list, until the ledger knows
+
+    def look_after(self, now_ns: int) -> None:
+        """Remove the homes that are done with, and look for others as long as the buffer is open."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self.remove_delivered()
+                if not self._ring.closed and now_ns >= self._next_look:
+                    self._look_around(now_ns)
+            finally:
+                self._busy.release()
+
+    def remove_delivered(self) -> None:
+        """Remove the homes of which nothing is left and the ledger has been told."""
+        for leftover in self.leftovers():
+            if leftover.farewell is not None and self._is_done_with(leftover) and not leftover.finished:
+                leftover.end()
+                self._on_news()
+
+    def leave(self) -> None:
+        """Let go of every home: whoever comes next may adopt it, or, in a forked child, the parent has it."""
+        for leftover in self.leftovers():
+            leftover.leave()
+
+    def _is_done_with(self, leftover: Leftover) -> bool:
+        """Return whether the next thing to do about a home is to say farewell, or to remove it."""
+        return leftover.exhausted and not any(leftover.farewell is waiting for waiting in self._ring.farewells)
+
+    def _look_around(self, now_ns: int) -> None:
+        room = _MOST - len(self.leftovers())
+        try:
+            if room > 0:
+                room = self._adopt_some(room)
+        except OSError as error:
+            if now_ns >= self._next_report:
+                self._next_report = now_ns + _REPORT_EVERY_NS
+                report("tracecore cannot look after its journal in %s: %s", self._directory, text_of_error(error))
+        self._next_look = now_ns + _LOOK_EVERY_NS if room > 0 else 0
+
+    def _adopt_some(self, room: int) -> int:
+        """Adopt as many homes as there is room for; return how many more there is room for."""
+        for leftover in adopt(self._directory, self._origin, self._files, self.known, self._clock):
+            if self._ring.closed:  # meanwhile: nobody would deliver it
+                leftover.leave()
+                break
+            leftover.account = self._ring.adopt(leftover.keep)
+            self._ring.add(leftover)
+            self._on_news()
+            room -= 1
+            if room <= 0:
+                break
+        return room

@@ -274,7 +274,9 @@ def adopt(
     Raises:
         OSError: the directory cannot be read.
     """
-    for name in filter(is_home, files.names(directory)):
+    names = [name for name in files.names(directory) if is_home(name)]
+    known.intersection_update(names)  # of thousands that came and went nothing is remembered
+    for name in names:
         if name.endswith(UNFINISHED) and name not in known:
             known.add(name)
         elif name.endswith(UNFINISHED) or name not in known:

@@ -135,7 +135,7 @@ def test_a_journal_has_one_thread_and_it_ends(tmp_path: Path) -> None:
 
 
 def test_a_caretaker_works_at_once_when_asked_and_again_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever its work raises is said once, and it goes on; it ends when it is told to, and can be asked ever after."""
+    """Whatever its work raises is said once, and it goes on; it ends when told to, and can be asked ever after."""
     calls: list[int] = []
     called = threading.Semaphore(0)
 

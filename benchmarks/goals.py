@@ -60,8 +60,9 @@ _CAPTURED_CALL: Final = (
     " and the context variable."
 )
 _JOURNAL: Final = (
-    "A span is encoded by msgspec into memory that is there already, copied into the map, and its checksum taken: three"
-    " calls into C, a third of it. The rest is Python that gathers twelve fields and marks the block as busy meanwhile."
+    "Half of it is C: msgspec encodes the span into memory that is there already, a checksum is taken, and both are"
+    " copied into the map. The rest is Python that gathers twelve fields and marks the block as busy meanwhile. What"
+    " frees the span comes on top here; from memory it is the pump that does so."
 )
 _STORED_SPAN: Final = (
     "`run anatomy/store` takes the pump's part apart: a third is SQLite's inserts (three trees for an observation, one"
@@ -94,8 +95,8 @@ _MAPPED: Final = (
     "The pages of the journal are in it, and can be taken back by the system; what cannot is in the row of its own."
 )
 _FULL: Final = (
-    "With room the two are alike. Full, the buffer turns spans away, each of which asks for room, wakes the pump, looks"
-    " whether it lives, and is remembered as lost."
+    "With room in the buffer the two are alike. A full one turns every span away, and each of them asks for room, wakes"
+    " the pump, which is a call on the system, and is remembered as lost."
 )
 _OUTAGES: Final = {"paced": "1,000 spans/s", "fast": "as fast as possible"}
 

@@ -16,7 +16,8 @@ _CALLS: Final = (
     ("call.sampled_out", "sampled out"),
     ("call.uncaptured", "async span, nothing captured"),
     ("call.nested", "**async span, arguments and result captured**"),
-    ("call.root", "the same, as the root of a trace"),
+    ("call.journal", "the same, kept in the journal: it survives `kill -9`"),
+    ("call.root", "arguments and result captured, as the root of a trace"),
     ("call.otel", "OpenTelemetry SDK, nothing captured"),
     ("call.otel_captured", "OpenTelemetry SDK, arguments and result as JSON attributes"),
 )

@@ -32,9 +32,9 @@ METHOD: Final = (
     "Spans (1.1 KB of payload, 10 to a trace) at a pace of 1,000 a second, and as fast as one thread can make them, by"
     " turns with the store (SQLite) at work and away: then it refuses every write at once. A turn ends when everything"
     " is delivered, or the store comes back. A cost is CPU of the caller per span, the median over a turn's traces; its"
-    " ratio is to the turn before, with the store at work. Memory is the most that the process had at the end of an"
-    " outage, less what it had after the first turn. In memory 64 MiB may wait, and `on_full` is `drop`; the journal"
-    " may take 512 MiB. Memory of a file, as the journal is, can be taken back by the system; the rest cannot. Each"
+    " ratio is to the turn before, with the store at work. Memory is the most that the process had during an outage,"
+    " less what it had after the first turn. In memory 64 MiB may wait, and `on_full` is `drop`; the journal may take"
+    " 512 MiB. Memory of a file, as the journal is, can be taken back by the system; the rest cannot. Each"
     " buffer and pace has a process of its own. At the end everything is accounted for, read back and compared."
 )
 _PER_TRACE: Final = 10
@@ -48,6 +48,8 @@ _FAST_ROUNDS: Final = 3
 _FAST_AT_WORK: Final = 20_000
 _FAST_AWAY: Final = 80_000
 """Spans in an outage: twice what may wait in memory."""
+_LOOK_EVERY: Final = 20
+"""Traces between two looks at the memory of the process."""
 _FLUSH_WITHIN_S: Final = 120.0
 _MB: Final = 1 << 20
 
@@ -72,18 +74,23 @@ class Outage(Account, kw_only=True):
     longest_ms: float
     """The longest that one trace has kept the program, by the wall clock, while the store was away."""
     memory: list[int]
-    """Bytes at the end of each outage, less those after the first turn."""
+    """The most bytes during each outage, less those after the first turn."""
     anonymous: list[int]
-    """Of those, what was of no file."""
+    """The same of what was of no file."""
     recovered_s: list[float]
     """Seconds from the return of the store until everything was delivered."""
 
 
 class Turn(Struct):
-    """Collect what the traces of one turn cost: ns of CPU per span, and the longest in ns of wall clock."""
+    """Collect what the traces of one turn cost: ns of CPU per span, and the longest in ns of wall clock.
+
+    ``memory`` and ``anonymous`` are the most bytes of the process meanwhile.
+    """
 
     costs: list[float] = []
     longest: int = 0
+    memory: int = 0
+    anonymous: int = 0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -92,6 +99,8 @@ class Turn(Struct):
         yield
         self.costs.append((time.thread_time_ns() - cpu) / _PER_TRACE)
         self.longest = max(self.longest, time.perf_counter_ns() - began)
+        if len(self.costs) % _LOOK_EVERY == 0:
+            self.memory, self.anonymous = max(self.memory, resident_memory()), max(self.anonymous, anonymous_memory())
 
 
 def outage(order: Order) -> Outage:
@@ -127,8 +136,8 @@ async def _turns(stored: Stored, trace: Trace, order: Order, found: Outage) -> N
         await _delivered(stored)
         stored.backend.away = True
         away = await _turn(trace, order, order.away, found)
-        found.memory.append(resident_memory() - before[0])
-        found.anonymous.append(anonymous_memory() - before[1])
+        found.memory.append(away.memory - before[0])
+        found.anonymous.append(away.anonymous - before[1])
         stored.backend.come_back()
         began = time.perf_counter()
         await _delivered(stored)

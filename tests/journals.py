@@ -6,20 +6,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracecore.account import Account
-from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
+from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames, write_frame
 from tracecore.context import Route, TraceState
-from tracecore.frames import Origin
+from tracecore.files import Files
+from tracecore.frames import Origin, body_of
 from tracecore.journal import Journal
-from tracecore.journal_lane import Kept
+from tracecore.journal_lane import JournalLane, Kept
 from tracecore.leftovers import Leftover
 from tracecore.open_span import OpenSpan, open_child
-from tracecore.owners import salt_of
+from tracecore.owners import Owner, salt_of
 from tracecore.records import Span, TraceAttributes
 from tracecore.ring import Lane
 from tracecore.segments import DAMAGED, SEGMENT
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = [
     "MEGABYTE",
@@ -30,11 +34,18 @@ __all__ = [
     "begun",
     "delivered_from",
     "emitter",
+    "ended",
+    "finish",
     "in_a_thread",
     "in_thread",
+    "lane_of",
+    "left_by",
     "name_of",
+    "reader_of",
     "recovered_from",
+    "said",
     "set_aside_in",
+    "small_home",
     "span_for",
     "taken",
 ]
@@ -165,3 +176,67 @@ def in_thread(work: Callable[[], object]) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+
+
+def ended(journal: Journal) -> None:
+    """End a journal as its recorder does."""
+    journal.closed = True
+    journal.end()
+
+
+def lane_of(journal: Journal) -> JournalLane:
+    """Return the lane of the only thread that has emitted."""
+    (lane,) = journal.lanes()
+    assert isinstance(lane, JournalLane)
+    return lane
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the log was told."""
+    return [record.getMessage() for record in caplog.records if record.name == "tracecore"]
+
+
+def left_by(directory: Path, process: str, names: list[str], *, size: int = 100, origin: Origin = ORIGIN) -> Path:
+    """Let a process die with spans of these names in its journal; return its home."""
+    journal = begun(directory, process, origin=origin)
+    emit = emitter(journal)
+    for name in names:
+        emit(name, size)
+    home = journal._home
+    assert home is not None
+    journal.end()
+    return home.path
+
+
+def small_home(directory: Path, process: str, names: list[str]) -> None:
+    """Make by hand what a process would have left, in a file that is mostly a hole."""
+    home = directory / f"1-{process}"
+    home.mkdir(parents=True)
+    Owner.create(Files(), home / "owner", ORIGIN, salt_of(home.name)).close()
+    block = memoryview(bytearray(BLOCK))
+    head = Head(1, 1)
+    head.write(block, salt_of(home.name))
+    at = FIRST
+    journal = Journal(1, 1, directory=directory, most_bytes=1, origin=ORIGIN)
+    for name in names:
+        at = write_frame(block, at, body_of(span_for(journal, name)), head.seed(salt_of(home.name)))
+    with (home / "0").open("wb") as file:
+        file.write(block)
+        file.truncate(SEGMENT)
+
+
+def reader_of(directory: Path, *, files: Files | None = None, name: str = "reader") -> tuple[Journal, Leftover]:
+    """Return a journal that has adopted one home, and what it found there."""
+    reader = begun(directory, name, files=files or Files())
+    reader.housekeep(1)
+    (leftover,) = adopted(reader)
+    return reader, leftover
+
+
+def finish(reader: Journal) -> None:
+    """Part with everything that has been delivered, and end."""
+    reader.housekeep(2)
+    reader.farewells.clear()
+    reader.housekeep(3)
+    reader.closed = True
+    reader.end()

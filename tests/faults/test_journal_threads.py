@@ -143,7 +143,7 @@ def test_conservation_to_the_unit(trial: Trial, kind: type[Journal], segments: i
             count = by_mode(900, full=2_000)
             threads = [
                 threading.Thread(
-                    target=bursts(journal, number, random.Random(case.chance.random()), count, emitted[number])  # noqa: S311 - repeatable
+                    target=bursts(journal, number, random.Random(case.chance.random()), count, emitted[number])  # noqa: S311 - a seed makes it repeatable
                 )
                 for number in range(THREADS)
             ]
@@ -184,7 +184,7 @@ def test_what_threads_left_is_in_the_files(trial: Trial) -> None:
             emitted: list[list[str]] = [[] for _ in range(THREADS)]
             threads = [
                 threading.Thread(
-                    target=bursts(journal, number, random.Random(case.chance.random()), 200, emitted[number])  # noqa: S311 - repeatable
+                    target=bursts(journal, number, random.Random(case.chance.random()), 200, emitted[number])  # noqa: S311 - a seed makes it repeatable
                 )
                 for number in range(THREADS)
             ]

@@ -145,7 +145,7 @@ def test_zeros_over_frames_cost_these_frames(block: Written, data: st.DataObject
 
 
 @pytest.mark.parametrize(("left", "noticed"), [(HEADER + 63, False), (HEADER + 64, True)])
-def test_a_block_that_was_filled_ends_in_no_zeros(left: int, noticed: bool) -> None:  # noqa: FBT001 - drawn
+def test_a_block_that_was_filled_ends_in_no_zeros(left: int, noticed: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Where a lane went on, no room for a piece was left: zeros there are a damage."""
     block = Written([drawn_body(LIMIT - FIRST - HEADER - left, 1)])
     found = [frame.body for frame in frames(bytes(block.data), FIRST, LIMIT, block.seed, filled=True)]

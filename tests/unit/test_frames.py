@@ -108,7 +108,7 @@ def test_whatever_a_program_says_is_read_back(data: st.DataObject, type_: Any, p
     for _ in range(data.draw(st.integers(0, 3))):
         span.update(**data.draw(st.fixed_dictionaries({}, optional=CHANGES)))
         span.update_trace(**data.draw(st.fixed_dictionaries({}, optional=TRACE_CHANGES)))
-        span.carry(data.draw(st.fixed_dictionaries({}, optional=TRACE_CHANGES)))  # type: ignore[arg-type] # drawn
+        span.carry(data.draw(st.fixed_dictionaries({}, optional=TRACE_CHANGES)))  # type: ignore[arg-type]  # what was drawn
         assert read_back(span) == span.seal()
     span.end()
     assert read_back(span) == span.seal()

@@ -366,7 +366,7 @@ def test_syncing_tells_of_a_disk_that_fails(tmp_path: Path) -> None:
         ("1-a.db", False), ("backup 1-a", False), ("1-a\n", False), ("", False),
     ],
 )  # fmt: skip
-def test_what_may_be_a_home(name: str, expected: bool) -> None:  # noqa: FBT001 - drawn
+def test_what_may_be_a_home(name: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Only what was named by a journal is taken for a home."""
     assert is_home(name) is expected
 
@@ -375,7 +375,7 @@ def test_what_may_be_a_home(name: str, expected: bool) -> None:  # noqa: FBT001 
     ("name", "expected"),
     [("0", True), ("17", True), ("3" + UNFINISHED, True), ("owner", False), ("1a", False), ("", False)],
 )  # fmt: skip
-def test_what_may_be_a_segment(name: str, expected: bool) -> None:  # noqa: FBT001 - drawn
+def test_what_may_be_a_segment(name: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """Only what was named by a home is taken for a segment."""
     assert is_segment(name) is expected
 

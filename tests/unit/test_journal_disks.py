@@ -1,0 +1,164 @@
+"""What reaches the disk, and when: nothing unmasked; all of it, where that is asked for; and what is said of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import ManualClock
+from tests.journals import MEGABYTE, all_of, begun, emitter, ended, lane_of, said, span_for
+from tracecore.files import Files
+from tracecore.journal import StrictJournal
+from tracecore.segments import SEGMENT
+
+
+def test_nothing_reaches_the_files_unmasked(tmp_path: Path) -> None:
+    """With a mask, names and payloads are masked before they are written, in blocks, in long bodies and in memory."""
+    journal = begun(
+        tmp_path, kind=StrictJournal, mask=lambda text: text.replace("secret", "*"), most_bytes=SEGMENT, items=3
+    )
+    assert isinstance(journal, StrictJournal)
+    assert journal.masks
+    for size in (10, 5_500, 100_000, *[400_000] * 40):
+        span = span_for(journal, "secret", size)
+        span.note(status_message="secret")
+        span.end()
+    lane = lane_of(journal)
+    assert lane.framed >= 10
+    assert lane.depth == 3
+    assert lane.full >= 1
+    home = journal._home
+    assert home is not None
+    assert not [path for path in home.path.iterdir() if b"secret" in path.read_bytes()]
+    records = [item.seal() for item in lane.take(100, 10**9)]
+    assert {(record.name, record.status_message) for record in records} == {("*", "*")}
+    assert b"secret" not in b"".join(bytes(record.output) for record in records)
+    lane.settle(len(records))
+    ended(journal)
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, GeneratorExit])
+def test_a_mask_that_raises_costs_its_record_only(tmp_path: Path, error: type[BaseException]) -> None:
+    """Whatever a mask raises: the program goes on, nothing unmasked is kept, and the pump counts the record."""
+
+    def mask(text: str) -> str:
+        if text == "fatal":
+            raise error
+        return text
+
+    journal = begun(tmp_path, kind=StrictJournal, mask=mask)
+    emit = emitter(journal)
+    for name in ("before", "fatal", "after"):
+        emit(name)
+    items = lane_of(journal).take(10, 10**9)
+    sealed = []
+    for item in items:
+        try:
+            sealed.append(item.seal().name)
+        except ValueError as unsealable:
+            sealed.append(str(unsealable.__cause__))
+    assert "fatal" not in sealed
+    assert sorted(sealed)[-2:] == ["after", "before"]
+    lane_of(journal).settle(3)
+    ended(journal)
+
+
+class Disk(Files):
+    """A disk that notes what was brought to it, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.synced: list[str] = []
+        self.fails = False
+        self.told = threading.Event()
+
+    def sync(self, descriptor: int) -> None:
+        """Note which file it is."""
+        if self.fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(descriptor)
+        self.synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        self.told.set()
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux says which file a descriptor is")
+
+
+@needs_proc
+def test_always_means_before_the_emit_returns(tmp_path: Path) -> None:
+    """Every segment that an emit has written into is on the disk when it returns, and no other is asked for."""
+    disk = Disk()
+    journal = begun(tmp_path, kind=StrictJournal, sync="always", files=disk)
+    emit = emitter(journal)
+    disk.synced.clear()
+    emit("short")
+    assert disk.synced == ["0"]
+    assert journal.level == "durable"
+    emit("long", 3 * MEGABYTE)
+    disk.synced.clear()
+    emit("in two segments", 3 * MEGABYTE)
+    assert sorted(disk.synced) == ["0", "1"]
+    disk.synced.clear()
+    emit("short again")
+    assert disk.synced == ["1"]
+    assert all_of(journal) == ["short", "long", "in two segments", "short again"]
+    ended(journal)
+
+
+@needs_proc
+def test_what_the_disk_refused_is_never_called_durable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After the disk has failed once, what is emitted is kept but only handed over: a retried sync proves nothing."""
+    disk = Disk()
+    clock = ManualClock()
+    journal = begun(tmp_path, kind=StrictJournal, sync="always", files=disk, clock=clock)
+    emit = emitter(journal)
+    emit("a")
+    disk.fails = True
+    emit("b")
+    assert journal.trouble is not None
+    assert journal.level == "handed_over"
+    disk.fails = False
+    clock.advance(2)
+    journal.housekeep(clock())
+    emit("c")
+    assert os.strerror(errno.EIO) in str(journal.trouble), "that stays so"
+    assert journal.level == "handed_over"
+    assert lane_of(journal).depth == 0, "there is room in the files as before"
+    assert len(said(caplog)) == 1
+    assert "survives the end of this process, and not that of the machine" in said(caplog)[0]
+    assert all_of(journal) == ["a", "b", "c"]
+    ended(journal)
+
+
+@needs_proc
+def test_an_interval_has_a_thread_of_its_own(tmp_path: Path) -> None:
+    """With an interval everything is brought to the disk again and again, until the journal ends."""
+    disk = Disk()
+    journal = begun(tmp_path, sync="interval", sync_interval=0.001, files=disk)
+    emitter(journal)("a")
+    for _ in range(3):
+        disk.told.clear()
+        assert disk.told.wait(30)
+    assert set(disk.synced) <= {"0", "owner"}
+    assert journal.level == "handed_over"
+    all_of(journal)
+    ended(journal)
+
+
+def test_without_a_thread_to_be_had_the_program_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the system gives no thread for the interval, that is said, and records are kept as without one."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    journal = begun(tmp_path, sync="interval")
+    emitter(journal)("a")
+    assert "can't start new thread" in said(caplog)[0]
+    assert all_of(journal) == ["a"]
+    ended(journal)

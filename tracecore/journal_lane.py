@@ -291,9 +291,10 @@ class JournalLane(Lane[Any]):
     def _deliver(self, block: Block, end: int) -> None:
         """Give back the blocks before ``block``, and itself where it has been delivered and left by the producer."""
         blocks = self.blocks
-        block.deliver(end)
         while blocks[0] is not block:
             self._give_back(blocks)
+        # After those before it: a process may die in between, and a body that began there must find its rest.
+        block.deliver(end)
         if len(blocks) > 1 and end >= block.written:
             self._give_back(blocks)
 

@@ -221,7 +221,7 @@ class JournalLane(Lane[Any]):
         try:
             if not self._has_blocks(len(rest), more, home):
                 return False
-            for added, (piece, flags) in zip(more, rest, strict=True):
+            for added, (piece, flags) in zip(reversed(more), reversed(rest), strict=True):  # the beginning last
                 added.written = added.write(FIRST, piece, flags)
             end = block.write(start, *here) if here[0] else start
             # Nothing behind a block that is busy is read; a lane's first block has none before it.

@@ -76,14 +76,14 @@ class LostTraces:
             self._forgotten_ns = monotonic_ns()
             return
         self._noted.append((trace_id, reason))
-        self._count(wait=0)
+        self._count(2, wait=0)  # not all there is: who is interrupted by more losses at each step would never end
 
-    def _count(self, wait: float) -> None:
+    def _count(self, most: int, *, wait: float) -> None:
         """Count what was noted, unless somebody else is at it for longer than ``wait`` seconds."""
         if not self._lock.acquire(timeout=wait):
             return
         try:
-            while self._noted:
+            for _ in range(min(most, len(self._noted))):
                 self._count_one(self._noted.popleft())
         finally:
             self._lock.release()
@@ -98,7 +98,7 @@ class LostTraces:
 
     def of(self, trace_id: str) -> dict[str, int]:
         """Return how many records of a trace were lost, by reason, zeros left out."""
-        self._count(wait=_PATIENCE)
+        self._count(self._most, wait=_PATIENCE)
         found = {reason: self._counts.get((trace_id, reason), 0) for reason in REASONS}
         return {reason: count for reason, count in found.items() if count}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from types import FrameType
 from typing import get_args
 
 from hypothesis import given
@@ -77,6 +79,28 @@ def test_whoever_loses_something_waits_for_nobody() -> None:
             traces.add("a", "ring_full")
     assert traces.of("a") == {"ring_full": 6}
     assert not traces.vouches_for(before)
+
+
+def test_losses_in_the_middle_of_counting_losses() -> None:
+    """Whoever loses more at every step of counting a loss (a profiler that emits into a full buffer) ends."""
+    traces = LostTraces(most=50)
+    inside = False
+
+    def hook(frame: FrameType, _: str, __: object) -> None:
+        nonlocal inside
+        if not inside and frame.f_code.co_filename == LostTraces.add.__code__.co_filename:
+            inside = True
+            traces.add("a", "closing")
+            inside = False
+
+    previous = sys.getprofile()
+    sys.setprofile(hook)
+    try:
+        for _ in range(100):
+            traces.add("a", "closing")
+    finally:
+        sys.setprofile(previous)
+    assert traces.of("a")["closing"] >= 100
 
 
 def test_losses_in_many_threads_are_counted_exactly() -> None:

@@ -26,7 +26,10 @@ _REPORT_EVERY_NS: Final = 60_000_000_000
 
 
 class Adoption:
-    """Look after the homes of dead processes for one buffer; ``on_news`` is called where its pump has something to do.
+    """Look after the homes of dead processes for one buffer.
+
+    ``on_news`` is called where its pump has something to do; ``ask`` has :meth:`look_after` called by a thread that may
+    wait for the disk, and returns whether there is one.
 
     What takes files (:meth:`look_after`) is done by one caller at a time: a second one has nothing to do.
     """
@@ -40,6 +43,7 @@ class Adoption:
         files: Files,
         clock: Callable[[], int],
         on_news: Callable[[], object],
+        ask: Callable[[], bool],
     ) -> None:
         self._ring = ring
         self._directory = directory
@@ -47,6 +51,7 @@ class Adoption:
         self._files = files
         self._clock = clock
         self._on_news = on_news
+        self._ask = ask
         self.begin()
 
     def begin(self) -> None:
@@ -85,8 +90,11 @@ class Adoption:
         """Remove the homes that are done with, and look for others as long as the buffer is open."""
         if self._busy.acquire(blocking=False):
             try:
+                for leftover in self.leftovers():
+                    if not leftover.finished and leftover.work():
+                        self._on_news()
                 self.remove_delivered()
-                if not self._ring.closed and now_ns >= self._next_look:
+                if not self._ring.closed and now_ns >= self._next_look and not self._has_to_read():
                     self._look_around(now_ns)
             finally:
                 self._busy.release()
@@ -103,9 +111,18 @@ class Adoption:
         for leftover in self.leftovers():
             leftover.leave()
 
+    def note(self) -> None:
+        """Note what has been settled, before the end."""
+        for leftover in self.leftovers():
+            leftover.note()
+
     def _is_done_with(self, leftover: Leftover) -> bool:
         """Return whether the next thing to do about a home is to say farewell, or to remove it."""
         return leftover.exhausted and not any(leftover.farewell is waiting for waiting in self._ring.farewells)
+
+    def _has_to_read(self) -> bool:
+        """Return whether a thread has better things to do than to look into another home, which may take seconds."""
+        return any(leftover.is_behind for leftover in self.leftovers()) and self._ask()
 
     def _look_around(self, now_ns: int) -> None:
         room = _MOST - len(self.leftovers())
@@ -124,10 +141,11 @@ class Adoption:
             if self._ring.closed:  # meanwhile: nobody would deliver it
                 leftover.leave()
                 break
+            leftover.ask = self._ask
             leftover.account = self._ring.adopt(leftover.keep)
             self._ring.add(leftover)
             self._on_news()
             room -= 1
-            if room <= 0:
+            if room <= 0 or self._has_to_read():
                 break
         return room

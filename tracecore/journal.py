@@ -112,7 +112,7 @@ class Journal(Ring[Any]):
         self._tending = threading.Lock()
         """Held while files of this process's home are made or removed."""
         self._adoption = Adoption(
-            self, self.directory, origin, files=self._files, clock=clock, on_news=self._on_half_full
+            self, self.directory, origin, files=self._files, clock=clock, on_news=self._on_half_full, ask=self._ask
         )
 
     def begin(self, process: str) -> None:
@@ -174,11 +174,17 @@ class Journal(Ring[Any]):
         for lane in self.lanes():
             if isinstance(lane, JournalLane) and lane.finished:
                 lane.end()
-        if self._caretaker is not None and self._caretaker.works:
-            self._caretaker.wake()
-        else:
+        if not self._ask():
             self._tend(now_ns, go_on)
         super().housekeep(now_ns, go_on)
+
+    def _ask(self) -> bool:
+        """Have the files looked after now; return whether there is a thread for that."""
+        caretaker = self._caretaker
+        if caretaker is None or not caretaker.works:
+            return False
+        caretaker.wake()
+        return True
 
     def _look_after(self) -> None:
         """Do what takes files, in a thread of its own: no disk keeps the pump waiting, nor the loop that it is in."""
@@ -264,6 +270,7 @@ class Journal(Ring[Any]):
 
     def _part_with_files(self, home: Home | None) -> None:
         """Remove, of this home and those of others, what nothing is left in."""
+        self._adoption.note()
         self._adoption.say_farewells()
         self._adoption.remove_delivered()
         with contextlib.suppress(OSError):
@@ -330,8 +337,8 @@ class Journal(Ring[Any]):
                 self._note(self._trouble or f"it has its full size of {self._most_bytes} bytes")
         except OSError as error:
             self._note(text_of_error(error))
-        if home.is_short and self._caretaker is not None:
-            self._caretaker.wake()
+        if home.is_short:
+            self._ask()
         if home.is_short or len(lane.blocks) % _WAKE_EVERY == 0:
             self._on_half_full()
         return written

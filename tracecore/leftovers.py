@@ -72,10 +72,15 @@ class _Reading:
         """Up to where each block has been read."""
         self._bodies = self._begin()
 
+    def lacks(self, max_items: int, max_bytes: int) -> bool:
+        """Return whether less is there than that, and there is more to be read."""
+        fetched = list(self.fetched)
+        return not self.ended and len(fetched) < max_items and sum(kept.size for kept in fetched) < max_bytes
+
     def fetch(self, max_items: int, max_bytes: int) -> None:
         """Read on, until so much is there to be handed out, or some milliseconds have passed."""
         until = self._clock() + _READ_FOR_NS
-        size = sum(kept.size for kept in self.fetched)
+        size = sum(kept.size for kept in list(self.fetched))
         try:
             while not self.ended and len(self.fetched) < max_items and size < max_bytes and self._clock() < until:
                 size += self._read_one()
@@ -114,6 +119,8 @@ class Leftover(Lane[Any]):
         "_reading",
         "_remains",
         "_removed",
+        "_wanted",
+        "ask",
         "farewell",
     )
 
@@ -129,6 +136,9 @@ class Leftover(Lane[Any]):
         self.counted = False
         self.farewell: LedgerEntry | None = None
         """What the ledger is to be told, once everything has been settled."""
+        self.ask: Callable[[], bool] = _nobody_works
+        """Has :meth:`work` called in a thread that may wait for the disk; returns whether there is one."""
+        self._wanted = (0, 0)
         self._owner = owner
         self._origin = owner.origin or fallback
         self._before = owner.entry or _unknown(self._origin.project, home.name)
@@ -147,7 +157,22 @@ class Leftover(Lane[Any]):
         return self._remains.damages
 
     def fetch(self, max_items: int, max_bytes: int) -> None:
-        """Read what is to be handed out next, for no longer than some milliseconds."""
+        """Have read what is to be handed out next; here, for no longer than some milliseconds, if nobody else does."""
+        self._wanted = (max_items, max_bytes)
+        if self._reading.lacks(max_items, max_bytes) and not self.ask():
+            self._read(max_items, max_bytes)
+
+    def work(self) -> bool:
+        """Read and note what was asked for; return whether there is something to be handed out, or nothing more."""
+        self._note_in_files()
+        max_items, max_bytes = self._wanted
+        reading = self._reading
+        if not reading.lacks(max_items, max_bytes):
+            return False
+        self._read(max_items, max_bytes)
+        return bool(reading.fetched) or reading.ended
+
+    def _read(self, max_items: int, max_bytes: int) -> None:
         reading = self._reading
         reading.fetch(max_items, max_bytes)
         if reading is self._reading:
@@ -176,7 +201,11 @@ class Leftover(Lane[Any]):
         self._catch_up()
 
     def note(self) -> None:
-        """Note in the files what has been settled."""
+        """Have noted in the files what has been settled; here if nobody else does."""
+        if not self.ask():
+            self._note_in_files()
+
+    def _note_in_files(self) -> None:
         if self._noting.acquire(blocking=False):
             try:
                 self._remains.note_delivered()
@@ -228,6 +257,11 @@ class Leftover(Lane[Any]):
             lost={reason: count for reason, count in lost.items() if count} or None,
             ended=ended,
         )
+
+    @property
+    def is_behind(self) -> bool:
+        """Return whether something is still to be read."""
+        return not self._reading.ended
 
     @property
     def exhausted(self) -> bool:
@@ -316,6 +350,10 @@ def _is_removed(home: Path, files: Files) -> bool:
             raise
         return False
     return True
+
+
+def _nobody_works() -> bool:
+    return False
 
 
 def _unknown(project: str, home: str) -> LedgerEntry:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journals import all_of, begun, delivered_from, emitter, ended, in_thread
+from tests.journals import adopted, all_of, begun, delivered_from, emitter, ended, in_thread
 from tracecore.caretaker import Caretaker
 from tracecore.files import Files
 from tracecore.journal import Journal
@@ -80,10 +80,16 @@ def test_the_pump_makes_opens_and_removes_no_file(tmp_path: Path) -> None:
     journal = begun(tmp_path, files=files, looked_after=True, on_half_full=rung, most_bytes=6 * SEGMENT)
     files.seen.clear()
     rung.until(lambda: bool(journal.lanes()))
-    (leftover,) = journal.lanes()
+    (leftover,) = adopted(journal)
+    found: list[str] = []
+
+    def delivered() -> bool:
+        found.extend(delivered_from(leftover))
+        return leftover.exhausted
+
+    rung.until(delivered)
+    assert found == ["left"]
     assert files.seen == {"tracecore-journal"}
-    assert delivered_from(leftover) == ["left"]
-    files.seen.clear()
     journal.housekeep(1)
     journal.farewells.clear()
     rung.until(lambda: not journal.recovering, journal)

@@ -243,8 +243,8 @@ def test_a_home_that_was_removed_before_it_could_be_locked(tmp_path: Path) -> No
             return super().lock(descriptor)
 
     other = begun(tmp_path / "elsewhere", "other")
-    other._files = Late()
-    other.directory = tmp_path
+    other._adoption._files = Late()
+    other._adoption._directory = tmp_path
     other.housekeep(1)
     assert leftover not in reader.lanes()
     assert adopted(other) == []

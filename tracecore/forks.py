@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["watch"]
+__all__ = ["first_in_child", "watch"]
 
 
 def _nothing() -> None:
@@ -36,17 +36,26 @@ class _Watchers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._all: list[_Watcher] = []
+        self._first: list[Callable[[], None]] = []
         self._hooked = False
         self._forking = 0
         """The thread that is about to fork and holds the lock, by its ident."""
 
     def add(self, watcher: _Watcher) -> None:
         with self._lock:
-            if not self._hooked:
-                self._hooked = True
-                os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
+            self._hook()
             if watcher not in self._all:
                 self._all.append(watcher)
+
+    def add_first(self, in_child: Callable[[], None]) -> None:
+        with self._lock:
+            self._hook()
+            self._first.append(in_child)
+
+    def _hook(self) -> None:
+        if not self._hooked:
+            self._hooked = True
+            os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
 
     def _before(self) -> None:
         asked = 0
@@ -69,6 +78,8 @@ class _Watchers:
 
     def _in_child(self) -> None:
         self._lock = threading.Lock()
+        for in_child in self._first:
+            in_child()
         for watcher in self._all:
             watcher.in_child()
 
@@ -87,3 +98,8 @@ def watch(
     Watching twice is watching once. ``in_parent`` may be called without ``before``, where a signal handler raised.
     """
     _watchers.add(_Watcher(before, in_parent, in_child))
+
+
+def first_in_child(in_child: Callable[[], None]) -> None:
+    """Call this in every child that is forked from now on, before anybody who watches does anything there."""
+    _watchers.add_first(in_child)

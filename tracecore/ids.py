@@ -11,10 +11,10 @@ beside a busy thread, against 0.5 us alone). Ids are unique, not secret.
 
 from __future__ import annotations
 
-import os
 import random
 
 from tracecore.clock import wall_ns
+from tracecore.forks import first_in_child
 
 __all__ = ["new_span_id", "new_trace_id", "tick"]
 
@@ -33,9 +33,14 @@ class _Source:
     def __init__(self) -> None:
         self.random: random.Random | None = None
         self.time_part = ""
+        self.hooked = False
 
     def seeded(self) -> random.Random:
         if self.random is None:
+            if not self.hooked:
+                self.hooked = True
+                # Before all others: what they draw in a forked child, its siblings must not draw too.
+                first_in_child(self.reseed)
             self.random = random.Random()  # noqa: S311 - unique, not secret: see the module docstring
         return self.random
 
@@ -46,8 +51,6 @@ class _Source:
 
 
 _source = _Source()
-# At import, so that no other hook in a forked child comes before it and draws an id that its siblings draw too.
-os.register_at_fork(after_in_child=_source.reseed)
 
 
 def new_span_id() -> str:

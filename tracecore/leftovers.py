@@ -221,6 +221,7 @@ class Leftover(Lane[Any]):
         count = len(hand)
         hand.clear()
         self._reading = self._new_reading()
+        self._noting = threading.Lock()  # whoever had it may have ended before it could be given back
         super().rewind()
         return count
 
@@ -276,15 +277,12 @@ class Leftover(Lane[Any]):
 
     def end(self) -> None:
         """Remove the home, keeping aside the segments in which something could not be read; say so."""
-        if self._removed or not self._noting.acquire(blocking=False):
+        if self._removed:
             return
-        try:
-            with contextlib.suppress(OSError):
-                self._remains.remove()
-            self.leave()
-            self._removed = True
-        finally:
-            self._noting.release()
+        with contextlib.suppress(OSError):
+            self._remains.remove()
+        self.leave()
+        self._removed = True
         if self.damages:
             report(
                 "tracecore could not read all of what a process left in its journal: %d damaged stretches are lost; "

@@ -130,8 +130,10 @@ class Remains:
         """
         while self._done:
             # The head last: it alone says how far the block has been delivered, should this process die in between.
-            self._write(self._done[0], (LIMIT, _ERASED), (0, _ERASED))
-            self._done.popleft()
+            done = self._done[0]
+            self._write(done, (LIMIT, _ERASED), (0, _ERASED))
+            if done in self._done:  # else another one who did the same was faster
+                self._done.remove(done)
         for block in list(self.blocks)[:1]:
             delivered = block.delivered
             if (block, delivered) != self._noted:

@@ -40,7 +40,7 @@ def stored() -> list[tuple[Any, ...]]:
 @pytest.fixture(autouse=True)
 def _busy_pumps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have pumps look after homes without the second that they otherwise leave between two looks."""
-    monkeypatch.setattr("tracecore.pump._HOUSEKEEP_EVERY_NS", 20_000_000)
+    monkeypatch.setattr("tracecore.pump._HOUSEKEEP_EVERY", 0.02)
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_who_dies_meanwhile_is_recovered_too(journal: Path, monkeypatch: pytest.
 def test_what_nobody_can_take_ends_the_rounds(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a round has changed nothing the answer says so, and does not go on until the time is up."""
     dead(journal, "one")
-    monkeypatch.setattr("tracecore.journal.adopt", lambda *_: iter(()))
+    monkeypatch.setattr("tracecore.adoption.adopt", lambda *_: iter(()))
     answer = recovered_from(configuration(journal), 3600.0, lambda *_: None)
     assert (answer.finished, answer.complete, answer.delivered) == (True, False, 0)
     assert [home.name for home in answer.left] == [home.name for home in answer.before.homes]

@@ -415,6 +415,8 @@ class Ring(Generic[T]):
             return self._refuse(lane, item, "closed")
         try:
             room = self._has_room(lane, size)
+        except RecursionError:  # the program is at the end of its stack; beyond the bound by as many as come from there
+            room = True
         except BaseException:  # of a signal's handler, above all while it waits: who made the item may be gone then
             self._refuse(lane, item, "full")
             self._local.counted = item

@@ -147,5 +147,5 @@ class Adoption:
             self._on_news()
             room -= 1
             if room <= 0 or self._has_to_read():
-                break
+                return 0  # there may be others: to be looked for again as soon as there is time
         return room

@@ -104,7 +104,8 @@ def _run(valgrind: str, dumps: Path, rungs: list[str]) -> dict[str, list[list[st
     except ValueError:
         files = {}
     if not files:
-        last = "\n".join(done.stderr.splitlines()[-_LINES_OF_COMPLAINT:])
+        said = [line for line in done.stderr.splitlines() if not line.startswith("==")]  # those are valgrind's
+        last = "\n".join(said[-_LINES_OF_COMPLAINT:])
         raise CountFailed(f"the program ended with exit code {done.returncode} under valgrind, without counts:\n{last}")
     return files
 

@@ -65,9 +65,9 @@ class Program:
         """Send a signal to the process."""
         self._process.send_signal(number)
 
-    def wait(self) -> int:
-        """Wait for the end; return the exit code."""
-        return self._process.wait(HANG_SECONDS)
+    def wait(self, seconds: float = 0.0) -> int:
+        """Wait for the end of a program that takes so long; return the exit code."""
+        return self._process.wait(seconds + HANG_SECONDS)
 
     def ended_after(self, began: float) -> float:
         """Wait for the end; return how many seconds have passed since a reading of the monotonic clock."""

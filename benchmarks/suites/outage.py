@@ -20,7 +20,7 @@ from msgspec import Struct
 from benchmarks.account import EXACT, Account
 from benchmarks.apart import apart
 from benchmarks.figures import Row, Settings, Table
-from benchmarks.machine import anonymous_memory, resident_memory
+from benchmarks.machine import anonymous_memory, peak_memory, resident_memory
 from benchmarks.measure import ratio, row_of
 from benchmarks.numbered_spans import Trace, check_numbered, question_of, tracing
 from benchmarks.progress import Step
@@ -33,9 +33,10 @@ METHOD: Final = (
     " turns with the store (SQLite) at work and away: then it refuses every write at once. A turn ends when everything"
     " is delivered, or the store comes back. A cost is CPU of the caller per span, the median over a turn's traces; its"
     " ratio is to the turn before, with the store at work. Memory is the most that the process had during an outage,"
-    " less what it had after the first turn. In memory 64 MiB may wait, and `on_full` is `drop`; the journal may take"
-    " 512 MiB. Memory of a file, as the journal is, can be taken back by the system; the rest cannot. Each"
-    " buffer and pace has a process of its own. At the end everything is accounted for, read back and compared."
+    " less what it had after the first turn; with the delivery afterwards, the peak of the process takes its place. In"
+    " memory 64 MiB may wait, and `on_full` is `drop`; the journal may take 512 MiB. Memory of a file, as the journal is,"
+    " can be taken back by the system; the rest cannot. Each buffer and pace has a process of its own. At the end"
+    " everything is accounted for, read back and compared."
 )
 _PER_TRACE: Final = 10
 _QUESTION: Final = 1_000
@@ -77,6 +78,8 @@ class Outage(Account, kw_only=True):
     """The most bytes during each outage, less those after the first turn."""
     anonymous: list[int]
     """The same of what was of no file."""
+    peak: int
+    """The most bytes over all, also while what had waited was delivered, less those after the first turn."""
     recovered_s: list[float]
     """Seconds from the return of the store until everything was delivered."""
 
@@ -111,7 +114,7 @@ def outage(order: Order) -> Outage:
     """
     found = Outage(
         made=0, emitted=0, delivered=0, lost={}, stored=0, at_work_ns=[], away_ns=[], late_ns=[], longest_ms=0.0,
-        memory=[], anonymous=[], recovered_s=[],
+        memory=[], anonymous=[], peak=0, recovered_s=[],
     )  # fmt: skip
     question = question_of(_QUESTION)
     with Stored(buffer=order.buffer) as stored:
@@ -146,6 +149,7 @@ async def _turns(stored: Stored, trace: Trace, order: Order, found: Outage) -> N
         found.away_ns.append(statistics.median(away.costs))
         found.late_ns.append(statistics.median(away.costs[-(len(away.costs) // 4) :]))
         found.longest_ms = max(found.longest_ms, away.longest / 1e6)
+    found.peak = peak_memory() - before[0]
 
 
 async def _turn(trace: Trace, order: Order, spans: int, found: Outage) -> Turn:
@@ -217,6 +221,7 @@ def _rows(key: str, order: Order, found: Outage) -> list[Row]:
         row("times", "emit, away ÷ at work", "x", times),
         once("memory", "memory over what it was before", "MB", max(found.memory) / _MB),
         once("anonymous", "memory of no file", "MB", max(found.anonymous) / _MB),
+        once("peak", "memory, the delivery afterwards too", "MB", found.peak / _MB),
         row("recovered", "from its return until all is delivered", "s", found.recovered_s),
         once("made", "made", "spans", found.made),
         once("stored", "delivered, read back and compared", "spans", found.stored),

@@ -34,8 +34,8 @@ METHOD: Final = (
     " is delivered, or the store comes back. A cost is CPU of the caller per span, the median over a turn's traces; its"
     " ratio is to the turn before, with the store at work. Memory is the most that the process had during an outage,"
     " less what it had after the first turn; with the delivery afterwards, the peak of the process takes its place. In"
-    " memory 64 MiB may wait, and `on_full` is `drop`; the journal may take 512 MiB. Memory of a file, as the journal is,"
-    " can be taken back by the system; the rest cannot. Each buffer and pace has a process of its own. At the end"
+    " memory 64 MiB may wait, and `on_full` is `drop`; the journal may take 512 MiB. Memory of a file, as the journal"
+    " is, can be taken back by the system; the rest cannot. Each buffer and pace has a process of its own. At the end"
     " everything is accounted for, read back and compared."
 )
 _PER_TRACE: Final = 10

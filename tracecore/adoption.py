@@ -121,8 +121,8 @@ class Adoption:
         return leftover.exhausted and not any(leftover.farewell is waiting for waiting in self._ring.farewells)
 
     def _has_to_read(self) -> bool:
-        """Return whether a thread has better things to do than to look into another home, which may take seconds."""
-        return any(leftover.is_behind for leftover in self.leftovers()) and self._ask()
+        """Return whether there are better things to do than to look into another home, which may take seconds."""
+        return any(leftover.is_behind for leftover in self.leftovers())
 
     def _look_around(self, now_ns: int) -> None:
         room = _MOST - len(self.leftovers())

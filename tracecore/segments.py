@@ -216,6 +216,8 @@ class Home:
         """
         block = blocks[0]
         Head.erase(block.view)
+        if len(self.free) >= _AHEAD:  # of a backlog: what is free in such a number is not needed soon
+            block.cool()
         if block.segment in self.segments:
             self.free.extend(starmap(blocks.popleft, repeat((), 1)))  # one step
         else:

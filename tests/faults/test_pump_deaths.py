@@ -7,6 +7,7 @@ the mask, the clock, the jitter, the buffer and the accounts; each may fail befo
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import logging
 import random
@@ -260,6 +261,10 @@ def test_killed_at_random(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None
             restarts += health.restarts
     trial.figures.append(f"{restarts} pumps replaced")
     assert restarts > trial.ran
+    for thread in threading.enumerate():
+        if thread.name == "tracecore-pump":
+            thread.join(20)
+    gc.collect()  # the coroutines that died before they began, while nobody listens: not in the middle of another test
 
 
 def emit(recorder: Recorder, number: int) -> None:

@@ -1,4 +1,8 @@
-"""A thread that looks after something: again and again, and at once when it is asked to."""
+"""A thread that looks after something: again and again, and at once when it is asked to.
+
+The journal has one, ``tracecore-journal``: it adds and removes files, brings them to the disk, and adopts what dead
+processes left.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Hosting the pump in a thread of its own: for sync programs, for many loops, for loops that block.
 
-The thread is a daemon with an asyncio loop, so that a program that forgets to close still ends; what it had emitted is
-flushed by an ``atexit`` hook of the recorder. The imports of the pump (anyio, asyncio, the driver) happen there. They
-are all made before it begins, and a fork waits for them: a child that is forked in the middle of an import keeps the
-half of a module for ever, in our pump and in the program's own code.
+The thread, ``tracecore-pump``, is a daemon with an asyncio loop, so that a program that forgets to close still ends;
+what it had emitted is flushed by an ``atexit`` hook of the recorder. The imports of the pump (anyio, asyncio, the
+driver) happen there. They are all made before it begins, and a fork waits for them: a child that is forked in the
+middle of an import keeps the half of a module for ever, in our pump and in the program's own code.
 """
 
 from __future__ import annotations

@@ -34,10 +34,12 @@ from tracecore.caretaker import Caretaker
 from tracecore.clock import monotonic_ns
 from tracecore.codec import Mask, mask_record
 from tracecore.config import Config
+from tracecore.context import POSITION
 from tracecore.files import Files
 from tracecore.frames import Origin, write_body
+from tracecore.ids import new_trace_id
 from tracecore.journal_lane import JournalLane
-from tracecore.open_span import OpenSpan
+from tracecore.open_span import Muted, OpenSpan
 from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Presence, Ring, always
@@ -472,8 +474,13 @@ class StrictJournal(Journal):
         return segments
 
     def _masked(self, item: Any, mask: Mask) -> Any:
+        # What a mask opens (a traced function) would be emitted in its turn, be masked, and so for ever.
+        here, muted = POSITION.get(), Muted(new_trace_id())
         try:
+            POSITION.set(muted)
             record = mask_record(item.seal(), mask)
             return _Masked(record, kept=item.trace.kept) if isinstance(item, OpenSpan) else Emitted(record)
         except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - whatever a mask raises: this is inside the program
             return Unsealable(error, item.trace_id)
+        finally:
+            POSITION.set(here)  # no token: a signal's handler that raises comes before the set, or after this one

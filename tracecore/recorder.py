@@ -166,6 +166,7 @@ class Recorder:
                 await self._station.resume_here()
             await self.ashutdown()
         finally:
+            self._let_go()
             await self._group.__aexit__(None, None, None)
 
     def flush(self, timeout: float = 5.0) -> FlushResult:
@@ -194,11 +195,13 @@ class Recorder:
         deadline = monotonic_ns() + int((min(seconds, FOR_EVER) + _EXIT_GRACE) * 1e9)
         waiter = Waiter(self._ring, self._station)
         self.stop(seconds)
-        waiter.wait(self._ended, seconds + _EXIT_GRACE)
-        thread = self._station.thread
-        if thread is not None and self._ended():
-            thread.join((deadline - monotonic_ns()) / 1e9)
-        self._let_go()
+        try:
+            waiter.wait(self._ended, seconds + _EXIT_GRACE)
+            thread = self._station.thread
+            if thread is not None and self._ended():
+                thread.join((deadline - monotonic_ns()) / 1e9)
+        finally:
+            self._let_go()
         return self._result(waiter, finished=self._ended())
 
     async def ashutdown(self, timeout: float | None = None) -> FlushResult:
@@ -206,8 +209,10 @@ class Recorder:
         seconds = self.config.shutdown_timeout_ms / 1e3 if timeout is None else timeout
         waiter = Waiter(self._ring, self._station)
         self.stop(seconds)
-        await waiter.wait_in_loop(self._ended, seconds + _EXIT_GRACE)
-        self._let_go()
+        try:
+            await waiter.wait_in_loop(self._ended, seconds + _EXIT_GRACE)
+        finally:  # cancelled a second time, too: the pump may yet come to its end
+            self._let_go()
         return self._result(waiter, finished=self._ended())
 
     # -- what others need ---------------------------------------------------------------------------------------------
@@ -372,9 +377,10 @@ class Recorder:
         self._orphaned = True
         self._ring.forget_everything()
         self._station.renew()
+        self._station.await_a_root(self._revive)
 
     def _revive(self) -> None:
-        """Start the pump of a forked child with its first span."""
+        """Start the pump of a forked child: as its first trace begins, or the first span of an older one ends."""
         if not self._orphaned:
             return
         with self._lock:

@@ -84,7 +84,7 @@ class Station:
 
     def renew(self) -> None:
         """Begin anew, as in a forked child: nobody runs the pump yet, and nothing has happened."""
-        self.watch.overdue_ns = NEVER
+        self.watch.overdue_ns, self.watch.suspect = NEVER, self.suspect
         self.hosted = False
         self.thread = None
         self.accounts = self._make_accounts()
@@ -110,9 +110,14 @@ class Station:
             ConfigError: there is no such backend any more.
             RuntimeError: there is no thread to be had.
         """
+        self.watch.overdue_ns, self.watch.suspect = NEVER, self.suspect
         self.backend = self._make_backend()
         self.pump = self._new_pump(self.backend)
         self.host_in_thread()
+
+    def await_a_root(self, call: Callable[[], object]) -> None:
+        """Call whenever somebody opens a trace, until :meth:`revive`: a span that never ends is to be known of, too."""
+        self.watch.overdue_ns, self.watch.suspect = 0, lambda _: call()
 
     def host_in_thread(self) -> None:
         """Run the pump in a thread of its own.
@@ -213,7 +218,7 @@ class Station:
         if self._thread_is_gone():
             self.watch.overdue_ns = 0
         now = self.clock()
-        if now > self.watch.overdue_ns:
+        if now > self.watch.overdue_ns and self.hosted:
             self.suspect(now)
 
     def _thread_is_gone(self) -> bool:

@@ -12,11 +12,16 @@ from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
+import anyio
 import pytest
 
 from tests.faults.makers import delivered_by_its_maker, label_of, lend_makers, rows, with_each_buffer
 from tests.programs import Ended, run_program
+from tests.sqlite.files import url_of
 from tests.torture.declaring import by_mode, torture
+from tracecore.clock import wall_ns
+from tracecore_sqlite import SqliteBackend
+from tracecore_sqlite.address import parse
 
 __all__ = ["with_each_buffer"]
 
@@ -423,3 +428,44 @@ def test_a_worker_that_is_killed_takes_nothing_along(tmp_path: Path) -> None:
         tmp_path,
     )
     assert (stored.labels, stored.makers) == ({"before": 3, "flushed": 2, "sister": 2, "after": 3}, 3)
+
+
+def test_a_first_span_that_never_ends_is_known_of(tmp_path: Path) -> None:
+    """A child inside its first span is stored as running before it has emitted anything; killed there, as abandoned.
+
+    That it was asked how it is before, as a probe of a server does, changes nothing.
+    """
+    stored = run(
+        """
+        import sqlite3
+        os.environ["TRACECORE_PENDING_AFTER_MS"] = "50"
+        work("before")
+        assert tracecore.flush().delivered
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(100)
+            tracecore.health()
+            with tracecore.span(name("long")):
+                signal.pause()
+        file = sqlite3.connect(HERE / "traces.db")
+        while not file.execute("SELECT 1 FROM spans WHERE name LIKE '%long' AND status = 'running'").fetchall():
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+        """,
+        tmp_path,
+    )
+    assert (stored.labels, stored.makers) == ({"before": 1, "long": 1}, 2)
+    anyio.run(_maintain_much_later, tmp_path / "traces.db")
+    assert rows(tmp_path, "SELECT status FROM spans ORDER BY start_ns") == [("ok",), ("abandoned",)]
+
+
+async def _maintain_much_later(path: Path) -> None:
+    """Have the store do what it would after an hour without a word."""
+    backend = SqliteBackend(parse(url_of(path)), access="write", wall=lambda: wall_ns() + 3_600_000_000_000)
+    await backend.open()
+    try:
+        while await backend.maintain():
+            pass
+    finally:
+        await backend.close()

@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
 
-from tests.fakes import ManualClock
+from tests.fakes import FakeBackend, ManualClock
 from tests.journals import MEGABYTE, all_of, begun, emitter, ended, lane_of, said, span_for
+from tracecore.config import Config
+from tracecore.context import INHERITED, POSITION
 from tracecore.files import Files
 from tracecore.journal import StrictJournal
+from tracecore.observe import observe
+from tracecore.recorder import Recorder
+from tracecore.records import encode_record
 from tracecore.segments import SEGMENT
+from tracecore.tracing import span
 
 
 def test_nothing_reaches_the_files_unmasked(tmp_path: Path) -> None:
@@ -162,3 +169,36 @@ def test_without_a_thread_to_be_had_the_program_goes_on(
     assert "can't start new thread" in said(caplog)[0]
     assert all_of(journal) == ["a"]
     ended(journal)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_a_mask_traces_is_not_recorded(tmp_path: Path, broken: bool) -> None:  # noqa: FBT001 - pytest passes by name
+    """A mask may call what is traced, as roots or below what is open: the host does not hang, and nothing is emitted.
+
+    The context of whoever emits is afterwards what it was, also where the mask raises.
+    """
+    calls: list[str] = []
+
+    @observe
+    def hidden(text: str) -> str:
+        calls.append(text)
+        if broken:
+            raise ValueError(text)
+        return text.replace("secret", "*")
+
+    config = Config(buffer="journal", journal_dir=str(tmp_path), mask=hidden)
+    backend = FakeBackend()
+    recorder = Recorder(config, backend=backend).start()
+
+    def program() -> None:
+        INHERITED.set(INHERITED.get().replace(recorder=recorder))
+        with span("outer", input="secret") as outer:
+            span("inner", input="secret").end()
+            assert POSITION.get() is outer
+        assert POSITION.get() is None
+
+    copy_context().run(program)
+    assert recorder.shutdown(60).delivered
+    assert len(backend.records) == recorder.health().emitted == 2
+    assert "secret" in "".join(calls)
+    assert b"secret" not in b"".join(map(encode_record, backend.records))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from pathlib import Path
@@ -14,6 +15,7 @@ from tracecore import recorder as recorders
 from tracecore.config import Config
 from tracecore.recorder import Recorder, is_recording
 from tracecore.segments import is_home
+from tracecore.waiting import Waiter
 
 
 class Stubborn(FakeBackend):
@@ -44,6 +46,51 @@ def test_a_shutdown_that_ran_out_of_time_lets_go_when_the_pump_ends(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
     assert recorder not in recorders._UNENDED
     assert recorder._station._listeners == []
+
+
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+def test_a_block_that_is_cancelled_again_and_again_lets_go(tmp_path: Path, cancellations: int) -> None:
+    """However often the task inside of ``async with`` is cancelled, the home is gone once the loop has ended."""
+    backend = FakeBackend()
+
+    async def inside() -> None:
+        async with Recorder(Config(buffer="journal", journal_dir=str(tmp_path)), backend=backend) as recorder:
+            recorder.emit(span_record("a"))
+            await asyncio.sleep(60)
+
+    async def host() -> None:
+        task = asyncio.create_task(inside())
+        for _ in range(cancellations):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(host())
+    assert list(tmp_path.iterdir()) == []
+    assert not is_recording()
+
+
+def test_a_shutdown_that_is_interrupted_lets_go_when_the_pump_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever interrupts the wait of a shutdown has the home removed when the pump has ended, as who waits does."""
+    backend = Stubborn()
+    recorder = Recorder(Config(buffer="journal", journal_dir=str(tmp_path)), backend=backend).start()
+    recorder.emit(span_record("a"))
+    assert recorder.flush(60).delivered
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Waiter, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        recorder.shutdown(60)
+    thread: Any = recorder._station.thread
+    backend.let_go.set()
+    thread.join(60)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_buffer_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:

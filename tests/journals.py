@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.account import Account
+from tracecore.account import Account, Accounts
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames, write_frame
 from tracecore.context import Route, TraceState
 from tracecore.files import Files
@@ -67,9 +67,14 @@ def begun(
     """Return a journal that has begun, for one process of a service that keeps its journals in ``directory``."""
     settings = {"most_bytes": 4 * SEGMENT, "origin": ORIGIN, "clock": lambda: 10**9, **settings}
     journal = kind(items, size, directory=directory, **settings)
-    journal.adopt = Account
+    journal.adopt = lambda died: account_of(journal, died)
     journal.begin(process)
     return journal
+
+
+def account_of(journal: Journal, died: int) -> Account:
+    """Return an account as a recorder's accounts open them."""
+    return Accounts(journal).adopt(died)
 
 
 def span_for(journal: Journal, name: str, size: int = 0) -> OpenSpan:

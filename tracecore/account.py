@@ -46,13 +46,13 @@ class Counts(Struct, frozen=True):
 class Account:
     """Settle the records of one source. Whoever settles holds ``Ring.consuming``.
 
-    Where a file keeps those records, it keeps what became of them too: ``keep`` writes that, and :meth:`keep` has it
-    written once records were settled, without the lock. A disk may take its time, and must not keep anybody waiting.
+    Where a file keeps those records, it keeps what became of them too: ``keep`` writes that, before it is so, and
+    without the lock. A disk may take its time, and must not keep anybody waiting.
     """
 
-    def __init__(self, keep: Callable[[Counts], object] = lambda counts: None) -> None:  # noqa: ARG005 - nobody does
-        self.counts = self._kept = Counts()
-        self._keep = keep
+    def __init__(self, keep: Callable[[Shares, Counts], object] = lambda shares, counts: None) -> None:  # noqa: ARG005 - nobody does
+        self.counts = Counts()
+        self.keep = keep
         self._begun: tuple[Counts, list[tuple[Lane[Any], int]]] | None = None
         """The counts that are to be, and up to where each lane will be settled."""
 
@@ -70,13 +70,6 @@ class Account:
             if (left := target - lane.settled) > 0:
                 lane.settle(left)
         self._begun = None
-
-    def keep(self) -> None:
-        """Have the counts written where the records are kept, unless they have been."""
-        counts = self.counts
-        if counts is not self._kept:
-            self._keep(counts)
-            self._kept = counts
 
 
 class Balance(Struct, frozen=True):
@@ -108,22 +101,21 @@ class Accounts:
         mask: Callable[[str], str] | None = None,
         wall: Callable[[], int] = wall_ns,
     ) -> None:
-        self.own = Account(lambda counts: ring.keep(lambda: self.entry(self.own, counts)))
+        self.own = Account(lambda shares, counts: ring.keep(lambda: self.entry(self.own, counts), shares))
         self._adopted: tuple[Counts, tuple[Account, ...]] = (Counts(), ())
         """What came of those accounts that are closed, and those that are open: replaced as a whole."""
         self.process = new_trace_id()
         self.lost_traces = LostTraces()
         self.restarts = 0
-        self.writes = 0
-        """Batches that the sink took."""
         self.last_delivery_ns: int | None = None
-        """When it took the last, on the monotonic clock."""
+        """When the sink took its last batch, on the monotonic clock."""
         self.last_error: str | None = None
         """What was the matter last: with the sink, a record or a pump."""
         self.reported = 0
         """How many losses the log has been told of."""
         self.deaths: dict[tuple[int, int], int] = {}
         """How many pumps have died of which item, by what tells it from others."""
+        self._kept: LedgerEntry | None = None
         self._ring = ring
         self._project = project
         self._service = service
@@ -143,13 +135,18 @@ class Accounts:
         return self._adopted[1]
 
     def keep(self) -> None:
-        """Have the counts of every account written where their records are kept, unless they have been."""
-        for account in (self.own, *self.adopted):
-            account.keep()
+        """Have what became of everything written where it is kept, if there is anything new."""
+        if self.say_more_than(self._kept):
+            self._ring.keep(self._new_kept)
 
-    def adopt(self, keep: Callable[[Counts], object]) -> Account:
-        """Return an account for what a dead process left behind."""
-        account = Account(keep)
+    def _new_kept(self) -> LedgerEntry:
+        self._kept = self.entry()
+        return self._kept
+
+    def adopt(self, died: int) -> Account:
+        """Return an account for what a dead process left behind; so many of its records have died with it."""
+        account = Account()
+        account.counts = Counts().plus(0, {"died": died})
         closed, accounts = self._adopted
         self._adopted = (closed, (*accounts, account))
         return account

@@ -6,11 +6,16 @@ what became of its process's records, it is removed.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from tracecore.backend import Backend
+from tracecore.destinations import Passing, destination_of
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.leftovers import Leftover, adopt
@@ -29,7 +34,7 @@ class Adoption:
     """Look after the homes of dead processes for one buffer.
 
     ``on_news`` is called where its pump has something to do; ``ask`` has :meth:`look_after` called by a thread that may
-    wait for the disk, and returns whether there is one.
+    wait for the disk, and returns whether there is one, as ``has_thread`` does without asking for anything.
 
     What takes files (:meth:`look_after`) is done by one caller at a time: a second one has nothing to do.
     """
@@ -44,14 +49,18 @@ class Adoption:
         clock: Callable[[], int],
         on_news: Callable[[], object],
         ask: Callable[[], bool],
+        has_thread: Callable[[], bool],
     ) -> None:
         self._ring = ring
         self._directory = directory
-        self._origin = origin
         self._files = files
         self._clock = clock
         self._on_news = on_news
         self._ask = ask
+        self._has_thread = has_thread
+        self._passing = Passing(files, origin)
+        self._trouble: str | None = None
+        """Why the directory could not be looked into the last time."""
         self.begin()
 
     def begin(self) -> None:
@@ -59,29 +68,74 @@ class Adoption:
         self.known: set[str] = set()
         """Homes that were adopted, or are one's own: each once, also where it cannot be removed afterwards."""
         self._next_look = self._next_report = 0
+        self._asked = self._answered = 0
+        """How many looks were asked for, and up to which of those that were asked for has been looked since."""
         self._busy = threading.Lock()
 
     def leftovers(self) -> list[Leftover]:
         """Return what has been adopted and is still a lane."""
         return [lane for lane in self._ring.lanes() if isinstance(lane, Leftover)]
 
+    def aim(self, origin: Origin, backend: Backend) -> Origin:
+        """Adopt what is meant for this backend; return the origin of what is meant for it.
+
+        A backend that keeps nothing is given nothing of which one does not know that it is meant for it.
+        """
+        passing, destination = self._passing, destination_of(backend.location)
+        passing.own, passing.keeps_nothing = destination, backend.capabilities.level == "accepted"
+        return replace(origin, destination=destination)
+
+    @contextlib.contextmanager
+    def searching(self, *, everything: bool) -> Generator[None]:
+        """Have homes looked for at once; until the end of the block, with ``everything``, whatever they are meant for.
+
+        Where the buffer is closed none would be adopted any more.
+        """
+        if everything:
+            self._passing.take_all(on=True)
+        if not self._ring.closed:
+            self._asked += 1
+            if not self._ask():
+                self._on_news()
+        try:
+            yield
+        finally:
+            if everything:
+                self._passing.take_all(on=False)
+
+    def elsewhere(self) -> dict[str, int]:
+        """Return how many homes that nobody has were passed over, by the backend that they are meant for."""
+        return self._passing.elsewhere(self._directory)
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why something could not be looked into the last time; None where all could be."""
+        return self._trouble or self._passing.trouble
+
     @property
     def going_on(self) -> bool:
         """Return whether something is still to be delivered, or to be looked for."""
-        return not self._next_look or bool(self.leftovers())
+        return self._is_wanted or bool(self.leftovers())
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Return whether homes are to be looked for as soon as there is time."""
+        return not self._next_look or self._answered != self._asked
 
     @property
     def is_due(self) -> bool:
         """Return whether there is something to do now: to look for homes, or about one."""
         found = self.leftovers()
-        looks = not self._next_look and len(found) < _MOST
+        looks = self._is_wanted and len(found) < _MOST
         return looks or any(leftover.finished or self._is_done_with(leftover) for leftover in found)
 
     def say_farewells(self) -> None:
         """Have the ledger told of the processes whose records have all been settled. Belongs to the pump."""
         for leftover in self.leftovers():
             if leftover.exhausted and leftover.farewell is None:
-                farewell = leftover.entry(leftover.account.counts, ended=True)
+                account = leftover.account
+                account.counts = account.counts.plus(0, {"damaged": leftover.damages})
+                farewell = leftover.entry(account.counts, ended=True)
                 if farewell.emitted:
                     self._ring.farewells.append(farewell)
                 leftover.farewell = farewell  # now it is on the list, until the ledger knows
@@ -94,7 +148,8 @@ class Adoption:
                     if not leftover.finished and leftover.work():
                         self._on_news()
                 self.remove_delivered()
-                if not self._ring.closed and now_ns >= self._next_look and not self._has_to_read():
+                wanted = self._is_wanted or now_ns >= self._next_look
+                if wanted and not self._ring.closed and not self._has_to_read():
                     self._look_around(now_ns)
             finally:
                 self._busy.release()
@@ -121,31 +176,38 @@ class Adoption:
         return leftover.exhausted and not any(leftover.farewell is waiting for waiting in self._ring.farewells)
 
     def _has_to_read(self) -> bool:
-        """Return whether there are better things to do than to look into another home, which may take seconds."""
-        return any(leftover.is_behind for leftover in self.leftovers())
+        """Return whether a thread has better things to do than to look into another home, which may take seconds."""
+        return self._has_thread() and any(leftover.is_behind for leftover in self.leftovers())
 
     def _look_around(self, now_ns: int) -> None:
-        room = _MOST - len(self.leftovers())
+        room, asked = _MOST - len(self.leftovers()), self._asked
+        trouble = None
         try:
             if room > 0:
                 room = self._adopt_some(room)
         except OSError as error:
+            trouble = f"{self._directory} cannot be looked into: {text_of_error(error)}"
             if now_ns >= self._next_report:
                 self._next_report = now_ns + _REPORT_EVERY_NS
                 report("tracecore cannot look after its journal in %s: %s", self._directory, text_of_error(error))
         self._next_look = now_ns + _LOOK_EVERY_NS if room > 0 else 0
+        if room > 0:
+            self._trouble, self._answered = trouble, asked
 
     def _adopt_some(self, room: int) -> int:
         """Adopt as many homes as there is room for; return how many more there is room for."""
-        for leftover in adopt(self._directory, self._origin, self._files, self.known, self._clock):
+        for leftover in self._homes():
             if self._ring.closed:  # meanwhile: nobody would deliver it
                 leftover.leave()
                 break
             leftover.ask = self._ask
-            leftover.account = self._ring.adopt(leftover.keep)
+            leftover.account = self._ring.adopt(leftover.died)
             self._ring.add(leftover)
             self._on_news()
             room -= 1
             if room <= 0 or self._has_to_read():
                 return 0  # there may be others: to be looked for again as soon as there is time
         return room
+
+    def _homes(self) -> Iterator[Leftover]:
+        return adopt(self._directory, self._passing, self._files, self.known, self._clock)

@@ -46,6 +46,9 @@ _LAST_WORDS: Final = 0.02
 _PATIENCE: Final = 1.0
 """Seconds that a call has to end after it was cancelled."""
 _ALL_KEPT: Final = Receipt()
+_LARGE: Final = 10**12
+"""A count that is larger is shown as this: there are integers that cannot be written in decimals."""
+_PLAIN: Final = frozenset({bool, float, str, type(None)})
 _REFUSED: Final = BackendUnavailable("the backend refuses to be opened", retry_after=5.0)
 """What a refusal counts as while the program runs on: somebody may mend it."""
 _T = TypeVar("_T")
@@ -153,6 +156,8 @@ class Delivery:
         self._go_on = go_on
         self._on_settled = on_settled
         self._on_error = on_error
+        self._has_misread = False
+        """Whether the sink has given an answer that cannot be understood."""
 
     async def open(self) -> bool:
         """Open the sink, waiting while it is away; return False where there is no time left, or it refuses for good."""
@@ -268,7 +273,26 @@ class Delivery:
         self._go_on()
         self._take_off(farewells or [])
         self._note_success(entry)
-        return receipt if isinstance(receipt, Receipt) else _ALL_KEPT
+        return self._read(receipt)
+
+    def _read(self, answer: object) -> Receipt:
+        """Return what the sink says it has not kept; where that cannot be understood it rejects nothing, said once."""
+        if answer is None:
+            return _ALL_KEPT
+        receipt = answer if isinstance(answer, Receipt) else None
+        rejected: Any = getattr(receipt, "rejected", None)
+        reason: Any = getattr(receipt, "reason", None)
+        if type(rejected) is int and rejected >= 0:
+            return Receipt(rejected, reason if reason is None or type(reason) is str else _shown(reason))
+        if not self._has_misread:
+            self._has_misread = True
+            what = _shown(answer) if receipt is None else f"a Receipt of {_shown(rejected)} rejected records"
+            report(
+                "tracecore's backend has answered a batch with %s; it counts as kept, since only None and a Receipt "
+                "whose rejected is a whole number can be understood",
+                what,
+            )  # fmt: skip
+        return _ALL_KEPT
 
     async def _attempt_in_two_ways(
         self, batch: list[Record], account: Account | None, *, missing: int
@@ -291,7 +315,6 @@ class Delivery:
 
     def _note_success(self, entry: LedgerEntry | None) -> None:
         self._breaker.succeeded()
-        self._accounts.writes += 1
         self._accounts.last_delivery_ns = self._clock()
         if entry is not None:
             self.last_entry, self.entered_ns = entry, self._clock()
@@ -353,18 +376,20 @@ class Delivery:
         self._count(handful.account, handful.shares_up_to(end), made - rejected, lost)
 
     def _count(self, account: Account, shares: Shares, delivered: int, lost: Mapping[Reason, int]) -> None:
-        """Settle some items of lanes, and say so."""
+        """Settle some items of lanes, and say so.
+
+        Where they are kept that is noted, before or afterwards as they need it. It may take its time, and another pump
+        may begin meanwhile.
+        """
+        counts = account.counts.plus(delivered, lost)
+        self._go_on()
+        account.keep(shares, counts)
         with self._ring.consuming:
             self._go_on()
-            account.settle(shares, account.counts.plus(delivered, lost))
-        self._note_in_files(account, shares)
-        self._on_settled()
-
-    def _note_in_files(self, account: Account, shares: Shares) -> None:
-        """Note what has been settled where it was kept. That may take its time; another pump may begin meanwhile."""
+            account.settle(shares, counts)
         for lane, _ in shares:
             lane.note()
-        account.keep()
+        self._on_settled()
 
     def _losses(self, handful: Handful, start: int, end: int, count: int, reason: Reason) -> dict[Reason, int]:
         """Return what is lost of the records between two places, ``count`` of them for one reason.
@@ -379,6 +404,13 @@ class Delivery:
             elif count:
                 self._accounts.lost_traces.add(getattr(record, "trace_id", None), reason)
         return {"unencodable": missing, reason: count}
+
+
+def _shown(value: object) -> str:
+    """Return a short text that says what a value is; nothing of it is called that might raise."""
+    if type(value) is int:
+        return f"{max(-_LARGE, min(value, _LARGE))}"
+    return f"{value!r:.60}" if type(value) in _PLAIN else f"an object of the type {type(value).__name__}"
 
 
 def ends_the_pump(error: BaseException) -> bool:

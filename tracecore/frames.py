@@ -47,6 +47,11 @@ class Origin(Struct, frozen=True):
 
     project: str
     provenance: Provenance | None = None
+    destination: str | None = None
+    """The backend that they are meant for, as :func:`tracecore.destinations.destination_of` names it; None where nobody
+    has said so."""
+    masked: bool = False
+    """Whether they were masked before they were kept."""
 
 
 class _Body(Struct, array_like=True, gc=False):

@@ -62,4 +62,8 @@ class Recovered(Struct, frozen=True):
     lost: dict[str, int]
     """Records that could not be delivered, by reason, zeros left out."""
     complete: bool
-    """Nothing is left that belongs to nobody."""
+    """All that was left for this recorder's backend has been delivered or lost: every home was looked into."""
+    elsewhere: dict[str, int] = {}
+    """Homes that were left to whoever delivers to another backend, by its location; nobody does so now."""
+    why: str | None = None
+    """What could not be looked into, and why; None where all could be."""

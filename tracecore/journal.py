@@ -19,7 +19,7 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from struct import Struct as Layout
 from typing import Any, Final, Literal, TypeAlias
@@ -28,7 +28,7 @@ from zlib import crc32
 from msgspec import field
 
 from tracecore.adoption import Adoption
-from tracecore.backend import Level
+from tracecore.backend import Backend, Level
 from tracecore.blocks import HEADER
 from tracecore.caretaker import Caretaker
 from tracecore.clock import monotonic_ns
@@ -40,9 +40,10 @@ from tracecore.frames import Origin, write_body
 from tracecore.ids import new_trace_id
 from tracecore.journal_lane import JournalLane
 from tracecore.open_span import Muted, OpenSpan
+from tracecore.owners import Mark, Note
 from tracecore.records import LedgerEntry, Provenance
 from tracecore.reporting import report, text_of_error
-from tracecore.ring import Presence, Ring, always
+from tracecore.ring import Lane, Presence, Ring, always
 from tracecore.sealing import Emitted, Unsealable
 from tracecore.segments import BUSY, Block, Home, Segment
 
@@ -114,8 +115,14 @@ class Journal(Ring[Any]):
         self._tending = threading.Lock()
         """Held while files of this process's home are made or removed."""
         self._adoption = Adoption(
-            self, self.directory, origin, files=self._files, clock=clock, on_news=self._on_half_full, ask=self._ask
-        )
+            self, self.directory, origin, files=self._files, clock=clock, on_news=self._on_half_full, ask=self._ask,
+            has_thread=self._has_thread,
+        )  # fmt: skip
+
+    def aim(self, backend: Backend) -> Adoption:
+        """Keep, and adopt, what is meant for this backend; return what looks after the homes. Before it begins."""
+        self._origin = self._adoption.aim(self._origin, backend)
+        return self._adoption
 
     def begin(self, process: str) -> None:
         """Make this process's home, so that the first emit finds it. Where that fails, the pump tries again."""
@@ -183,10 +190,12 @@ class Journal(Ring[Any]):
     def _ask(self) -> bool:
         """Have the files looked after now; return whether there is a thread for that."""
         caretaker = self._caretaker
-        if caretaker is None or not caretaker.works:
-            return False
-        caretaker.wake()
-        return True
+        if caretaker is not None:
+            caretaker.wake()
+        return self._has_thread()
+
+    def _has_thread(self) -> bool:
+        return self._caretaker is not None and self._caretaker.works
 
     def _look_after(self) -> None:
         """Do what takes files, in a thread of its own: no disk keeps the pump waiting, nor the loop that it is in."""
@@ -242,12 +251,23 @@ class Journal(Ring[Any]):
             return True
         return self._adoption.is_due
 
-    def keep(self, entry: Callable[[], LedgerEntry]) -> None:
+    def keep(self, entry: Callable[[], LedgerEntry], shares: Sequence[tuple[Lane[Any], int]] = ()) -> None:
         """Keep what became of everything so far beside what is waiting, for whoever may have to adopt it."""
         home = self._home
         with contextlib.suppress(OSError):  # then an adopter counts from an earlier moment
             if home is not None:
-                home.owner.keep(entry())
+                home.owner.keep(self._note_of(entry(), dict(shares), home))
+
+    def _note_of(self, entry: LedgerEntry, shares: dict[Lane[Any], int], home: Home) -> Note:
+        """Return what the owner's file is to say; up to where, in the same breath, for what is not settled yet."""
+        in_memory = 0
+        marks: list[Mark] = []
+        for lane in self.lanes():
+            if isinstance(lane, JournalLane):
+                settling, mark = lane.place_of(shares.get(lane, 0), home)
+                in_memory += max(0, lane.in_memory - settling)
+                marks += [mark] if mark else []
+        return Note(entry, in_memory, tuple(marks))
 
     def end(self) -> None:
         """Remove the files if everything in them was delivered; else leave them to the next process."""
@@ -296,7 +316,7 @@ class Journal(Ring[Any]):
     @property
     def level(self) -> Level:
         """Return what is known of everything that was accepted and has not been delivered yet."""
-        if any(lane.in_memory for lane in self.lanes() if isinstance(lane, JournalLane)):
+        if any(lane.in_memory > 0 for lane in self.lanes() if isinstance(lane, JournalLane)):
             return "accepted"
         return "durable" if self._sync == "always" and self._disk_trouble is None else "handed_over"
 
@@ -421,7 +441,7 @@ def journal_of(config: Config, provenance: Provenance | None, **callbacks: Any) 
     settings: dict[str, Any] = {
         "directory": Path(config.journal_dir),
         "most_bytes": config.journal_bytes,
-        "origin": Origin(config.project, provenance),
+        "origin": Origin(config.project, provenance, masked=config.mask is not None),
         "sync": config.sync,
         "sync_interval": config.sync_interval_ms / 1e3,
         "looked_after": True,

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tracecore.blocks import FIRST, LIMIT, bodies, pieces_of
 from tracecore.frames import Origin, record_of
+from tracecore.owners import Mark
 from tracecore.records import Record
 from tracecore.ring import Lane, Presence, Settling, Traced
 from tracecore.segments import BUSY, Block, Home, no_block
@@ -132,11 +133,20 @@ class JournalLane(Lane[Any]):
         return self.bytes_granted - self.bytes_left - (self.bytes_taken - self._bytes_read)
 
     @property
-    def in_memory(self) -> bool:
-        """Return whether anything that is not settled is nowhere but in memory."""
-        if self.items or self.framed - self.frames_settled > self.kept:
-            return True
-        return not all(isinstance(item, Kept) for item in list(self._hand[2]))
+    def in_memory(self) -> int:
+        """Return how many items that are not settled are nowhere but in memory."""
+        settled = self.settled  # first: beside the pump too many rather than too few
+        frames = self.frames_settled
+        removed = self.framed if self.home is None or self.home.is_lost else self.framed_before
+        return self.granted - self.left - (settled - frames) + max(0, removed - frames)
+
+    def place_of(self, count: int, home: Home) -> tuple[int, Mark | None]:
+        """Return how many of the first items in hand were in memory, and up to where the others were in blocks."""
+        done = self._hand[2][:count]
+        frames = [item for item in done if isinstance(item, Kept)]
+        if not frames or frames[-1].block.segment not in home.segments:
+            return len(done), None
+        return len(done) - len(frames), Mark(self.number, frames[-1].block.sequence, frames[-1].end)
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
         """Hand out what was written into blocks, then what waits in memory, within the bounds; at least one if any."""

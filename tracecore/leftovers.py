@@ -2,8 +2,8 @@
 
 A home whose owner's file is not locked belongs to nobody that lives. Who locks it first delivers what is in it, block
 by block and in the order in which each of its threads wrote, through a lane of its own; what has been delivered is
-noted in the file at once, so that an adopter may die too. Nothing is touched but what has the name of a home: the
-directory may hold what is somebody else's.
+noted in the owner's file at once, so that an adopter may die too. Nothing is touched but what has the name of a home:
+the directory may hold what is somebody else's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
+from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from tracecore.blocks import bodies
@@ -24,20 +25,22 @@ from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
 from tracecore.loss import Losses
-from tracecore.owners import OWNER, Owner, salt_of
-from tracecore.records import LedgerEntry
+from tracecore.owners import OWNER, Mark, Note, Owner, salt_of
+from tracecore.records import LedgerEntry, Record
 from tracecore.remains import OldBlock, Remains
 from tracecore.reporting import report
 from tracecore.ring import Lane
 from tracecore.segments import UNFINISHED, is_home
 
-__all__ = ["Leftover", "adopt"]
+__all__ = ["Choice", "Leftover", "adopt"]
 
 _READ_FOR_NS: Final = 4_000_000
 """For how long records are read at a time: the pump may be a task of the program's loop."""
 Passed: TypeAlias = list[tuple[OldBlock, int]]
 """Blocks, and up to where in each."""
 _THE_END: Final[tuple[bytes | None, Passed]] = (None, [])
+_DAMAGES_NOTED: Final = 32
+"""Damages that an adopter tells the next one of, should it die."""
 
 
 class Counted(Protocol):
@@ -52,6 +55,20 @@ class Counted(Protocol):
     def losses(self) -> Losses:
         """Return how many were lost."""
         ...
+
+
+class _Old(Kept, eq=False, gc=False):
+    """A body of a dead process."""
+
+    remains: Any = None
+
+    def seal(self) -> Record:
+        """Return the record; of another version's the segment is kept."""
+        try:
+            return super().seal()
+        except MsgspecError:
+            self.remains.keep_aside(self.block)
+            raise
 
 
 class _Reading:
@@ -93,7 +110,7 @@ class _Reading:
         self._passed.update(passed)
         if body is not None:
             block, end = passed[-1]
-            self.fetched.append(Kept(body, len(body), self._origin, block, end))
+            self.fetched.append(_Old(body, len(body), self._origin, block, end, remains=self._remains))
             return len(body)
         if passed:
             self.lost.append(passed)
@@ -112,6 +129,8 @@ class Leftover(Lane[Any]):
     __slots__ = (
         "_before",
         "_clock",
+        "_first_note",
+        "_noted",
         "_noting",
         "_origin",
         "_owner",
@@ -119,6 +138,7 @@ class Leftover(Lane[Any]):
         "_reading",
         "_remains",
         "_removed",
+        "_stand",
         "_wanted",
         "ask",
         "farewell",
@@ -141,15 +161,24 @@ class Leftover(Lane[Any]):
         self._wanted = (0, 0)
         self._owner = owner
         self._origin = owner.origin or fallback
-        self._before = owner.entry or _unknown(self._origin.project, home.name)
-        self._remains = Remains(home, files)
+        self._first_note = owner.note
+        self._before = owner.note.entry or _unknown(self._origin.project, home.name)
+        self._remains = Remains(home, files, owner.note)
         self._clock = clock
         self._reading = self._new_reading()
         self._removed = False
         self._reaching: tuple[int, OldBlock | None, int] = (0, None, 0)
         """What ``settled`` is once the last settlement has been made, and up to where that is in the files."""
+        self._stand: tuple[Counted, Mark] | None = None
+        """What became of the records, and up to where that is: of one moment, and replaced as a whole."""
+        self._noted: tuple[Counted, Mark] | None = None
         self._noting = threading.Lock()
         """Held by who notes in the files what was settled. Nobody waits for it: what one leaves out the next does."""
+
+    @property
+    def died(self) -> int:
+        """Return how many records were nowhere but in the memory of their process when it died."""
+        return self._first_note.in_memory
 
     @property
     def damages(self) -> int:
@@ -206,13 +235,18 @@ class Leftover(Lane[Any]):
             self._note_in_files()
 
     def _note_in_files(self) -> None:
-        if self._noting.acquire(blocking=False):
-            try:
-                self._remains.note_delivered()
-            except OSError:  # then it comes once more, should this process die: twice equals once
-                return
-            finally:
-                self._noting.release()
+        stand = self._stand
+        if stand is self._noted or stand is None or not self._noting.acquire(blocking=False):
+            return
+        try:
+            counts, mark = stand
+            damages = self._remains.noted_damages(_DAMAGES_NOTED)
+            self._owner.keep(Note(self.entry(counts), marks=self._first_note.marks, up_to=mark, damages=damages))
+            self._noted = stand
+        except OSError:  # then it comes once more, should this process die: twice equals once
+            return
+        finally:
+            self._noting.release()
 
     def rewind(self) -> int:
         """Go back to what is not settled; return how many records that were."""
@@ -232,13 +266,8 @@ class Leftover(Lane[Any]):
         """Finish what a settlement, also one whose pump has ended in its middle, has to do. Twice is once."""
         settled, last, end = self._reaching
         if last is not None and settled == self.settled:
-            self._remains.give_up(last, end)
+            self._stand = (self.account.counts, self._remains.give_up(last, end))
             self._reaching = (settled, None, 0)
-
-    def keep(self, counts: Counted) -> None:
-        """Note in the owner's file what became of the process's records by now."""
-        with contextlib.suppress(OSError):  # then a later adopter counts from an earlier moment
-            self._owner.keep(self.entry(counts))
 
     def entry(self, counts: Counted, *, ended: bool = False) -> LedgerEntry:
         """Return what became of the process's records: before, and since they were adopted.
@@ -295,28 +324,53 @@ class Leftover(Lane[Any]):
         self._owner.close()
 
 
+class Choice(Protocol):
+    """Decide which homes are adopted."""
+
+    fallback: Origin
+    """Stands for the origin of spans whose owner's file is damaged."""
+
+    def begin(self, names: list[str]) -> None:
+        """Begin with the homes of a directory."""
+        ...
+
+    def passes(self, home: Path) -> bool:
+        """Return whether a home is to be left alone; raises OSError where that cannot be found out."""
+        ...
+
+    def note_denied(self, name: str, error: OSError) -> None:
+        """Take note of a home that cannot be adopted now."""
+        ...
+
+
 def adopt(
-    directory: Path, fallback: Origin, files: Files, known: set[str], clock: Callable[[], int] = monotonic_ns
+    directory: Path, choice: Choice, files: Files, known: set[str], clock: Callable[[], int] = monotonic_ns
 ) -> Iterator[Leftover]:
-    """Lock and return what dead processes left, except homes that are ``known``; add those found to it.
+    """Lock and return what dead processes left and ``choice`` allows, but for homes that are ``known``; add them to it.
 
     A home that is half made is somebody's at work; only one that was met before, and still is, is looked into.
-    ``fallback`` stands for the origin of spans whose owner's file is damaged.
 
     Raises:
         OSError: the directory cannot be read.
     """
     names = [name for name in files.names(directory) if is_home(name)]
     known.intersection_update(names)  # of thousands that came and went nothing is remembered
+    choice.begin(names)
     for name in names:
         if name.endswith(UNFINISHED) and name not in known:
             known.add(name)
         elif name.endswith(UNFINISHED) or name not in known:
-            with contextlib.suppress(OSError):
-                leftover = _adopted(directory / name, fallback, files, clock)
-                if leftover is not None:
-                    known.add(name)
-                    yield leftover
+            home = directory / name
+            try:
+                leftover = None if choice.passes(home) else _adopted(home, choice.fallback, files, clock)
+            except FileNotFoundError:  # somebody has removed it meanwhile
+                continue
+            except OSError as error:
+                choice.note_denied(name, error)
+                continue
+            if leftover is not None:
+                known.add(name)
+                yield leftover
 
 
 def _adopted(home: Path, fallback: Origin, files: Files, clock: Callable[[], int]) -> Leftover | None:

@@ -15,7 +15,9 @@ from tracecore.clock import monotonic_ns
 
 __all__ = ["REASONS", "Losses", "LostTraces", "Reason"]
 
-Reason: TypeAlias = Literal["ring_full", "unencodable", "rejected", "unavailable", "disk_full", "sampled", "closing"]
+Reason: TypeAlias = Literal[
+    "ring_full", "unencodable", "rejected", "unavailable", "disk_full", "sampled", "closing", "died", "damaged"
+]
 
 REASONS: Final[tuple[Reason, ...]] = (
     "ring_full",  # the buffer held its maximum of items or bytes
@@ -25,6 +27,8 @@ REASONS: Final[tuple[Reason, ...]] = (
     "disk_full",  # there was no space until the deadline
     "sampled",  # left out by the sampling rate, on purpose: lanes count it, apart from what was emitted
     "closing",  # emitted after, or still waiting at the end of, shutdown
+    "died",  # in the memory of a process that was killed, and not in its journal; perhaps stored all the same
+    "damaged",  # stretches of a dead process's journal that could not be read: each held a record or more
 )
 
 

@@ -3,12 +3,13 @@
 ::
 
     0      what the spans have in common (:class:`~tracecore.frames.Origin`), as a line of JSON behind its checksum
-    2048   the same once more
-    4096   what became of the process's records so far, as an entry of the ledger, likewise
-    6144   the same as of another moment: the two are written in turn, and the later whole one counts
+    4096   the same once more
+    8192   what became of the process's records so far (:class:`Note`), likewise
+    12288  the same as of another moment: the two are written in turn, and the later whole one counts
 
-An entry is written whenever records were settled. So whoever adopts a home knows what to tell the ledger of a process
-that cannot do so any more: what had been settled, and what the adopter settles in its place.
+A note is written before records are settled. So whoever adopts a home knows what to tell the ledger of a process that
+cannot do so any more: what had been settled, and what the adopter settles in its place. Counts and places are of one
+moment, because they are in one line: whenever a process dies, an adopter too, each record is counted once.
 """
 
 from __future__ import annotations
@@ -16,29 +17,68 @@ from __future__ import annotations
 import contextlib
 import errno
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 from zlib import crc32
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.records import LedgerEntry
 
-__all__ = ["OWNER", "Owner", "salt_of"]
+__all__ = ["OWNER", "OWNER_BYTES", "Mark", "Note", "Owner", "note_in", "origin_in", "salt_of"]
 
 OWNER: Final = "owner"
-_LINE: Final = 2048
+_LINE: Final = 4096
+_TEXT: Final = _LINE - 9
+"""Bytes of a line without its checksum and its end."""
 _ORIGINS: Final = (0, _LINE)
-_ENTRIES: Final = (2 * _LINE, 3 * _LINE)
-_SIZE: Final = 4 * _LINE
+_NOTES: Final = (2 * _LINE, 3 * _LINE)
+OWNER_BYTES: Final = 4 * _LINE
 _T = TypeVar("_T")
+
+
+class Mark(NamedTuple):
+    """Say up to where a lane has been settled: everything before a place in one use of a block."""
+
+    lane: int
+    sequence: int
+    end: int
+
+
+class Note(Struct, array_like=True, frozen=True):
+    """Say what became of a process's records, and up to where that is, at one moment."""
+
+    entry: LedgerEntry | None = None
+    in_memory: int = 0
+    """How many were waiting in memory, and in no file."""
+    marks: tuple[Mark, ...] = ()
+    """Where lanes have come, beyond what their blocks say."""
+    up_to: Mark | None = None
+    """Where an adopter has come, who delivers one lane after the other."""
+    damages: tuple[tuple[str, int], ...] = ()
+    """What it could not read: in which segments, and where."""
+
+    def delivered(self, lane: int, sequence: int, so_far: int) -> int | None:
+        """Return up to where a block has been settled that says so itself ``so_far``; None where all of it has."""
+        marks = [mark for mark in self.marks if mark.lane == lane]
+        if self.up_to is not None:
+            if lane < self.up_to.lane:
+                return None
+            marks += [self.up_to] if lane == self.up_to.lane else []
+        for mark in marks:
+            if sequence < mark.sequence:
+                return None
+            if sequence == mark.sequence:
+                so_far = max(so_far, mark.end)
+        return so_far
 
 
 class _Numbered(Struct, array_like=True):
     number: int
-    entry: LedgerEntry
+    note: Note
 
 
 class Owner:
@@ -47,8 +87,8 @@ class Owner:
     def __init__(self, files: Files, descriptor: int, salt: int) -> None:
         self.origin: Origin | None = None
         """What the file says; None where both copies are damaged."""
-        self.entry: LedgerEntry | None = None
-        """What became of the records up to now; None where nobody has said so."""
+        self.note = Note()
+        """What became of the records up to now; without an entry where nobody has said so."""
         self._files = files
         self._descriptor: int | None = descriptor
         self._salt = salt
@@ -67,6 +107,8 @@ class Owner:
                 raise BlockingIOError(errno.EAGAIN, "somebody else has locked it", str(path))  # noqa: TRY301 - one way out
             for offset in _ORIGINS:
                 owner.write(msgspec.json.encode(origin), offset)
+            for offset in _NOTES:  # their place, so that a disk that is full later on has it
+                owner.write(b"", offset)
         except BaseException:
             owner.close()
             raise
@@ -105,27 +147,26 @@ class Owner:
         said = b""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
-                said = self._files.read(self._descriptor, _SIZE, 0)
-        origins = [self._line(said, offset, Origin) for offset in _ORIGINS]
-        self.origin = next((origin for origin in origins if origin is not None), None)
-        entries = [found for offset in _ENTRIES if (found := self._line(said, offset, _Numbered)) is not None]
-        if entries:
-            latest = max(entries, key=lambda found: found.number)
-            self._number, self.entry = latest.number, latest.entry
+                said = self._files.read(self._descriptor, OWNER_BYTES, 0)
+        self.origin = origin_in(said, self._salt)
+        latest = _latest(said, self._salt)
+        self._number, self.note = latest.number, latest.note
 
-    def keep(self, entry: LedgerEntry) -> None:
-        """Note what became of the records up to now.
+    def keep(self, note: Note) -> None:
+        """Write down what became of the records up to now. Of more marks than there is room for the first are kept.
 
         Raises:
             OSError: that is not possible.
         """
-        self._number += 1
-        self.write(msgspec.json.encode(_Numbered(self._number, entry)), _ENTRIES[self._number % 2])
-        self.entry = entry
+        number = self._number = self._number + 1
+        while len(text := msgspec.json.encode(_Numbered(number, note))) > _TEXT and note.marks:
+            note = replace(note, marks=note.marks[: len(note.marks) // 2])
+        self.write(text, _NOTES[number % 2])
+        self.note = note
 
     def write(self, text: bytes, offset: int) -> None:
         """Write a line behind its checksum; one that is too long is left out."""
-        if self._descriptor is not None and len(text) <= _LINE - 9:
+        if self._descriptor is not None and len(text) <= _TEXT:
             line = b"%08x%b" % (crc32(text, self._salt), text)
             self._files.write(self._descriptor, line.ljust(_LINE - 1) + b"\n", offset)
 
@@ -140,17 +181,33 @@ class Owner:
         if descriptor is not None:
             self._files.close(descriptor)
 
-    def _line(self, said: bytes, offset: int, kind: type[_T]) -> _T | None:
-        """Return what a line says; None where it is not whole."""
-        check, text = said[offset : offset + 8], said[offset + 8 : offset + _LINE].rstrip(b" \n")
-        if check != b"%08x" % crc32(text, self._salt):
-            return None
-        try:
-            return msgspec.json.decode(text, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError):  # of another version
-            return None
-
 
 def salt_of(home: str) -> int:
     """Return the salt of a journal's checksums, from the name of its home: it holds a random id."""
     return crc32(home.encode())
+
+
+def origin_in(said: bytes, salt: int) -> Origin | None:
+    """Return what an owner's file says that the spans have in common; None where both copies are damaged."""
+    return next((found for offset in _ORIGINS if (found := _line(said, salt, offset, Origin)) is not None), None)
+
+
+def note_in(said: bytes, salt: int) -> Note:
+    """Return what an owner's file says of the process's records; without an entry where it says nothing."""
+    return _latest(said, salt).note
+
+
+def _latest(said: bytes, salt: int) -> _Numbered:
+    notes = [found for offset in _NOTES if (found := _line(said, salt, offset, _Numbered)) is not None]
+    return max(notes, key=lambda found: found.number, default=_Numbered(0, Note()))
+
+
+def _line(said: bytes, salt: int, offset: int, kind: type[_T]) -> _T | None:
+    """Return what a line says; None where it is not whole."""
+    check, text = said[offset : offset + 8], said[offset + 8 : offset + _LINE].rstrip(b" \n")
+    if check != b"%08x" % crc32(text, salt):
+        return None
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # of another version
+        return None

@@ -218,7 +218,6 @@ class Pump:
     async def _work(self) -> None:
         import anyio.lowlevel  # noqa: PLC0415 - as above
 
-        self.accounts.keep()  # what a pump before had settled
         while True:
             self._go_on()
             self._housekeep()
@@ -428,6 +427,7 @@ class Pump:
             anchor.align()
             tick()
             self._ring.housekeep(now, self._stay)
+            self.accounts.keep()
         self._report_losses()
 
     async def _take_leave(self) -> None:

@@ -38,6 +38,7 @@ from tracecore.open_span import OpenSpan, anchor
 from tracecore.plugins import open_backend
 from tracecore.pump import PumpSettings
 from tracecore.records import Provenance, Record, TraceAttributes
+from tracecore.recovering import recovered
 from tracecore.reporting import report
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
@@ -47,6 +48,8 @@ from tracecore.waiting import TraceWaiter, Waiter
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
+
+    from tracecore.adoption import Adoption
 
 __all__ = ["FlushResult", "Health", "Recorder", "is_recording"]
 
@@ -76,6 +79,7 @@ class Recorder:
         self._orphaned = False
         self._let_gone = False
         self._open_spans: set[OpenSpan] = set()
+        self._aim: Callable[[Backend], Adoption | None] = lambda _: None
         self._ring = self._new_ring()
         self._station = Station(
             self._ring,
@@ -85,6 +89,7 @@ class Recorder:
             make_accounts=self._new_accounts,
             shares_backend=backend is not None,
         )
+        self._adoption = self._aim(self._station.backend)
         self.route: Route | None = None
         """Where new traces go; None when nothing is recorded. A closed recorder still has its route: what comes too
         late is counted as ``closing``."""
@@ -252,15 +257,13 @@ class Recorder:
             trouble=self._ring.trouble,
         )
 
-    def recover(self, timeout: float = 60.0) -> Recovered:
+    def recover(self, timeout: float = 60.0, *, everything: bool = False) -> Recovered:
         """Wait at most ``timeout`` seconds until all that dead processes left in the journal is delivered.
 
-        A recorder with a journal delivers it anyway, beside what is emitted; this waits for it.
+        A recorder with a journal delivers it anyway, beside what is emitted; this has it looked for now, and waits.
+        What is meant for another backend is left alone, unless ``everything`` is to be delivered to this one.
         """
-        waiter = Waiter(self._ring, self._station)
-        waiter.wait(lambda: self._station.ended or not self._ring.recovering, timeout)
-        counts = self._station.accounts.recovered
-        return Recovered(counts.delivered, counts.lost(), complete=not self._ring.recovering)
+        return recovered(self._ring, self._station, self._adoption, timeout, everything=everything)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -292,7 +295,9 @@ class Recorder:
             return Ring(self.config.buffer_items, self.config.buffer_bytes, **callbacks)
         from tracecore.journal import journal_of  # noqa: PLC0415 - with mmap and fcntl, only for who has one
 
-        return journal_of(self.config, self._provenance(), **callbacks)
+        journal = journal_of(self.config, self._provenance(), **callbacks)
+        self._aim = journal.aim
+        return journal
 
     def _provenance(self) -> Provenance | None:
         return Provenance(service_name=self.config.service_name) if self.config.service_name else None

@@ -1,10 +1,12 @@
 """The files of a home whose process is gone: the blocks that were in use, what cannot be read, and the end of it all.
 
-Files are read, never mapped: a disk that fails raises here and does not end the program. Nothing is touched but what
-has the name of a segment, and the owner's file: the home may hold what is somebody else's.
+Files are read, never mapped: a disk that fails raises here and does not end the program. They are not written to: how
+far they have been delivered is noted in the owner's file. Nothing is touched but that, and what has the name of a
+segment: the home may hold what is somebody else's.
 
-What cannot be read is a damage, and is stepped over. A segment in which there is one is left as it is, and kept aside
-for a person in the end. What only cannot be read now, for want of descriptors or memory, is no damage.
+What cannot be read is a damage, and is stepped over. A segment in which there is one is kept aside for a person in the
+end, and so is one that holds what only another version can read. What only cannot be read now, for want of descriptors
+or memory, is no damage.
 """
 
 from __future__ import annotations
@@ -12,20 +14,19 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Iterator
-from itertools import repeat, starmap
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from tracecore.blocks import BLOCK, FIRST, HEADER, LIMIT, Frame, Head, end_of_rest, frames
 from tracecore.files import Files
-from tracecore.owners import OWNER, salt_of
+from tracecore.owners import OWNER, Mark, Note, salt_of
 from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_segment
 
 __all__ = ["OldBlock", "Remains"]
 
 _TAIL_BYTES: Final = BLOCK - LIMIT
-_ERASED: Final = bytes(FIRST)
-"""A head, or a tail, of a block that is not in use."""
+_NOT_DAMAGED: Final = -1
+"""Stands for the place of a damage where a segment is only to be kept."""
 _FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 """Errors that say nothing about a file: the process, or the system, has no more of something at the moment."""
 
@@ -33,11 +34,13 @@ _FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIN
 class OldBlock:
     """Hold a block that was in use when its process ended: where it is, and how far it was delivered."""
 
-    __slots__ = ("delivered", "filled", "is_rest", "path", "seed", "start")
+    __slots__ = ("delivered", "filled", "is_rest", "lane", "path", "seed", "sequence", "start")
 
     def __init__(self, path: Path, start: int, head: Head, salt: int, *, is_rest: bool) -> None:
         self.path = path
         self.start = start
+        self.lane = head.lane
+        self.sequence = head.sequence
         self.seed = head.seed(salt)
         self.delivered = head.delivered
         self.is_rest = is_rest
@@ -53,8 +56,10 @@ Found: TypeAlias = tuple[tuple[int, int], OldBlock]
 class Remains:
     """Find what is in a home, give it up block by block, and remove the home."""
 
-    def __init__(self, home: Path, files: Files) -> None:
+    def __init__(self, home: Path, files: Files, note: Note) -> None:
         """Find the blocks that are in use, each lane's in the order in which they were written.
+
+        What a ``note`` says has been delivered is passed over.
 
         Raises:
             OSError: the home cannot be read, or not now.
@@ -65,6 +70,8 @@ class Remains:
         """Which segments could not be read, and where."""
         self._aside: set[Path] = set()
         """Which are to be kept: those, and what holds other pieces of a body that could not be read."""
+        for name, offset in note.damages:
+            self._note_damage(home / name, offset)
         found: dict[tuple[int, int], OldBlock] = {}
         for name in filter(is_segment, files.names(home)):
             if not name.endswith(UNFINISHED):
@@ -73,20 +80,23 @@ class Remains:
                         self._note_damage(block.path, block.start)
         self.blocks: deque[OldBlock] = deque()
         """Those that have not been delivered as a whole, as far as is known."""
-        self._done: deque[OldBlock] = deque()
-        """Those that have been, and still look as if they were in use."""
-        self._noted: tuple[OldBlock | None, int] = (None, 0)
-        """Up to where the files say that everything has been delivered."""
         filled: dict[int, bool] = {}
-        for (lane, _), block in sorted(found.items(), key=lambda entry: entry[0], reverse=True):
+        for (lane, sequence), block in sorted(found.items(), key=lambda entry: entry[0], reverse=True):
             block.filled = filled.get(lane, False)
             filled[lane] = block.filled or not block.is_rest
-            self.blocks.appendleft(block)
+            delivered = note.delivered(lane, sequence, block.delivered)
+            if delivered is not None:
+                block.delivered = delivered
+                self.blocks.appendleft(block)
 
     @property
     def damages(self) -> int:
         """Return how many stretches could not be read: each held a record or more."""
-        return len(self._damages)
+        return sum(offset != _NOT_DAMAGED for _, offset in self._damages)
+
+    def noted_damages(self, most: int) -> tuple[tuple[str, int], ...]:
+        """Return up to so many of them, for whoever comes after this process."""
+        return tuple((path.name, offset) for path, offset in sorted(self._damages)[:most])
 
     @property
     def aside(self) -> Path:
@@ -98,6 +108,10 @@ class Remains:
         block, end = passed[-1]
         self._note_damage(block.path, block.start + end)
         self._aside.update(block.path for block, _ in passed)
+
+    def keep_aside(self, block: OldBlock) -> None:
+        """Keep the segment of a block, in which something is whole that this version cannot read."""
+        self._note_damage(block.path, _NOT_DAMAGED)
 
     def waiting(self, block: OldBlock, start: int) -> Iterator[Frame]:
         """Read the frames from ``start`` on; a block that the disk does not give is one damaged stretch.
@@ -116,29 +130,12 @@ class Remains:
             return
         yield from frames(data, start, min(len(data), LIMIT), block.seed, filled=block.filled)
 
-    def give_up(self, last: OldBlock, end: int) -> None:
+    def give_up(self, last: OldBlock, end: int) -> Mark:
         """Pass over everything before ``end`` of a block, and all blocks before it: it has been delivered."""
         last.delivered = end
         while self.blocks[0] is not last:
-            self._done.extend(starmap(self.blocks.popleft, repeat((), 1)))  # one step: no block is in neither
-
-    def note_delivered(self) -> None:
-        """Note in the files what has been passed over. Belongs to one caller at a time.
-
-        Raises:
-            OSError: that is not possible; it is tried again the next time.
-        """
-        while self._done:
-            # The head last: it alone says how far the block has been delivered, should this process die in between.
-            done = self._done[0]
-            self._write(done, (LIMIT, _ERASED), (0, _ERASED))
-            if done in self._done:  # else another one who did the same was faster
-                self._done.remove(done)
-        for block in list(self.blocks)[:1]:
-            delivered = block.delivered
-            if (block, delivered) != self._noted:
-                self._write(block, (Head.DELIVERED_AT, Head.delivered_up_to(delivered)))
-                self._noted = (block, delivered)
+            self.blocks.popleft()
+        return Mark(last.lane, last.sequence, end)
 
     def remove(self) -> None:
         """Remove the home, keeping aside the segments in which something could not be read.
@@ -207,16 +204,5 @@ class Remains:
         descriptor = self._files.open(path)
         try:
             return self._files.read(descriptor, BLOCK, start)
-        finally:
-            self._files.close(descriptor)
-
-    def _write(self, block: OldBlock, *pieces: tuple[int, bytes]) -> None:
-        """Write pieces, each where it says, unless a person or a later adopter is to see what the segment was like."""
-        if block.path in self._aside:
-            return
-        descriptor = self._files.open(block.path)
-        try:
-            for offset, data in pieces:
-                self._files.write(descriptor, data, block.start + offset)
         finally:
             self._files.close(descriptor)

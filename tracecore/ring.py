@@ -22,7 +22,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
 
@@ -252,8 +252,8 @@ class Ring(Generic[T]):
         self.closed = False
         self.masks = False
         """Whether what is handed out has been masked already."""
-        self.adopt: Callable[[Callable[[Any], object]], Any] = lambda keep: None  # noqa: ARG005 - nothing is found here
-        """Opens an account in which the records of a dead process are settled."""
+        self.adopt: Callable[[int], Any] = lambda died: None  # noqa: ARG005 - nothing is found here
+        """Opens an account in which the records of a dead process are settled; so many have died with it."""
         self.fold: Callable[[Any], object] = lambda account: None  # noqa: ARG005 - as above
         """Closes such an account, once all of it is settled and told."""
         self.farewells: list[LedgerEntry] = []
@@ -363,8 +363,11 @@ class Ring(Generic[T]):
         """Return whether :meth:`housekeep` should be called before its time."""
         return False
 
-    def keep(self, entry: Callable[[], LedgerEntry]) -> None:
-        """Keep what became of everything so far, if what is waiting is kept, too."""
+    def keep(self, entry: Callable[[], LedgerEntry], shares: Sequence[tuple[Lane[T], int]] = ()) -> None:
+        """Keep what became of everything so far, if what is waiting is kept, too.
+
+        It is said as if these first items of lanes that were handed out had been settled already.
+        """
 
     def begin(self, process: str) -> None:
         """Make ready for what this process emits; ``process`` is the id that its ledger entries carry."""

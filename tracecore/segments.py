@@ -61,7 +61,7 @@ BUSY: Final = 1 << 20
 class Block:
     """Hold one block of a segment, and how far its lane has written and the pump has read and delivered it."""
 
-    __slots__ = ("cold", "delivered", "limit", "seed", "segment", "start", "taken", "view", "written")
+    __slots__ = ("cold", "delivered", "limit", "seed", "segment", "sequence", "start", "taken", "view", "written")
 
     def __init__(self, segment: Segment | None, view: memoryview, start: int = 0) -> None:
         self.segment = segment
@@ -72,7 +72,8 @@ class Block:
         """Where a frame may end: nowhere, once the files have been removed. Whoever leaves the home sets it."""
         self.cold = False
         """Whether it was left to the system to hold it in memory."""
-        self.seed = 0
+        self.sequence = self.seed = 0
+        """Number this use of the block, and begin its checksums."""
         self.written = LIMIT
         """Where the next frame begins; :data:`BUSY` while one is written. The producer's; the rest is the pump's."""
         self.taken = LIMIT
@@ -82,7 +83,7 @@ class Block:
         """Give the block to a lane."""
         head = Head(lane, sequence)
         head.write(self.view, salt)
-        self.seed = head.seed(salt)
+        self.sequence, self.seed = sequence, head.seed(salt)
         self.cold = False
         self.taken = self.delivered = FIRST
         self.written = FIRST

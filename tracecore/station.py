@@ -1,12 +1,12 @@
 """The station: where the pump is at work, watched, and replaced when it has died or hangs.
 
 * A pump that ends although nobody asked for it is replaced by the thread or task in which it ended, at once; the next
-  only after a pause that doubles with each replacement that has delivered nothing since.
+  only after a pause that doubles with each replacement that has settled nothing since.
 * A pump that hangs (its loop has shown no sign of life for a second, because something blocks it; or the sink goes on
   with a call that took too long and was cancelled) is noticed by whoever opens a trace, emits much, flushes or asks
   after it. That only starts a second look, in a thread of its own: a quarter of a second later a pump whose process had
   been stopped, or whose host had kept the interpreter to itself, has answered. How long a pump may hang doubles with
-  each replacement that has delivered nothing since, up to a minute. No more than three pumps hang at once; then the
+  each replacement that has settled nothing since, up to a minute. No more than three pumps hang at once; then the
   next waits until one of them has come back.
 * The new pump is handed what the old one had in hand, and a backend of its own. Where the program gave a backend object
   there is only that one: the new pump closes and opens it again, and the old one leaves it alone when it wakes.
@@ -96,8 +96,8 @@ class Station:
         self._looking = False
         self._hanging: list[PumpThread] = []
         self._barren = 0
-        """How many replacements in a row have delivered nothing."""
-        self._writes = 0
+        """How many replacements in a row have settled nothing: a sink may take what the pump then dies of."""
+        self._last_settled = 0
         self._breaker = self._new_breaker()
         self.pump = self._new_pump(self.backend)
 
@@ -318,12 +318,18 @@ class Station:
             self._ring.consuming.release()
         if not pump.finished and self.thread is not None:
             self._hanging.append(self.thread)
-        self._barren = self._barren + 1 if self.accounts.writes == self._writes else 0
-        self._writes = self.accounts.writes
+        settled = self._settled()
+        self._barren = self._barren + 1 if settled == self._last_settled else 0
+        self._last_settled = settled
         self.accounts.restarts += 1
         reopened = backend is self.backend and not pump.finished
         self.backend, self._breaker = backend, self._new_breaker()
         self.pump = self._new_pump(backend, first, reopened=reopened)
+
+    def _settled(self) -> int:
+        """Return the fate of how many records is known, of this process's and of those that dead ones left."""
+        own, left = self.accounts.own.counts, self.accounts.recovered
+        return own.delivered + own.losses.total() + left.delivered + left.losses.total()
 
     def _backend_made_anew(self) -> Backend:
         try:

@@ -127,7 +127,7 @@ def test_an_entry_says_what_is_about_to_be() -> None:
     assert (entry.project, entry.service_name, entry.process) == ("p", "s", accounts.process)
     assert (entry.emitted, entry.delivered, entry.waiting, entry.lost) == (4, 3, 0, {"unencodable": 1})
     assert accounts.balance().waiting == 4, "nothing has happened yet"
-    adopted = accounts.adopt(lambda _: None)
+    adopted = accounts.adopt(0)
     entry = accounts.entry(adopted, Counts(delivered=5), ended=False)
     assert (entry.delivered, entry.waiting, entry.recovered) == (0, 4, 5)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
 import pytest
 
 from tests.fakes import FakeBackend, ManualClock, names, span_record
-from tracecore.account import Account, Accounts, Counts
+from tracecore.account import Accounts, Counts
 from tracecore.errors import BackendUnavailable
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import LedgerEntry
@@ -57,8 +57,9 @@ class FileRing(Ring[Any]):
         assert in_another_thread(lambda: self.consuming.acquire(timeout=5) and self.consuming.release() is None), name
         self.calls.append(name)
 
-    def keep(self, entry: Callable[[], LedgerEntry]) -> None:
+    def keep(self, entry: Callable[[], LedgerEntry], shares: Sequence[tuple[Lane[Any], int]] = ()) -> None:
         """Note the entry."""
+        del shares
         self.note_call("keep")
         self.kept.append(entry())
 
@@ -69,7 +70,7 @@ class FileRing(Ring[Any]):
 
 
 def test_file_work_is_done_without_the_lock() -> None:
-    """Reading before records are taken, and noting after they are settled, keep nobody from the accounts."""
+    """Reading before records are taken, and noting before and after they are settled, keep nobody from the accounts."""
     ring, sink = FileRing(), FakeBackend()
     for name in "ab":
         ring.push(Emitted(span_record(name)))
@@ -77,7 +78,9 @@ def test_file_work_is_done_without_the_lock() -> None:
     pump.stop(60)
     anyio.run(pump.run)
     assert names(sink.records) == ["a", "b"]
-    assert ring.calls[:3] == ["fetch", "note", "keep"]
+    assert [call for call, before in zip(ring.calls, [None, *ring.calls], strict=False) if call != before][:4] == [
+        "keep", "fetch", "keep", "note"
+    ]  # fmt: skip
     assert (ring.kept[-1].delivered, ring.kept[-1].waiting) == (2, 0)
 
 
@@ -96,7 +99,7 @@ def test_a_pump_that_was_retired_in_file_work_does_nothing_after_it() -> None:
     ring.note_call = retired_meanwhile  # type: ignore[method-assign]  # the disk takes its time
     anyio.run(pump.run)
     assert names(sink.records) == ["a"]
-    assert ring.calls == ["fetch", "note", "keep"]
+    assert ring.calls == ["keep", "fetch", "keep", "note"]
 
 
 def test_totals_are_read_though_somebody_settles_for_ever() -> None:
@@ -121,19 +124,6 @@ def test_totals_are_read_though_somebody_settles_for_ever() -> None:
         over.set()
         thread.join(60)
     assert (totals["accepted"], totals["full"]) == (2, 1)
-
-
-def test_what_a_pump_had_no_time_to_keep_is_kept_once() -> None:
-    """Counts are written once, after they were settled; also where the pump that settled ended before."""
-    kept: list[Counts] = []
-    account = Account(kept.append)
-    account.keep()
-    account.settle([], Counts(1))
-    account.settle([], Counts(2))
-    assert kept == []
-    account.keep()
-    account.keep()
-    assert kept == [Counts(2)]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -177,7 +167,7 @@ def test_accounts_of_dead_processes_end_with_what_they_left() -> None:
     for number in range(1, 4):
         lane: Lane[Any] = Lane(None)
         lane.counted = False
-        lane.account = accounts.adopt(lambda _: None)
+        lane.account = accounts.adopt(0)
         lane.account.settle([], Counts(number).plus(0, {"rejected": 1}))
         lanes.append(lane)
     lanes[2].items.append(Emitted(span_record("waits")))
@@ -196,7 +186,7 @@ def test_an_account_is_folded_though_the_pump_ended_in_the_middle() -> None:
     ring: Ring[Any] = Ring(9, 99)
     accounts = Accounts(ring)
     lane: Lane[Any] = Lane(None)
-    lane.account = accounts.adopt(lambda _: None)
+    lane.account = accounts.adopt(0)
     ring._lanes.append(lane)
 
     def ends(_: object) -> None:

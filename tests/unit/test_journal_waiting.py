@@ -31,7 +31,7 @@ from tracecore.files import Files
 from tracecore.journal import Journal, StrictJournal
 from tracecore.journal_lane import JournalLane
 from tracecore.open_span import open_child
-from tracecore.owners import OWNER, Owner
+from tracecore.owners import OWNER, Note, Owner
 from tracecore.records import LedgerEntry, Score
 from tracecore.ring import Ring
 from tracecore.sealing import Emitted, Unsealable
@@ -357,6 +357,6 @@ def test_ledger_entries_are_kept_beside_what_waits(tmp_path: Path) -> None:
     owner = Owner(Files(), Files().open(home.path / OWNER), home.salt)
     owner.read()
     owner.close()
-    assert owner.entry == entry
+    assert owner.note == Note(entry)
     ended(journal)
     journal.keep(lambda: pytest.fail("there is no file any more"))

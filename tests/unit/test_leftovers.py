@@ -296,7 +296,6 @@ def test_the_account_of_the_dead_is_finished(tmp_path: Path) -> None:
     halfway = leftover.entry(Counts(5, Losses({"rejected": 1})))
     assert halfway == replace(entry, delivered=8, waiting=2, lost={"rejected": 3})
     assert halfway.unaccounted == 0
-    leftover.keep(Counts(5, Losses({"rejected": 1})))
     delivered_from(leftover)
     leftover.account.counts = Counts(7, Losses({"rejected": 1}))
     reader.housekeep(2)
@@ -314,9 +313,9 @@ def test_the_account_goes_on_with_a_second_adopter(tmp_path: Path) -> None:
     """An adopter that dies leaves the account as far as it had come."""
     home = left_by(tmp_path, "dead", NAMES)
     reader, leftover = reader_of(tmp_path)
-    leftover.settle(len(batch_from(leftover, 5, 10**9)))
+    leftover.account.counts = Counts(len(batch_from(leftover, 5, 10**9)))
+    leftover.settle(5)
     leftover.note()
-    leftover.keep(Counts(5))
     reader.closed = True
     reader.end()
     reader, leftover = reader_of(tmp_path, name="second")

@@ -116,9 +116,9 @@ def test_without_an_owners_file_the_records_are_still_there(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("start", "end", "known"),
     [
-        pytest.param(0, 2_048, True, id="first copy"), pytest.param(2_048, 4_096, True, id="second copy"),
-        pytest.param(30, 31, True, id="a byte of the first"), pytest.param(0, 4_096, False, id="both copies"),
-        pytest.param(0, 8_192, False, id="everything"),
+        pytest.param(0, 4_096, True, id="first copy"), pytest.param(4_096, 8_192, True, id="second copy"),
+        pytest.param(30, 31, True, id="a byte of the first"), pytest.param(0, 8_192, False, id="both copies"),
+        pytest.param(0, 16_384, False, id="everything"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("byte", [0, 0xFF, 0x20])
@@ -136,7 +136,7 @@ def test_a_damaged_owners_file(tmp_path: Path, start: int, end: int, known: bool
     finish(reader)
 
 
-@pytest.mark.parametrize("length", [0, 1, 9, 2_047, 2_048, 4_095, 5_000])
+@pytest.mark.parametrize("length", [0, 1, 9, 4_095, 4_096, 8_191, 9_000])
 def test_an_owners_file_that_was_cut(tmp_path: Path, length: int) -> None:
     """However short that file is, the records are recovered."""
     home = left_by(tmp_path, "dead", NAMES)

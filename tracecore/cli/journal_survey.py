@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
 from tracecore.errors import TracecoreError
-from tracecore.owners import OWNER, salt_of
+from tracecore.owners import OWNER, OWNER_BYTES, Note, note_in, salt_of
 from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_home, is_segment
 
 __all__ = ["CannotLook", "KeptAside", "SeenHome", "State", "Survey", "readable", "survey"]
@@ -176,26 +176,35 @@ def _state(home: Path) -> tuple[State, str | None]:
 def _records(home: Path, segments: Sequence[str], budget: _Budget) -> int:
     """Count the records of a home that have not been delivered, as its adopter would read them."""
     salt = salt_of(home.name)
+    note = _note(home, salt)
     found: list[tuple[int, int, list[Frame]]] = []
     for name in segments:
         with suppress(OSError), _opened(home / name) as descriptor:
-            found += _in_use(descriptor, salt, budget)
+            found += _in_use(descriptor, salt, note, budget)
     ordered = sorted(found, key=lambda block: block[:2])
     return sum(body is not None for body, _ in bodies((sequence, block) for _, sequence, block in ordered))
 
 
-def _in_use(descriptor: int, salt: int, budget: _Budget) -> Iterator[tuple[int, int, list[Frame]]]:
+def _note(home: Path, salt: int) -> Note:
+    """Return how far a home has been delivered, as its owner's file says."""
+    with suppress(OSError), _opened(home / OWNER) as descriptor:
+        return note_in(os.pread(descriptor, OWNER_BYTES, 0), salt)
+    return Note()
+
+
+def _in_use(descriptor: int, salt: int, note: Note, budget: _Budget) -> Iterator[tuple[int, int, list[Frame]]]:
     """Yield lane, number and frames of each block of a segment that is in use."""
     for start in range(0, min(SEGMENT, os.fstat(descriptor).st_size), BLOCK):
         first, last = os.pread(descriptor, FIRST, start), os.pread(descriptor, BLOCK - LIMIT, start + LIMIT)
         head = Head.read(first, last, salt)
-        if head is None:
+        delivered = None if head is None else note.delivered(head.lane, head.sequence, head.delivered)
+        if head is None or delivered is None:
             continue
         budget.left -= 1
         if budget.left < 0:
             return
         data = os.pread(descriptor, BLOCK, start)
-        whole = frames(data, head.delivered, min(len(data), LIMIT), head.seed(salt))
+        whole = frames(data, delivered, min(len(data), LIMIT), head.seed(salt))
         yield head.lane, head.sequence, list(whole)
 
 

@@ -1,0 +1,38 @@
+"""Waiting until all that dead processes left in a journal is delivered, as far as it is meant to be delivered here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tracecore.health import Recovered
+from tracecore.ring import Ring
+from tracecore.station import Station
+from tracecore.waiting import Waiter
+
+if TYPE_CHECKING:
+    from tracecore.adoption import Adoption
+
+__all__ = ["recovered"]
+
+
+def recovered(
+    ring: Ring[Any], station: Station, adoption: Adoption | None, timeout: float, *, everything: bool
+) -> Recovered:
+    """Have the journal's directory looked into now, and wait at most ``timeout`` seconds until that is delivered.
+
+    With ``everything`` it is delivered whatever backend it was meant for.
+    """
+    waiter = Waiter(ring, station)
+    if adoption is None:
+        counts = station.accounts.recovered
+        return Recovered(counts.delivered, counts.lost(), complete=True)
+    with adoption.searching(everything=everything):
+        waiter.wait(lambda: station.ended or not ring.recovering, timeout)
+    counts = station.accounts.recovered
+    return Recovered(
+        counts.delivered,
+        counts.lost(),
+        complete=not ring.recovering and adoption.trouble is None,
+        elsewhere=adoption.elsewhere(),
+        why=adoption.trouble,
+    )

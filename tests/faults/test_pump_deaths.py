@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.fakes import EVENT_LOOPS, FakeBackend, accounts_balance, names
+from tests.fakes import EVENT_LOOPS, FakeBackend, accounts_balance, names, span_record
 from tests.torture.declaring import by_mode, torture
 from tests.torture.trial import Trial
 from tracecore.account import Account
@@ -300,6 +300,27 @@ def test_as_a_task_of_the_program(event_loop: str, monkeypatch: pytest.MonkeyPat
 
     anyio.run(host, backend=event_loop)
     assert set(names(backend.records)) == {"s0", "s1", "s2"}
+
+
+def test_who_dies_after_each_write_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pumps whose batches are taken and which die before they settle them pause for longer and longer."""
+
+    def die(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "settle", die)
+        backend = FakeBackend()
+        recorder = Recorder(Config(flush_interval_ms=5), backend=backend).start()
+        recorder.emit(span_record("again and again"))
+        deadline = time.monotonic() + 20
+        while recorder.health().restarts < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pauses = recorder._station.pump._pause
+    assert pauses >= 0.4, "the third pump pauses for a tenth of a second, each later one for twice as long"
+    recorder.shutdown(20)
+    assert recorder.health().delivered == 1
+    assert recorder.health().restarts < 20
 
 
 @pytest.mark.parametrize("event_loop", EVENT_LOOPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -158,6 +158,42 @@ def test_what_was_kept_in_part_is_counted_in_part(receipt: Any, rejected: int) -
     assert ring.totals()["settled"] == 5
     lost = any(pump.accounts.lost_traces.of(span_record(name).trace_id) for name in "abcde")
     assert lost is (rejected > 0), "of which trace is not known, so no one's is called delivered"
+
+
+class Unprintable:
+    """What nobody can look at."""
+
+    def __repr__(self) -> str:
+        """Fail."""
+        raise ValueError
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        7, True, "ok", {"rejected": 2}, Unprintable(), Receipt(rejected=-1), Receipt(rejected=-(10**5_000)),
+        *(Receipt(rejected=wrong) for wrong in cast("list[int]", ["3", None, 1.5, math.nan, True, Unprintable()])),
+    ],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_understood_rejects_nothing(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A sink that breaks its contract has taken its batches: all counts are whole numbers, and the log says it once."""
+    pump = pump_of(filled_ring(*"abcde"), Partial(answer), batch_items=2)
+    run_to_the_end(pump, "asyncio")
+    counts = pump.accounts.own.counts
+    assert (counts.delivered, counts.losses.total(), pump.death) == (5, 0, None)
+    assert type(counts.delivered) is int
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "can be understood" in caplog.messages[0]
+
+
+def test_a_reason_that_is_no_text_is_a_reason() -> None:
+    """How many were rejected counts whatever the reason looks like."""
+    pump = pump_of(filled_ring(*"abc"), Partial(Receipt(rejected=2, reason=cast("str", Unprintable()))))
+    run_to_the_end(pump, "asyncio")
+    assert (pump.accounts.own.counts.delivered, pump.death) == (1, None)
+    assert "of the type Unprintable" in (pump.accounts.last_error or "")
 
 
 def test_memory_that_runs_out_is_no_refusal() -> None:

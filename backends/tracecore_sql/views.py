@@ -150,7 +150,7 @@ VIEWS: Final[dict[str, dict[str, str]]] = {
         "process": "whose records were lost",
         "minute": "when, ISO 8601",
         "minute_ns": "the same in ns",
-        "reason": "why: ring_full, unencodable, rejected, unavailable, disk_full or closing",
+        "reason": "why: ring_full, unencodable, rejected, unavailable, disk_full, closing, died or damaged",
         "lost": "how many were lost in this minute",
         "host": "the machine of the process",
         "service_name": "what the program calls itself",

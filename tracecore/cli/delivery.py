@@ -60,6 +60,15 @@ REASONS: Final = {
         "they were emitted after shutdown(), or still waiting when its time was up",
         "shut down last, and give it more time with shutdown_timeout_ms",
     ),
+    "died": (
+        "they were in the memory of a process that was killed, because its journal had no room for them; what was "
+        "being written then may be stored all the same",
+        "raise journal_bytes, or see to the disk that journal_dir is on",
+    ),
+    "damaged": (
+        "what a killed process had left in its journal could not be read; each is a record or more",
+        "look after the disk; the segments are kept in the folder 'damaged' of the journal",
+    ),
 }
 """For each reason of a loss why it happens, and what to do about it."""
 UNKNOWN: Final = ("for a reason that this version does not know", "ask the version of tracecore that recorded")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tracecore.loss import REASONS
+
 ROOT = Path(__file__).resolve().parents[2]
 PROOF = re.compile(r"\[`(\w+)`\]\(((?:tests|benchmarks)/[\w/]+\.py)\)")
 TELLS_ROUNDS = """
@@ -62,6 +64,12 @@ def test_there_is_a_table() -> None:
     """Promises are found where they are looked for, each with what it is tried with and what proves it."""
     assert len(PROMISES) > 30
     assert {len(row) for row in PROMISES} == {3}
+
+
+def test_every_reason_of_a_loss_is_named() -> None:
+    """The law of conservation names whatever a record may be counted as; what was sampled out was not lost."""
+    [law] = [row[0] for row in PROMISES if row[0].startswith("**Conservation")]
+    assert set(REASONS) - {"sampled"} <= set(re.findall(r"`(\w+)`", law))
 
 
 @pytest.mark.parametrize("row", PROMISES, ids=lambda row: row[0].split("**")[1])

@@ -1,0 +1,217 @@
+"""What became of a process's records, told exactly whenever it dies, and whenever those die that recover it.
+
+At lines that the kernel runs while a pump delivers, the files are copied as ``kill -9`` would leave them, with what the
+sink has taken by then. Whoever adopts a copy delivers what is missing and tells the ledger of each record once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tests.fakes import FakeBackend, ManualClock
+from tests.journals import begun, emitter, in_thread, left_by, recovered_from, span_for
+from tests.torture.declaring import by_mode, torture
+from tracecore.account import Accounts
+from tracecore.backend import Capabilities
+from tracecore.frames import body_of
+from tracecore.journal import Journal
+from tracecore.pump import Pump, PumpSettings
+from tracecore.records import LedgerEntry, Observation
+
+EVERY = by_mode(41, full=7)
+SIZES = [20, 70_000, 300, 10, 66_000, 5_500, 40, 30]
+
+
+class Ledger(FakeBackend):
+    """A sink that keeps a ledger."""
+
+    capabilities = Capabilities(ledger=True)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the observations that it has taken."""
+        return [record.name for record in self.records if isinstance(record, Observation)]
+
+    def last_of(self, process: str) -> LedgerEntry | None:
+        """Return what counts of the entries of a process."""
+        found = [one for one in self.records if isinstance(one, LedgerEntry) and one.process == process]
+        return max(found, key=lambda one: one.seen_ns, default=None)
+
+
+Moment = tuple[Path, list[str], LedgerEntry | None]
+"""The files, what the sink had taken, and what it had been told of the process, at one moment."""
+
+
+def deliver(journal: Journal, sink: Ledger, process: str) -> None:
+    """Deliver all that a journal holds, and what it adopts, as a pump does that has time for it."""
+    accounts = Accounts(journal)
+    accounts.process = process
+    journal.adopt, journal.fold = accounts.adopt, accounts.fold
+    for _ in range(2):  # one that is stopped at once says no farewell to what it has just delivered
+        pump = Pump(journal, sink, set(), PumpSettings(batch_items=3), accounts=accounts, clock=ManualClock())
+        pump.stop(60)
+        anyio.run(pump.run)
+
+
+def moments(directory: Path, into: Path, sink: Ledger, work: Callable[[], object]) -> list[Moment]:
+    """Do something, and copy the files at every so many lines that the kernel runs meanwhile."""
+    found: list[Moment] = []
+    lines = 0
+    previous = sys.gettrace()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        if Path(frame.f_code.co_filename).parent.name != "tracecore":
+            return None
+        if event == "line":
+            lines += 1
+            if lines % EVERY == 0 and directory.exists():
+                sys.settrace(None)
+                copy = into / f"{lines}"
+                shutil.copytree(directory, copy)
+                found.append((copy, sink.names, sink.last_of("dead")))
+                sys.settrace(trace)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(previous)
+    return found
+
+
+def settle_with(moment: Moment, names: list[str]) -> None:
+    """Assert that the next process delivers what is missing at some moment, and that the sums are right then."""
+    directory, taken, told = moment
+    reader = begun(directory, "reader")
+    reader.housekeep(1)
+    sink = Ledger()
+    deliver(reader, sink, "reader")
+    reader.closed = True
+    reader.end()
+    last = sink.last_of("dead") or told
+    assert sorted({*taken, *sink.names}) == sorted(names), directory
+    assert last is not None
+    assert told is None or last.seen_ns >= told.seen_ns, "or the ledger would not have it"
+    assert (last.emitted, last.delivered, last.waiting, last.lost) == (len(names), len(names), 0, None), directory
+    shutil.rmtree(directory)
+
+
+@torture("T04", "the counts at many lines of a delivery", rounds=1)
+def test_a_process_that_delivers_dies(tmp_path: Path) -> None:
+    """Whenever it dies, each of its records is counted once: by itself, or by who adopts the rest."""
+    journal = begun(tmp_path / "journal", "dead")
+    names = [f"{number}.{thread}" for thread in range(3) for number in range(len(SIZES))]
+    emit = emitter(journal)
+    for thread in range(3):
+        in_thread(lambda thread=thread: [emit(f"{n}.{thread}", size) for n, size in enumerate(SIZES)])  # type: ignore[misc]  # what it returns is of no interest
+    sink = Ledger()
+    found = moments(tmp_path / "journal", tmp_path / "copies", sink, lambda: deliver(journal, sink, "dead"))
+    journal.closed = True
+    journal.end()
+    assert len(found) > 20
+    for moment in found:
+        settle_with(moment, names)
+
+
+@torture("T04", "the counts at many lines of an adoption", rounds=1)
+def test_an_adopter_that_delivers_dies(tmp_path: Path) -> None:
+    """Whenever an adopter dies, the one after it counts what is left, and nothing twice."""
+    names = [f"{number}" for number in range(10)]
+    left_by(tmp_path / "journal", "dead", names, size=30_000)
+    reader = begun(tmp_path / "journal", "adopter")
+    reader.housekeep(1)
+    sink = Ledger()
+    found = moments(tmp_path / "journal", tmp_path / "copies", sink, lambda: deliver(reader, sink, "adopter"))
+    reader.closed = True
+    reader.end()
+    assert sink.names == names
+    assert len(found) > 20
+    for moment in found:
+        settle_with(moment, names)
+
+
+def test_what_was_in_memory_only_died(tmp_path: Path) -> None:
+    """What a full journal had no room for is lost with its process, and said to be: ``died``."""
+    journal = begun(tmp_path, "dead", most_bytes=1, items=8)
+    emit = emitter(journal)
+    count = 0
+    while journal.totals()["full"] < 3:
+        emit(f"{count}", 60_000)
+        count += 1
+    accounts = Accounts(journal)
+    accounts.process = "dead"
+    accounts.keep()
+    kept = journal.left
+    journal.end()
+    assert 0 < kept < count
+    reader = begun(tmp_path, "reader")
+    reader.housekeep(1)
+    sink = Ledger()
+    deliver(reader, sink, "reader")
+    last = sink.last_of("dead")
+    assert last is not None
+    assert last.unaccounted == 0
+    assert (last.emitted, last.delivered, last.lost) == (count, kept, {"ring_full": 3, "died": count - kept - 3})
+    assert reader.trouble is None
+    reader.closed = True
+    reader.end()
+
+
+def test_what_could_not_be_read_is_counted(tmp_path: Path) -> None:
+    """A damaged stretch is a loss with a reason of its own, of the process that wrote it."""
+    names = [f"{number}" for number in range(6)]
+    home = left_by(tmp_path, "dead", names, size=25_000)
+    data = bytearray((home / "0").read_bytes())
+    data[data.index(b"<2><2>")] ^= 1
+    (home / "0").write_bytes(data)
+    reader = begun(tmp_path, "reader")
+    reader.housekeep(1)
+    sink = Ledger()
+    deliver(reader, sink, "reader")
+    reader.closed = True
+    reader.end()
+    last = sink.last_of("dead")
+    assert sink.names == [name for name in names if name != "2"]
+    assert last is not None
+    assert (last.emitted, last.delivered, last.lost) == (6, 5, {"damaged": 1})
+
+
+@pytest.mark.parametrize("other", [b'{"record":"budget","project":"p"}', None])
+def test_what_another_version_wrote_is_kept_for_it(tmp_path: Path, other: bytes | None) -> None:
+    """A whole body that this version cannot read is counted as lost, and its segment kept aside."""
+    journal = begun(tmp_path, "dead")
+    unreadable = other or msgspec.msgpack.encode(
+        [*msgspec.msgpack.decode(body_of(span_for(journal, "x")))[:4], "planner", *[1] * 7]
+    )
+    emit = emitter(journal)
+    emit("before")
+    lane: Any = journal.lanes()[0]
+    home = journal._home
+    assert home is not None
+    lane.write(unreadable, lane.block, lane.block.written, home)
+    emit("after")
+    journal.end()
+    reader = begun(tmp_path, "reader")
+    reader.housekeep(1)
+    sink = Ledger()
+    deliver(reader, sink, "reader")
+    reader.closed = True
+    reader.end()
+    assert sink.names == ["before", "after"]
+    last = sink.last_of("dead")
+    assert last is not None
+    assert (last.emitted, last.delivered, last.lost) == (3, 2, {"unencodable": 1})
+    (aside,) = (tmp_path / "damaged").iterdir()
+    assert unreadable in aside.read_bytes()
+    assert recovered_from(tmp_path) == []

@@ -18,6 +18,12 @@ from tracecore.segments import is_home
 from tracecore.waiting import Waiter
 
 
+@pytest.fixture(autouse=True)
+def _patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the end wait for the journal's own thread however busy the machine is: else the home is left to the next."""
+    monkeypatch.setattr("tracecore.journal._END_WAITS", 20.0)
+
+
 class Stubborn(FakeBackend):
     """A sink that hangs in its close until it is let go, and heeds no cancellation."""
 

@@ -32,6 +32,8 @@ REASONS: Final[tuple[Reason, ...]] = (
 )
 
 
+_AT_ONCE: Final = 64
+"""Losses that are counted together: a lock for each would cost the program that loses them more than the rest does."""
 _PATIENCE: Final = 0.05
 """Seconds that a reader waits at most for whoever counts."""
 
@@ -80,7 +82,8 @@ class LostTraces:
             self._forgotten_ns = monotonic_ns()
             return
         self._noted.append((trace_id, reason))
-        self._count(2, wait=0)  # not all there is: who is interrupted by more losses at each step would never end
+        if len(self._noted) >= min(_AT_ONCE, self._most):
+            self._count(2 * _AT_ONCE, wait=0)  # more may come at each step, from a signal's handler
 
     def _count(self, most: int, *, wait: float) -> None:
         """Count what was noted, unless somebody else is at it for longer than ``wait`` seconds."""

@@ -286,14 +286,14 @@ class Recorder:
     def _new_ring(self) -> Ring[Any]:
         callbacks: dict[str, Any] = {
             "on_half_full": lambda: self._station.wake(),  # noqa: PLW0108 - there is no station yet
-            "on_full": self._wait_for_room,
+            "on_full": self._wait_for_room if self.config.on_full == "wait" else None,
             "on_new_lane": self._revive,
             "on_grant": lambda: self._station.look(),  # noqa: PLW0108 - as above
             "on_loss": self._note_loss,
         }
         if self.config.buffer == "memory":
             return Ring(self.config.buffer_items, self.config.buffer_bytes, **callbacks)
-        from tracecore.journal import journal_of  # noqa: PLC0415 - with mmap and fcntl, only for who has one
+        from tracecore.strict_journal import journal_of  # noqa: PLC0415 - with mmap and fcntl, only for who has one
 
         journal = journal_of(self.config, self._provenance(), **callbacks)
         self._aim = journal.aim
@@ -358,8 +358,8 @@ class Recorder:
         self._station.accounts.lost_traces.add(item.trace_id, reason)
 
     def _wait_for_room(self, has_room: Callable[[], bool]) -> bool:
-        """Wait a bounded time for the pump to make room, where the configuration asks for it and the pump can run."""
-        if self.config.on_full != "wait" or self._station.thread is None:
+        """Wait a bounded time for the pump to make room, where it can run meanwhile."""
+        if self._station.thread is None:
             return False
         deadline = monotonic_ns() + self.config.full_wait_ms * 1_000_000
         self._station.wake()

@@ -24,7 +24,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import repeat, starmap
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
+
+from tracecore.clock import monotonic_ns
 
 if TYPE_CHECKING:
     from tracecore.backend import Level
@@ -34,6 +37,8 @@ __all__ = ["Item", "Lane", "Presence", "Ring", "Settling", "Traced", "always"]
 
 _PATIENCE: Final = 0.05
 """Seconds that a reader waits at most for whoever takes or settles."""
+_LOOK_EVERY_NS: Final = 100_000_000
+"""Between two looks for room, and after the pump, while it takes nothing: what is dropped costs what is kept does."""
 
 
 class Item(Protocol):
@@ -97,6 +102,7 @@ class Lane(Generic[T]):
         "granted",
         "items",
         "left",
+        "refusal",
         "sampled",
         "thread",
     )
@@ -117,6 +123,9 @@ class Lane(Generic[T]):
         self.full = 0
         self.closed = 0
         self.sampled = 0
+        self.refusal: tuple[float, int, int] = (inf, 0, 0)
+        """From how many bytes there was no room when it was last looked for, what the pump had taken by then, and until
+        when (monotonic ns) nobody looks again if that is all it has taken."""
         # written by the pump
         self.bytes_taken: int = 0
         self._hand: tuple[int, int, list[T]] = (0, 0, [])
@@ -228,7 +237,8 @@ class Ring(Generic[T]):
     """Hold all lanes, and the totals of those whose threads have ended.
 
     ``max_items`` and ``max_bytes`` bound each lane. ``on_half_full`` is called by a producer when it finds its lane
-    more than half full; ``on_full`` when it has no room, and says whether room has come (a bounded wait lives there);
+    more than half full; ``on_full`` when it has no room, and says whether room has come (a bounded wait lives there;
+    without one, who finds no room looks for some only now and then, or once the pump has taken something);
     ``on_new_lane`` when a thread emits for the first time; ``on_grant`` now and then, by threads that emit much;
     ``on_loss`` with each item that was not accepted and the counter it went into.
 
@@ -242,10 +252,11 @@ class Ring(Generic[T]):
         max_bytes: int,
         *,
         on_half_full: Callable[[], object] = lambda: None,
-        on_full: Callable[[Callable[[], bool]], bool] = lambda has_room: False,  # noqa: ARG005 - never waits
+        on_full: Callable[[Callable[[], bool]], bool] | None = None,
         on_new_lane: Callable[[], object] = lambda: None,
         on_grant: Callable[[], object] = lambda: None,
         on_loss: Callable[[T, str], object] = lambda item, counter: None,  # noqa: ARG005 - nobody asks
+        now: Callable[[], int] = monotonic_ns,
     ) -> None:
         self.max_items = max_items
         self.max_bytes = max_bytes
@@ -265,6 +276,7 @@ class Ring(Generic[T]):
         self._on_new_lane = on_new_lane
         self._on_grant = on_grant
         self._on_loss = on_loss
+        self._now = now
         self._local = threading.local()
         self._lanes: list[Lane[T]] = []
         self._retired: tuple[_Totals, Lane[T] | None] = (_Totals(), None)
@@ -281,7 +293,7 @@ class Ring(Generic[T]):
         except AttributeError:
             lane = self._new_lane()
         if lane.left <= 0 or lane.bytes_left < size or self.closed:
-            return self._push_beyond_grant(lane, item)
+            return self._push_beyond_grant(lane, item, size)
         lane.left -= 1
         lane.bytes_left -= size
         try:
@@ -411,11 +423,13 @@ class Ring(Generic[T]):
             self._lanes.remove(lane)
         return mine
 
-    def _push_beyond_grant(self, lane: Lane[T], item: T) -> bool:
+    def _push_beyond_grant(self, lane: Lane[T], item: T, size: int) -> bool:
         """Renew the grant, wait if asked to, and push; or count why not."""
-        size = item.size
         if self.closed:
             return self._refuse(lane, item, "closed")
+        too_much, taken, until = lane.refusal
+        if size >= too_much and taken == lane.bytes_taken and self._now() < until:
+            return self._refuse(lane, item, "full")
         try:
             room = self._has_room(lane, size)
         except RecursionError:  # the program is at the end of its stack; beyond the bound by as many as come from there
@@ -455,11 +469,17 @@ class Ring(Generic[T]):
             lane.grant(self.max_items, self.max_bytes)
             return lane.left > 0 and lane.bytes + size <= self.max_bytes
 
+        taken = lane.bytes_taken  # first: what is taken meanwhile has the next one look again
         room = has_room()
         self._on_grant()
         if 2 * lane.depth >= self.max_items or 2 * lane.bytes >= self.max_bytes:
             self._on_half_full()
-        return room or (size <= self.max_bytes and self._on_full(has_room))
+        if room:
+            return True
+        if self._on_full is not None:
+            return size <= self.max_bytes and self._on_full(has_room)
+        lane.refusal = (size if lane.left > 0 else 0, taken, self._now() + _LOOK_EVERY_NS)
+        return False
 
 
 class _Totals:

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.fakes import FakeBackend, accounts_balance, names, unavailable
+from tests.fakes import FakeBackend, accounts_balance, names, span_record, unavailable
 from tests.programs import run_program
 from tracecore.config import Config
 from tracecore.open_span import open_root
@@ -114,6 +114,27 @@ def test_a_mask_that_blocks(
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "tracecore's pump hangs and was replaced; what it had in hand is delivered by the next one"
     ]
+
+
+def test_whoever_finds_no_room_notices_too(monkeypatch: pytest.MonkeyPatch, blocking: Callable[..., Blocking]) -> None:
+    """With the buffer full, and no trace opened any more, what goes on being dropped has the pump replaced."""
+    block = blocking()
+
+    async def write(_: list[Record]) -> None:
+        block()
+
+    recorder = recording(monkeypatch, lambda: FakeBackend(on_write=write), buffer_items=3)
+    emitted = 0
+    deadline = time.monotonic() + WITHIN
+    while recorder._station.accounts.restarts == 0:
+        assert time.monotonic() < deadline
+        recorder.emit(span_record(str(emitted)))
+        emitted += 1
+        time.sleep(0.05)
+    assert recorder.shutdown(WITHIN).pending == 0
+    accounts_balance(recorder, emitted=emitted)
+    assert recorder.health().lost["ring_full"] > 0
+    assert recorder.health().delivered >= 4
 
 
 def test_whoever_waits_notices_too(monkeypatch: pytest.MonkeyPatch, blocking: Callable[..., Blocking]) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import Struct
 
+from tests.fakes import ManualClock
 from tracecore.ring import Lane, Presence, Ring
 
 LANES = 3
@@ -157,6 +158,50 @@ def test_full_lane_tells_before_and_refuses_the_newest() -> None:
     assert min(calls) < 8
     assert [item.number for item in ring.lanes()[0].take(99, 99)] == list(range(8))
     assert ring.push(Sized(0, 10, 1))
+
+
+def test_a_full_lane_looks_for_room_now_and_then() -> None:
+    """Who finds no room looks after the pump and wakes it, and again a tenth of a second later, not with every item.
+
+    Once the pump has taken something there is room at once; and every item is counted.
+    """
+    clock, calls = ManualClock(), list[str]()
+    ring: Ring[Sized] = Ring(
+        4, 100, on_grant=lambda: calls.append("look"), on_half_full=lambda: calls.append("wake"), now=clock
+    )
+    assert all(ring.push(Sized(0, number, 1)) for number in range(4))
+    for rounds in range(1, 4):
+        calls.clear()
+        assert not any(ring.push(Sized(0, 4, 1)) for _ in range(1_000))
+        assert calls == ["look", "wake"]
+        assert ring.totals()["full"] == 1_000 * rounds
+        clock.advance(0.1)
+    assert not ring.push(Sized(0, 4, 1))
+    ring.lanes()[0].take(1, 1)
+    assert ring.push(Sized(0, 4, 1))
+    assert not ring.push(Sized(0, 5, 1))
+    assert ring.totals()["accepted"] == 5
+    assert ring.totals()["full"] == 3_002
+
+
+def test_what_is_smaller_than_what_had_no_room_may_have_some() -> None:
+    """An item that does not fit keeps no smaller one away, until one of that size does not fit either."""
+    ring: Ring[Sized] = Ring(9, 100, now=ManualClock())
+    sizes = [60, 50, 41, 30, 11, 10, 1, 100]
+    assert [ring.push(Sized(0, 0, size)) for size in sizes] == [True, False, False, True, False, True, False, False]
+    ring.rewind()
+    assert [item.size for item in ring.lanes()[0].take(1, 1)] == [60]
+    assert [ring.push(Sized(0, 0, size)) for size in (61, 60, 1)] == [False, True, False]
+    assert ring.totals()["full"] == 7
+
+
+def test_who_may_wait_does_so_for_each_item() -> None:
+    """A wait that was in vain is no reason not to wait for the next item."""
+    waits: list[bool] = []
+    ring: Ring[Sized] = Ring(1, 100, on_full=lambda has_room: bool(waits.append(has_room())), now=ManualClock())
+    for number in range(5):
+        ring.push(Sized(0, number, 1))
+    assert waits == [False] * 4
 
 
 def test_item_larger_than_the_buffer_is_counted_at_once() -> None:

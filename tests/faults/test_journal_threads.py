@@ -16,9 +16,10 @@ from tests.fakes import ManualClock
 from tests.journals import MEGABYTE, begun, name_of, recovered_from, span_for
 from tests.torture.declaring import by_mode, torture
 from tests.torture.trial import Trial
-from tracecore.journal import Journal, StrictJournal
+from tracecore.journal import Journal
 from tracecore.ring import Lane
 from tracecore.segments import SEGMENT
+from tracecore.strict_journal import StrictJournal
 
 THREADS = 8
 SIZES = [0, 10, 300, 300, 5_000, 5_300, 40_000, 66_000, 150_000]

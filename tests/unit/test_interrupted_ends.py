@@ -11,11 +11,12 @@ import pytest
 
 from tests.journals import begun
 from tracecore.context import POSITION, Route, TraceState
-from tracecore.journal import Journal, StrictJournal
+from tracecore.journal import Journal
 from tracecore.observe import observe
 from tracecore.open_span import OpenSpan, open_child
 from tracecore.records import TraceAttributes
 from tracecore.ring import Ring
+from tracecore.strict_journal import StrictJournal
 
 KERNEL = sys.modules["tracecore"].__path__[0]
 

@@ -15,11 +15,11 @@ from tests.journals import MEGABYTE, all_of, begun, emitter, ended, lane_of, sai
 from tracecore.config import Config
 from tracecore.context import INHERITED, POSITION
 from tracecore.files import Files
-from tracecore.journal import StrictJournal
 from tracecore.observe import observe
 from tracecore.recorder import Recorder
 from tracecore.records import encode_record
 from tracecore.segments import SEGMENT
+from tracecore.strict_journal import StrictJournal
 from tracecore.tracing import span
 
 

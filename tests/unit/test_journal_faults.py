@@ -28,10 +28,10 @@ from tests.journals import (
 from tests.torture.declaring import MODE, by_mode, torture
 from tracecore import files as files_module
 from tracecore.files import Files
-from tracecore.journal import StrictJournal
 from tracecore.journal_lane import JournalLane, Kept
 from tracecore.records import LedgerEntry, Span
 from tracecore.segments import SEGMENT
+from tracecore.strict_journal import StrictJournal
 
 CALLS = [name for name in vars(Files) if not name.startswith("_") and name != "close"]
 """Everything that may fail; closing never does."""

@@ -20,9 +20,10 @@ import pytest
 
 import tracecore
 from tests.journals import MEGABYTE, all_of, begun, delivered_from, emitter, in_thread, recovered_from, span_for
-from tracecore.journal import Journal, StrictJournal
+from tracecore.journal import Journal
 from tracecore.journal_lane import JournalLane
 from tracecore.segments import SEGMENT, Block
+from tracecore.strict_journal import StrictJournal
 
 KERNEL = str(Path(tracecore.__file__).parent)
 SIZES = [0, 200, 5_300, 100, 70_000, 10, 64_000, 300_000, 1]

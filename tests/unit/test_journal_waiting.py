@@ -28,7 +28,7 @@ from tests.journals import (
 )
 from tracecore.context import TraceState
 from tracecore.files import Files
-from tracecore.journal import Journal, StrictJournal
+from tracecore.journal import Journal
 from tracecore.journal_lane import JournalLane
 from tracecore.open_span import open_child
 from tracecore.owners import OWNER, Note, Owner
@@ -36,6 +36,7 @@ from tracecore.records import LedgerEntry, Score
 from tracecore.ring import Ring
 from tracecore.sealing import Emitted, Unsealable
 from tracecore.segments import SEGMENT
+from tracecore.strict_journal import StrictJournal
 
 
 def test_a_full_journal_says_so_once_and_goes_on_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -61,8 +61,7 @@ REASONS: Final = {
         "shut down last, and give it more time with shutdown_timeout_ms",
     ),
     "died": (
-        "they were in the memory of a process that was killed, because its journal had no room for them; what was "
-        "being written then may be stored all the same",
+        "a process was killed that had them in its memory, not in its journal; some may be stored all the same",
         "raise journal_bytes, or see to the disk that journal_dir is on",
     ),
     "damaged": (

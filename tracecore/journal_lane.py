@@ -68,6 +68,7 @@ class JournalLane(Lane[Any]):
         "_origin",
         "_reached",
         "_reaching",
+        "_turn",
         "block",
         "blocks",
         "framed",
@@ -101,6 +102,8 @@ class JournalLane(Lane[Any]):
         # written by the pump
         self._frames_read = 0
         self._bytes_read = 0
+        self._turn: tuple[int, int] | None = None
+        """How many items had come into blocks, and into memory, when some were found there: it is those items' turn."""
         self._reached = self._reaching = _Reached()
         """The second is assigned before what it says is settled: whoever comes after a pump that ended finishes it."""
 
@@ -149,8 +152,14 @@ class JournalLane(Lane[Any]):
         return len(done) - len(frames), Mark(self.number, frames[-1].block.sequence, frames[-1].end)
 
     def take(self, max_items: int, max_bytes: int) -> list[Any]:
-        """Hand out what was written into blocks, then what waits in memory, within the bounds; at least one if any."""
-        read = self._read(max_items, max_bytes)
+        """Hand out what was written into blocks, then what waits in memory, within the bounds; at least one if any.
+
+        What comes into blocks meanwhile has to wait for what was in memory before, or that would wait for ever.
+        """
+        if self.items and self._turn is None:
+            self._turn = (self.framed, self.granted - self.left)
+        frames = max_items if self._turn is None else min(max_items, self._turn[0] - self._frames_read)
+        read = self._read(frames, max_bytes) if frames > 0 else []
         size = sum(kept.size for kept in read)
         # In this order a producer that looks meanwhile sees too little room in memory, and never too much.
         self._frames_read += len(read)
@@ -158,7 +167,9 @@ class JournalLane(Lane[Any]):
         self._hand[2].extend(read)
         self.bytes_taken += size
         if self.items and len(read) < max_items and size < max_bytes:
-            return read + super().take(max_items - len(read), max_bytes - size)
+            read += super().take(max_items - len(read), max_bytes - size)
+        if self._turn is not None and (not self.items or self.taken - self._frames_read >= self._turn[1]):
+            self._turn = None
         return read
 
     def settle(self, count: int) -> None:

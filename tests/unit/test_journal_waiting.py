@@ -198,6 +198,33 @@ def test_whose_a_record_is_may_not_be_known(tmp_path: Path) -> None:
     ended(journal)
 
 
+@pytest.mark.parametrize("most", [1, 3, 4])
+def test_what_waits_in_memory_has_its_turn(tmp_path: Path, most: int) -> None:
+    """However much goes on coming into blocks, or into memory, what was in the other before is handed out before it."""
+    journal = begun(tmp_path)
+    emit = emitter(journal)
+    for place in range(4):
+        emit(f"blocks {place}")
+    for place in range(4):
+        Ring.push(journal, span_for(journal, f"memory {place}"))
+    lane = lane_of(journal)
+    found: list[str] = []
+    for number in range(0, 40, most):
+        for more in range(most):
+            emit(f"later blocks {number + more}")
+            Ring.push(journal, span_for(journal, f"later memory {number + more}"))
+        found += map(name_of, lane.take(most, 10**9))
+    for group in ("blocks", "memory"):
+        assert [name for name in found if name.startswith(group)] == [f"{group} {place}" for place in range(4)]
+    assert max(map(found.index, (f"memory {place}" for place in range(4)))) < 8 + 2 * most
+    assert {"later blocks 0", "later memory 0"} <= set(found), "neither keeps the other away for ever"
+    assert lane.rewind() == len(found)
+    rest = all_of(journal)
+    assert len(rest) == len(set(rest)) == lane.accepted
+    assert found[-1] in rest
+    ended(journal)
+
+
 def test_what_is_overtaken_in_memory_is_waited_for(tmp_path: Path) -> None:
     """Records that found no room, and are delivered after later ones, are neither forgotten nor counted too early."""
     journal = begun(tmp_path)

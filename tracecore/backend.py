@@ -23,7 +23,7 @@ What holds for every method:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -45,6 +45,7 @@ __all__ = [
     "Page",
     "QueryConsole",
     "Receipt",
+    "Repeatable",
     "Rows",
     "SessionQuery",
     "SessionStore",
@@ -388,6 +389,18 @@ class Backend(Sink, Protocol):
     @property
     def sql(self) -> QueryConsole | None:
         """Return the SQL console."""
+        ...
+
+
+@runtime_checkable
+class Repeatable(Protocol):
+    """What a backend is besides, whose URL may mean another place once the program has changed its directory.
+
+    Every pump has a backend of its own: a forked child's, and one that takes the place of another.
+    """
+
+    def another(self) -> Backend:
+        """Return an unopened backend of the same data, with the same access."""
         ...
 
 

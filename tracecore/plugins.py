@@ -15,14 +15,14 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
-from tracecore.backend import Access, Backend, BackendFactory
+from tracecore.backend import Access, Backend, BackendFactory, Repeatable
 from tracecore.config import without_credentials
 from tracecore.errors import ConfigError, MissingDriver
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "known_schemes", "open_backend"]
+__all__ = ["GROUP", "another_backend", "known_schemes", "open_backend"]
 
 GROUP: Final = "tracecore.backends"
 """The entry-point group: names are URL schemes in lower case, values are ``BackendFactory`` callables."""
@@ -49,6 +49,15 @@ def open_backend(url: str, *, access: Access = "write", source: str = "code") ->
     except AttributeError as error:
         expected = f"a working plug-in: {plugin.value} cannot be used ({error})"
         raise ConfigError("backend", without_credentials(url), source, expected) from error
+
+
+def another_backend(before: object, url: str, *, source: str = "code") -> Backend:
+    """Return a backend for ``url``, not opened yet: of the same data as the one ``before``, where that can make one.
+
+    Raises:
+        ConfigError: as :func:`open_backend` does.
+    """
+    return before.another() if isinstance(before, Repeatable) else open_backend(url, source=source)
 
 
 def known_schemes() -> list[str]:

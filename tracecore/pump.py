@@ -314,7 +314,9 @@ class Pump:
 
     def _seal_some(self, handful: Handful, start: int) -> None:
         """Append the masked records of some items; None for one that cannot be made."""
-        mask = None if self._ring.masks else self._settings.mask
+        own = handful.account is self.accounts.own  # else it is all of one home, and masked if its process did so
+        masked = self._ring.masks if own else handful.items[start].origin.masked
+        mask = None if masked else self._settings.mask
         append, suspicious = handful.records.append, bool(self.accounts.deaths)
         for item in handful.items[start : start + _SEALED_AT_ONCE]:
             if suspicious and self._is_fatal(handful):

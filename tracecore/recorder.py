@@ -35,7 +35,7 @@ from tracecore.forks import watch
 from tracecore.health import FlushResult, Health, Recovered
 from tracecore.loss import Reason
 from tracecore.open_span import OpenSpan, anchor
-from tracecore.plugins import open_backend
+from tracecore.plugins import another_backend
 from tracecore.pump import PumpSettings
 from tracecore.records import Provenance, Record, TraceAttributes
 from tracecore.recovering import recovered
@@ -79,6 +79,7 @@ class Recorder:
         self._orphaned = False
         self._let_gone = False
         self._open_spans: set[OpenSpan] = set()
+        self._opened: Backend | None = None
         self._aim: Callable[[Backend], Adoption | None] = lambda _: None
         self._ring = self._new_ring()
         self._station = Station(
@@ -281,7 +282,10 @@ class Recorder:
             self._state = "closed" if self._state != "disabled" else "disabled"
 
     def _open_configured(self) -> Backend:
-        return open_backend(self.config.backend, source=self.config.sources.get("backend", "code"))
+        """Return a backend for one more pump: of the same data wherever the program has gone meanwhile."""
+        source = self.config.sources.get("backend", "code")
+        self._opened = another_backend(self._opened, self.config.backend, source=source)
+        return self._opened
 
     def _new_ring(self) -> Ring[Any]:
         callbacks: dict[str, Any] = {

@@ -79,6 +79,10 @@ class SqliteBackend:
         self.ledger: Final = SqliteLedger(self._reader)
         self.sql: Final = SqliteConsole(self._console)
 
+    def another(self) -> SqliteBackend:
+        """Return an unopened backend of the same file, whatever the current directory is now."""
+        return SqliteBackend(self._address, access=self._access, wall=self._wall, clock=self._clock)
+
     async def open(self) -> None:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""
         if self._access == "write" and self._writing is None:

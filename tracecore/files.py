@@ -81,9 +81,18 @@ class Files:
         """Return the size of an open file in bytes."""
         return os.fstat(descriptor).st_size
 
-    def is_linked(self, descriptor: int) -> bool:
-        """Return whether an open file still has a name."""
-        return os.fstat(descriptor).st_nlink > 0
+    def exists(self, path: Path) -> bool:
+        """Return whether there is something under a name."""
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def identity(self, file: int | Path) -> tuple[int, int]:
+        """Return what tells an open file, or the one that has a name, from all others: device and number."""
+        found = os.fstat(file) if isinstance(file, int) else file.lstat()
+        return found.st_dev, found.st_ino
 
     def read(self, descriptor: int, size: int, offset: int) -> bytes:
         """Return up to ``size`` bytes from ``offset`` on; fewer only at the end of the file."""

@@ -380,7 +380,9 @@ class Journal(Ring[Any]):
             if home is not None and not home.is_there():
                 self._home = None
                 home.give_up()
-                report("the journal of tracecore in %s was removed; another one is begun", home.path)
+                report("the journal of tracecore in %s was removed, or closed; another is begun", home.path)
+            elif home is not None and (removed := home.part_with_removed()):
+                report("%d files of tracecore's journal in %s were removed; others replace them", removed, home.path)
             if self._home is None:
                 self._make_home()
             elif self._home.is_short:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from tracecore.blocks import FIRST, LIMIT, bodies, pieces_of
+from tracecore.blocks import FIRST, bodies, pieces_of
 from tracecore.frames import Origin, record_of
 from tracecore.owners import Mark
 from tracecore.records import Record
@@ -120,9 +120,17 @@ class JournalLane(Lane[Any]):
     @property
     def kept(self) -> int:
         """Return how many items are in files, where the next process would find them, and not settled."""
-        if self.home is None or self.home.is_lost:
+        if self._is_gone:
             return 0
         return self.framed - max(self.framed_before, self.frames_settled)
+
+    @property
+    def _is_gone(self) -> bool:
+        """Return whether files were removed, as far as that concerns this lane: then nothing of it counts as kept."""
+        home = self.home
+        if home is None or home.is_lost:
+            return True
+        return home.has_gaps and any(block.limit == 0 for block in list(self.blocks))
 
     @property
     def frames_settled(self) -> int:
@@ -140,7 +148,7 @@ class JournalLane(Lane[Any]):
         """Return how many items that are not settled are nowhere but in memory."""
         settled = self.settled  # first: beside the pump too many rather than too few
         frames = self.frames_settled
-        removed = self.framed if self.home is None or self.home.is_lost else self.framed_before
+        removed = self.framed if self._is_gone else self.framed_before
         return self.granted - self.left - (settled - frames) + max(0, removed - frames)
 
     def place_of(self, count: int, home: Home) -> tuple[int, Mark | None]:
@@ -226,7 +234,7 @@ class JournalLane(Lane[Any]):
         Raises:
             OSError: the disk gives no room.
         """
-        here, *rest = pieces_of(body, LIMIT - start if home is self.home else 0)
+        here, *rest = pieces_of(body, max(0, block.limit - start) if home is self.home else 0)
         if rest:
             return self._write_on(here, rest, block, start, home)
         end = block.write(start, *here)

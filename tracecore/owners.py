@@ -91,6 +91,8 @@ class Owner:
         """What became of the records up to now; without an entry where nobody has said so."""
         self._files = files
         self._descriptor: int | None = descriptor
+        self._identity: tuple[int, int] | None = None
+        """Of the file that was locked: whoever closes all descriptors of a process may open others of their numbers."""
         self._salt = salt
         self._number = 0
 
@@ -124,7 +126,7 @@ class Owner:
         """
         owner = cls(files, files.open(path), salt)
         try:
-            if owner.lock() and owner.is_linked:
+            if owner.lock() and owner.is_at(path):
                 owner.read()
                 return owner
         except BaseException:
@@ -135,12 +137,29 @@ class Owner:
 
     def lock(self) -> bool:
         """Lock the file; return False if somebody else has."""
-        return self._descriptor is not None and self._files.lock(self._descriptor)
+        if self._descriptor is None or not self._files.lock(self._descriptor):
+            return False
+        self._identity = self._files.identity(self._descriptor)
+        return True
 
-    @property
-    def is_linked(self) -> bool:
-        """Return whether nobody has removed the file meanwhile."""
-        return self._descriptor is not None and self._files.is_linked(self._descriptor)
+    def is_at(self, path: Path) -> bool:
+        """Return whether the file is open and locked here, and has this name.
+
+        Raises:
+            OSError: nobody knows.
+        """
+        try:
+            return self._is_open() and self._files.identity(path) == self._identity
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def _is_open(self) -> bool:
+        try:
+            return self._descriptor is not None and self._files.identity(self._descriptor) == self._identity
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            return False
 
     def read(self) -> None:
         """Read what the file says: nothing, where the disk does not give it."""
@@ -165,8 +184,8 @@ class Owner:
         self.note = note
 
     def write(self, text: bytes, offset: int) -> None:
-        """Write a line behind its checksum; one that is too long is left out."""
-        if self._descriptor is not None and len(text) <= _TEXT:
+        """Write a line behind its checksum; one that is too long is left out, and so is all once the file is closed."""
+        if self._descriptor is not None and len(text) <= _TEXT and self._is_open():
             line = b"%08x%b" % (crc32(text, self._salt), text)
             self._files.write(self._descriptor, line.ljust(_LINE - 1) + b"\n", offset)
 
@@ -177,8 +196,11 @@ class Owner:
 
     def close(self) -> None:
         """Let go of the file, and of its lock unless a forked process still has it."""
+        is_open = True  # as far as anybody knows
+        with contextlib.suppress(OSError):
+            is_open = self._identity is None or self._is_open()
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        if descriptor is not None and is_open:
             self._files.close(descriptor)
 
 

@@ -182,6 +182,8 @@ class Home:
         self._is_left = False
         self.is_lost = False
         """Whether somebody has removed the files: no other process will find what is in them."""
+        self.has_gaps = False
+        """Whether that is so of some of them."""
         self._files = files
         self._synced = synced
         self._permits = deque(range(max(1, most_bytes // SEGMENT)))
@@ -277,9 +279,7 @@ class Home:
             if not gone:
                 self.free.extendleft(withdrawn)
         if gone:
-            self.segments.remove(segment)
-            segment.let_go(self._files)
-            self._permits.append(0)
+            self._part_with(segment)
         return gone
 
     def _withdraw(self, block: Block) -> bool:
@@ -319,7 +319,28 @@ class Home:
         Raises:
             OSError: nobody knows.
         """
-        return self.owner.is_linked
+        return self.owner.is_at(self.path / OWNER)
+
+    def part_with_removed(self) -> int:
+        """Leave the segments that somebody has removed alone, as :meth:`give_up` does; return how many those are.
+
+        Raises:
+            OSError: nobody knows.
+        """
+        removed = [segment for segment in list(self.segments) if not self._files.exists(segment.path)]
+        for segment in removed:
+            self.has_gaps = True
+            for block in segment.blocks:
+                block.limit = 0
+                self._withdraw(block)
+            self._part_with(segment)
+        return len(removed)
+
+    def _part_with(self, segment: Segment) -> None:
+        """Forget a segment whose file is gone; another one may be made in its place."""
+        self.segments.remove(segment)
+        segment.let_go(self._files)
+        self._permits.append(0)
 
     def remove(self) -> None:
         """Remove everything: it has been delivered.

@@ -13,13 +13,16 @@ import pytest
 from tests.fakes import ManualClock
 from tests.journals import (
     all_of,
+    batch_from,
     begun,
     emitter,
     recovered_from,
+    said,
 )
 from tracecore.files import Files
 from tracecore.journal import Journal
 from tracecore.journal_lane import JournalLane
+from tracecore.records import LedgerEntry
 from tracecore.segments import SEGMENT
 
 
@@ -172,6 +175,56 @@ def test_everything_is_removed_at_any_moment(tmp_path: Path) -> None:
         journal.closed = True
         journal.end()
         assert recovered_from(directory) == []
+
+
+def test_what_is_emitted_after_a_removal_outlives_the_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that was removed, or a directory that has another name, is noticed; then everything goes elsewhere."""
+    for number, what in enumerate(("segment", "directory", "home", "moved owner")):
+        directory = tmp_path / f"{number}" / "journal"
+        journal, emit, clock = in_use(directory)
+        emit("before")
+        (home,) = directory.iterdir()
+        if what == "segment":
+            (home / "0").unlink()
+        elif what == "moved owner":
+            (home / "owner").rename(home / "other")
+        else:
+            moved = directory if what == "directory" else home
+            moved.rename(tmp_path / f"{number}" / "moved")
+        keep_house(journal, clock)
+        emit("after", 10)
+        emit("more", 100_000)
+        assert journal.level == "accepted", what
+        assert journal.left == (0 if what == "segment" else 2), what
+        if what == "segment":
+            (lane,) = journal.lanes()
+            lane.settle(len(batch_from(lane, 1, 10**9)))
+            assert (journal.left, journal.level) == (2, "handed_over")
+        journal.end()
+        assert recovered_from(directory)[-2:] == ["after", "more"], what
+    assert [text for text in said(caplog) if "removed" in text] != []
+
+
+def test_a_number_that_another_file_has_now(tmp_path: Path) -> None:
+    """A program that closes all descriptors, and opens files of its own, finds in them what it has written itself."""
+    journal, emit, clock = in_use(tmp_path / "journal")
+    emit("before")
+    home = journal._home
+    assert home is not None
+    descriptor = home.owner._descriptor
+    assert descriptor is not None
+    os.close(descriptor)
+    mine = os.open(tmp_path / "mine", os.O_RDWR | os.O_CREAT)
+    assert mine == descriptor, "the lowest that is free"
+    os.write(mine, b"mine")
+    journal.keep(lambda: LedgerEntry("project", "first", 0, emitted=1, waiting=1))
+    keep_house(journal, clock)
+    emit("after")
+    journal.keep(lambda: LedgerEntry("project", "first", 0, emitted=2, waiting=2))
+    journal.end()
+    assert os.pread(mine, 99, 0) == b"mine"
+    os.close(mine)
+    assert recovered_from(tmp_path / "journal")[-1] == "after"
 
 
 def test_a_link_to_a_directory_is_a_directory(tmp_path: Path) -> None:

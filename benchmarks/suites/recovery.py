@@ -11,6 +11,7 @@ import asyncio
 import shutil
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,8 @@ def adoption(order: Adoption) -> Adopted:
     )  # fmt: skip
     began = time.perf_counter()
     recorder = Recorder(config, backend=None if order.url else NullBackend()).start()
+    if order.url:  # the dead process had another store: this one is asked to take all
+        threading.Thread(target=recorder.recover, args=(_WITHIN_S,), kwargs={"everything": True}, daemon=True).start()
     _wait(recorder, lambda: recorder.health().recovered >= order.spans)
     seconds = time.perf_counter() - began
     if order.url:  # it takes them away when the ledger knows what became of their process: a second or two

@@ -442,6 +442,7 @@ class Pump:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(budget):
                     self._delivery.ended = True
                     await self._abandon()
+                    self._ring.housekeep(self._clock(), self._stay)  # of the dead, too, all may have been said by now
                     await self._delivery.enter()
         finally:
             if not self.retired or self._keeps_sink:

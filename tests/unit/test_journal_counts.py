@@ -56,10 +56,9 @@ def deliver(journal: Journal, sink: Ledger, process: str) -> None:
     accounts = Accounts(journal)
     accounts.process = process
     journal.adopt, journal.fold = accounts.adopt, accounts.fold
-    for _ in range(2):  # one that is stopped at once says no farewell to what it has just delivered
-        pump = Pump(journal, sink, set(), PumpSettings(batch_items=3), accounts=accounts, clock=ManualClock())
-        pump.stop(60)
-        anyio.run(pump.run)
+    pump = Pump(journal, sink, set(), PumpSettings(batch_items=3), accounts=accounts, clock=ManualClock())
+    pump.stop(60)
+    anyio.run(pump.run)
 
 
 def moments(directory: Path, into: Path, sink: Ledger, work: Callable[[], object]) -> list[Moment]:

@@ -7,8 +7,9 @@ At quiescence ``emitted == delivered + lost``, exactly, from any number of threa
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
+from itertools import repeat, starmap
 from typing import Final, Literal, TypeAlias
 
 from tracecore.clock import monotonic_ns
@@ -68,6 +69,7 @@ class LostTraces:
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
+        self._at_once = min(_AT_ONCE, most)
         self._counts: dict[tuple[str, Reason], int] = {}
         self._oldest: deque[tuple[str, Reason]] = deque()
         self._noted: deque[tuple[str, Reason]] = deque()
@@ -78,11 +80,12 @@ class LostTraces:
         """Note that a record of a trace was lost."""
         if trace_id is None:
             return
-        if len(self._noted) >= self._most:  # somebody has the lock and is kept from going on
+        noted = self._noted
+        if len(noted) >= self._most:  # somebody has the lock and is kept from going on
             self._forgotten_ns = monotonic_ns()
             return
-        self._noted.append((trace_id, reason))
-        if len(self._noted) >= min(_AT_ONCE, self._most):
+        noted.append((trace_id, reason))
+        if len(noted) >= self._at_once:
             self._count(2 * _AT_ONCE, wait=0)  # more may come at each step, from a signal's handler
 
     def _count(self, most: int, *, wait: float) -> None:
@@ -90,15 +93,19 @@ class LostTraces:
         if not self._lock.acquire(timeout=wait):
             return
         try:
-            for _ in range(min(most, len(self._noted))):
-                self._count_one(self._noted.popleft())
+            some = starmap(self._noted.popleft, repeat((), min(most, len(self._noted))))
+            for key, count in Counter(some).items():
+                self._count_one(key, count)
+        except BaseException:  # of a signal's handler: what was taken off and not counted yet is forgotten
+            self._forgotten_ns = monotonic_ns()
+            raise
         finally:
             self._lock.release()
 
-    def _count_one(self, key: tuple[str, Reason]) -> None:
+    def _count_one(self, key: tuple[str, Reason], count: int) -> None:
         if key not in self._counts:
             self._oldest.append(key)
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._counts[key] = self._counts.get(key, 0) + count
         if len(self._oldest) > self._most:
             self._counts.pop(self._oldest.popleft(), None)
             self._forgotten_ns = monotonic_ns()

@@ -7,6 +7,7 @@ import threading
 from types import FrameType
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,6 +102,23 @@ def test_losses_in_the_middle_of_counting_losses() -> None:
     finally:
         sys.setprofile(previous)
     assert traces.of("a")["closing"] >= 100
+
+
+def test_losses_that_are_forgotten_in_the_middle_of_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a signal's handler ends the counting, nobody vouches for traces of before, and counting goes on."""
+    traces = LostTraces(most=4)
+    before = monotonic_ns()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(traces, "_count_one", interrupt)
+        for trace in "abcd":
+            traces.add(trace, "ring_full")
+    assert not traces.vouches_for(before)
+    traces.add("e", "ring_full")
+    assert traces.of("e") == {"ring_full": 1}
 
 
 def test_losses_in_many_threads_are_counted_exactly() -> None:

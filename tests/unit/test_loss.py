@@ -112,10 +112,12 @@ def test_losses_that_are_forgotten_in_the_middle_of_counting(monkeypatch: pytest
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    for trace in "abc":
+        traces.add(trace, "ring_full")
+    with monkeypatch.context() as patch:
         patch.setattr(traces, "_count_one", interrupt)
-        for trace in "abcd":
-            traces.add(trace, "ring_full")
+        with pytest.raises(KeyboardInterrupt):
+            traces.add("d", "ring_full")
     assert not traces.vouches_for(before)
     traces.add("e", "ring_full")
     assert traces.of("e") == {"ring_full": 1}

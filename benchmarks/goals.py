@@ -95,8 +95,8 @@ _MAPPED: Final = (
     "The pages of the journal are in it, and can be taken back by the system; what cannot is in the row of its own."
 )
 _FULL: Final = (
-    "With room in the buffer the two are alike. A full one turns every span away: each is counted as a loss of its trace,"
-    " and the program itself gives back its memory, which the pump does for those that are kept."
+    "With room in the buffer the two are alike. A full one turns every span away: each is counted as a loss of its"
+    " trace, and the program itself gives back its memory, which the pump does for those that are kept."
 )
 _OUTAGES: Final = {"paced": "1,000 spans/s", "fast": "as fast as possible"}
 

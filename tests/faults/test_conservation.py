@@ -22,7 +22,7 @@ from tracecore.config import Config
 from tracecore.errors import BackendRejected
 from tracecore.open_span import OpenSpan, open_root
 from tracecore.recorder import Recorder
-from tracecore.records import Record
+from tracecore.records import Record, Span
 
 THREADS = 8
 PER_THREAD = 1_500
@@ -172,7 +172,10 @@ def test_ended_in_the_middle_of_everything() -> None:
         worker.join()
     accounts_balance(recorder, emitted=sum(emitted))
     assert recorder.health().lost["closing"] >= THREADS
-    assert len(backend.records) == recorder.health().delivered
+    statuses = [record.status for record in backend.records if isinstance(record, Span)]
+    assert statuses.count("ok") == recorder.health().delivered
+    # What was open as the pump took its leave is nobody's loss yet, and is stored as such.
+    assert statuses.count("abandoned") == len(backend.records) - statuses.count("ok") <= THREADS
 
 
 def test_reading_the_accounts_beside_it() -> None:

@@ -66,4 +66,4 @@ class Recovered(Struct, frozen=True):
     elsewhere: dict[str, int] = {}
     """Homes that were left to whoever delivers to another backend, by its location; nobody does so now."""
     why: str | None = None
-    """What could not be looked into, and why; None where all could be."""
+    """What could not be looked into, and why; None where all could be, or the time was up before that was known."""

@@ -28,11 +28,8 @@ def recovered(
         return Recovered(counts.delivered, counts.lost(), complete=True)
     with adoption.searching(everything=everything):
         waiter.wait(lambda: station.ended or not ring.recovering, timeout)
+    finished = not ring.recovering
+    why = adoption.trouble if finished else None
     counts = station.accounts.recovered
-    return Recovered(
-        counts.delivered,
-        counts.lost(),
-        complete=not ring.recovering and adoption.trouble is None,
-        elsewhere=adoption.elsewhere(),
-        why=adoption.trouble,
-    )
+    complete = finished and why is None
+    return Recovered(counts.delivered, counts.lost(), complete, elsewhere=adoption.elsewhere(), why=why)

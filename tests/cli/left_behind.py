@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -19,19 +20,19 @@ __all__ = ["damage", "dead", "living"]
 _processes = itertools.count(1)
 
 
-def living(directory: Path, *names: str, project: str = "default") -> Journal:
+def living(directory: Path, *names: str, project: str = "default", **origin: Any) -> Journal:
     """Return the journal of a process that lives, with a span of each name in it; whoever asks for it ends it."""
-    journal = Journal(100, 1 << 20, directory=directory, most_bytes=SEGMENT, origin=Origin(project))
+    journal = Journal(100, 1 << 20, directory=directory, most_bytes=SEGMENT, origin=Origin(project, **origin))
     journal.begin(f"{next(_processes):032x}")
     for name in names:
         assert journal.push(Emitted(replace(span_record(name), project=project)))
     return journal
 
 
-def dead(directory: Path, *names: str, project: str = "default") -> Path:
+def dead(directory: Path, *names: str, project: str = "default", **origin: Any) -> Path:
     """Return the home that a process left which was killed with spans of these names in its journal."""
     before = set(directory.glob("*"))
-    journal = living(directory, *names, project=project)
+    journal = living(directory, *names, project=project, **origin)
     (home,) = set(directory.glob("*")) - before
     if not names:  # an end in order would remove it
         assert journal._home is not None

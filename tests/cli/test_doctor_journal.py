@@ -68,6 +68,22 @@ def test_what_dead_processes_left(cli: Cli, tmp_path: Path, monkeypatch: pytest.
     assert "start the service, or run `tracecore recover`" in answer.out
 
 
+def test_what_waits_for_another_backend_is_named(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody with this configuration delivers it: it is told apart from what the next start will deliver."""
+    monkeypatch.setenv("TRACECORE_BUFFER", "journal")
+    here, there = str(tmp_path / "a.db"), str(tmp_path / "b.db")
+    dead(tmp_path / "tracecore-journal", "mine", destination=here)
+    dead(tmp_path / "tracecore-journal", "theirs", "too", destination=there)
+    result = cli("doctor", "--backend", "sqlite:///a.db")
+    where = f"in 1 home (4.0 MiB) in {tmp_path / 'tracecore-journal'}"
+    assert f"PROBLEM  dead processes left 1 record {where}, the first" in result.out
+    assert f"PROBLEM  dead processes left 2 records {where} for {there}, not for {here}\n" in result.out
+    assert "with --all the configured backend gets them" in result.out
+    answer = cli("doctor", "--backend", "sqlite:///a.db", "--json")
+    assert answer.json["journal"]["left_elsewhere"] == {there: 1}
+    assert cli("doctor", "--backend", "sqlite:///b.db", "--json").json["journal"]["left_elsewhere"] == {here: 1}
+
+
 def test_without_a_journal_nothing_is_said(cli: Cli, tmp_path: Path) -> None:
     """Who keeps records in memory and left nothing behind hears nothing of journals, whatever has its name."""
     assert "journal" not in "".join(finding.what for finding in found(seen(), buffer="memory"))

@@ -195,7 +195,7 @@ def test_what_may_not_be_taken_is_not_complete(cli: Cli, journal: Path, monkeypa
 
 def test_a_service_that_is_switched_off_is_recovered(cli: Cli, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command needs no journal in the configuration, and no program: a mask that is gone hides its own names."""
-    dead(journal, "one")
+    dead(journal, "one", masked=True)
     monkeypatch.setenv("TRACECORE_ENABLED", "false")
     monkeypatch.setenv("TRACECORE_BUFFER", "memory")
     monkeypatch.setenv("TRACECORE_SERVICE_NAME", "secret-service")
@@ -204,6 +204,47 @@ def test_a_service_that_is_switched_off_is_recovered(cli: Cli, journal: Path, mo
     assert (result.code, stored()) == (0, [("default", "one")])
     assert "the mask cannot be imported" in result.err
     assert asked("select host, service_name from ledger where recovered > 0") == [("***", "***")]
+
+
+def test_what_was_not_masked_waits_for_the_mask(cli: Cli, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask that is configured and cannot be imported keeps what no process has masked from being delivered."""
+    home = dead(journal, "one")
+    monkeypatch.setenv("TRACECORE_MASK", "no_such_module_here:mask")
+    result = cli("recover", "--backend", STORE)
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert "no_such_module_here" in result.err
+    assert (home.is_dir(), Path("traces.db").exists()) == (True, False)
+
+
+def test_what_is_meant_for_another_backend_is_named(cli: Cli, journal: Path, tmp_path: Path) -> None:
+    """It is left there, which is not complete, until it is asked for with its backend, or with all."""
+    other = str(tmp_path / "other.db")
+    dead(journal, "mine", destination=str(tmp_path / "traces.db"))
+    for name in ("one", "two"):
+        dead(journal, name, destination=other)
+    result = cli("recover", "--backend", STORE)
+    assert result.code == 1
+    waiting = f"2 homes (8.0 MiB) in {journal} wait for {other}: name that with --backend, or deliver to"
+    assert result.out == (
+        f"delivered 1 record to {tmp_path / 'traces.db'}; 1 of 1 home in {journal} emptied\n"
+        f"not complete: {waiting} {tmp_path / 'traces.db'} with --all\n"
+    )
+    again = cli("recover", "--backend", STORE, "--json")
+    assert (again.code, again.json["delivered"], again.json["homes_left"]) == (1, 0, 0)
+    assert (again.json["complete"], again.json["homes_elsewhere"]) == (False, {other: 2})
+    assert stored() == [("default", "mine")]
+    assert cli("recover", "--backend", "sqlite:///other.db").code == 0
+    assert asked("select name from spans order by name", other) == [("one",), ("two",)]
+    assert list(journal.iterdir()) == []
+
+
+def test_all_is_delivered_to_the_backend_that_is_named(cli: Cli, journal: Path, tmp_path: Path) -> None:
+    """Where a database has been moved, what is left for its old place goes to the new one."""
+    dead(journal, "one", destination=str(tmp_path / "old.db"))
+    result = cli("recover", "--backend", STORE, "--all")
+    assert (result.code, stored()) == (0, [("default", "one")])
+    assert "1 of 1 home" in result.out
+    assert not (tmp_path / "old.db").exists()
 
 
 def test_the_mask_of_the_service_is_used(cli: Cli, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:

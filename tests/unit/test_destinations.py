@@ -209,7 +209,6 @@ def test_what_may_not_be_looked_into_is_not_complete(tmp_path: Path, monkeypatch
 def test_a_home_that_is_denied_is_named(tmp_path: Path) -> None:
     """Of several the first is, and how many there are; with the next look nothing is remembered of it."""
     passing = Passing(Files(), HERE)
-    assert passing.trouble is None
     for name in ("1-a", "2-b", "3-c"):
         passing.note_denied(name, PermissionError(13, "Permission denied"))
     assert passing.trouble == "1-a cannot be adopted: [Errno 13] Permission denied; 2 more are like it"

@@ -18,6 +18,9 @@ from tracecore.cli.file_systems import file_system_of, free_bytes, is_doubtful, 
 from tracecore.cli.findings import Finding
 from tracecore.cli.journal_survey import CannotLook, SeenHome, State, Survey, readable, survey
 from tracecore.config import Config
+from tracecore.destinations import destination_of
+from tracecore.errors import ConfigError
+from tracecore.plugins import open_backend
 from tracecore.segments import DAMAGED, SEGMENT
 
 __all__ = ["Journal", "as_json", "journal_findings", "look_at_journal"]
@@ -35,6 +38,8 @@ class Journal(Struct, frozen=True):
     file_system: str | None = None
     free: int | None = None
     """Bytes."""
+    destination: str | None = None
+    """How homes name the configured backend; None where there is none."""
 
 
 def look_at_journal(config: Config) -> Journal:
@@ -45,7 +50,15 @@ def look_at_journal(config: Config) -> Journal:
     except CannotLook as error:
         return Journal(Survey(readable(directory.absolute())), str(error))
     nearest = nearest_directory(directory)
-    return Journal(seen, None, file_system_of(nearest), free_bytes(nearest))
+    return Journal(seen, None, file_system_of(nearest), free_bytes(nearest), _destination(config))
+
+
+def _destination(config: Config) -> str | None:
+    try:
+        backend = open_backend(config.backend, access="read", source=config.sources.get("backend", "code"))
+    except ConfigError:  # another finding says so
+        return None
+    return destination_of(backend.location)
 
 
 def as_json(journal: Journal) -> dict[str, Any]:
@@ -59,6 +72,7 @@ def as_json(journal: Journal) -> dict[str, Any]:
         "file_system": journal.file_system,
         "free_bytes": journal.free,
         **{state: {"homes": len(seen.of(state)), "bytes": _size(seen.of(state))} for state in states},
+        "left_elsewhere": {location: len(homes) for location, homes in seen.elsewhere(journal.destination).items()},
         "records_left": seen.waiting,
         "all_counted": seen.counted,
         "damaged": {"segments": len(seen.damaged), "bytes": sum(segment.bytes for segment in seen.damaged)},
@@ -75,7 +89,8 @@ def journal_findings(config: Config, journal: Journal, now_ns: int) -> list[Find
     return [
         *(_place(config, journal) if used else ()),
         *(_in_use(journal.seen) if used else ()),
-        *_left(journal.seen, now_ns, used=used),
+        *_left(journal, now_ns, used=used),
+        *_elsewhere(journal),
         *_half_made(journal.seen, now_ns),
         *_denied(journal.seen),
         *_damaged(journal.seen),
@@ -115,17 +130,18 @@ def _in_use(seen: Survey) -> Iterator[Finding]:
         yield Finding(f"processes at work with the journal: {len(homes):,}, with {bytes_size(_size(homes))}")
 
 
-def _left(seen: Survey, now_ns: int, *, used: bool) -> Iterator[Finding]:
-    """Say what dead processes left, and who will deliver it."""
-    homes = seen.of("left")
-    full = [home for home in homes if home.records] if seen.counted else homes
+def _left(journal: Journal, now_ns: int, *, used: bool) -> Iterator[Finding]:
+    """Say what dead processes left for the configured backend, and who will deliver it."""
+    seen = journal.seen
+    homes = seen.left_for(journal.destination)
+    full = [home for home in homes if seen.may_hold(home)]
     if empty := len(homes) - len(full):
         what = f"dead processes left {count(empty, 'home')} without a record in {seen.directory}"
         yield Finding(f"{what}; the next start with this journal removes them")
     if not full:
         return
     age = duration(max(0, now_ns - min(home.written_ns for home in full)))
-    records = ("" if seen.counted else "at least ") + count(seen.waiting, "record")
+    records = _records(seen, full)
     where = f"{count(len(full), 'home')} ({bytes_size(_size(full))}) in {seen.directory}"
     if not used:
         remedy = "buffer is memory, so nobody will deliver them: set buffer=journal, or run `tracecore recover`"
@@ -135,6 +151,23 @@ def _left(seen: Survey, now_ns: int, *, used: bool) -> Iterator[Finding]:
         remedy = "start the service, or run `tracecore recover`"
     left = f"dead processes left {records} in {where}, the first {age} ago"
     yield Finding(left, ok=used and bool(seen.of("in_use")), remedy=remedy)
+
+
+def _elsewhere(journal: Journal) -> Iterator[Finding]:
+    """Say what waits for other backends than the configured one, and for which."""
+    seen = journal.seen
+    for location, homes in seen.elsewhere(journal.destination).items():
+        where = f"{count(len(homes), 'home')} ({bytes_size(_size(homes))}) in {seen.directory}"
+        yield Finding(
+            f"dead processes left {_records(seen, homes)} in {where} for {location}, not for {journal.destination}",
+            ok=bool(seen.of("in_use")),
+            remedy="start what delivers there, or run `tracecore recover` with that place as --backend; with --all the "
+            "configured backend gets them",
+        )
+
+
+def _records(seen: Survey, homes: list[SeenHome]) -> str:
+    return ("" if seen.counted else "at least ") + count(sum(home.records for home in homes), "record")
 
 
 def _half_made(seen: Survey, now_ns: int) -> Iterator[Finding]:

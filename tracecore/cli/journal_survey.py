@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames
 from tracecore.errors import TracecoreError
-from tracecore.owners import OWNER, OWNER_BYTES, Note, note_in, salt_of
+from tracecore.frames import Origin
+from tracecore.owners import OWNER, OWNER_BYTES, Note, note_in, origin_in, salt_of
 from tracecore.segments import DAMAGED, SEGMENT, UNFINISHED, is_home, is_segment
 
 __all__ = ["CannotLook", "KeptAside", "SeenHome", "State", "Survey", "readable", "survey"]
@@ -48,6 +49,11 @@ class SeenHome(Struct, frozen=True):
     """Records in it that have not been delivered: counted only where nobody has it, as far as blocks are read."""
     why: str | None = None
     """Why this user may not take it."""
+    destination: str | None = None
+    """The backend that it is meant for (:func:`tracecore.destinations.destination_of`); None where it does not say so,
+    or somebody has it."""
+    masked: bool = False
+    """Whether it is known that its records were masked before they were kept."""
 
 
 class KeptAside(Struct, frozen=True):
@@ -72,6 +78,22 @@ class Survey(Struct, frozen=True):
     def of(self, state: State) -> list[SeenHome]:
         """Return the homes of one state."""
         return [home for home in self.homes if home.state == state]
+
+    def left_for(self, destination: str | None) -> list[SeenHome]:
+        """Return the homes that nobody has and whoever delivers to this backend adopts; of None all of them."""
+        return [home for home in self.of("left") if destination is None or home.destination in {None, destination}]
+
+    def elsewhere(self, destination: str | None) -> dict[str, list[SeenHome]]:
+        """Return the homes that nobody has and that are meant for other backends than this, by those; with records."""
+        found: dict[str, list[SeenHome]] = {}
+        for home in self.of("left"):
+            if home.destination is not None and destination not in {None, home.destination} and self.may_hold(home):
+                found.setdefault(home.destination, []).append(home)
+        return found
+
+    def may_hold(self, home: SeenHome) -> bool:
+        """Return whether records are in a home, as far as they were counted."""
+        return home.records > 0 or not self.counted
 
     @property
     def waiting(self) -> int:
@@ -138,8 +160,18 @@ def _seen(home: Path, budget: _Budget) -> SeenHome | None:
     size = sum(found.st_size for found in files.values())
     written_ns = max(found.st_mtime_ns for found in (itself, *files.values()))
     segments = [name for name in files if is_segment(name) and not name.endswith(UNFINISHED)]
-    records = _records(home, segments, budget) if state == "left" else 0
-    return SeenHome(home.name, state, size, written_ns, records, why)
+    if state != "left":
+        return SeenHome(home.name, state, size, written_ns, why=why)
+    origin, records = _origin(home), _records(home, segments, budget)
+    destination, masked = (None, False) if origin is None else (origin.destination, origin.masked)
+    return SeenHome(home.name, state, size, written_ns, records, destination=destination, masked=masked)
+
+
+def _origin(home: Path) -> Origin | None:
+    """Return what a home says of its records; None where it says nothing that can be read."""
+    with suppress(OSError), _opened(home / OWNER) as descriptor:
+        return origin_in(os.pread(descriptor, OWNER_BYTES, 0), salt_of(home.name))
+    return None
 
 
 def _regular_files(home: Path) -> dict[str, os.stat_result]:

@@ -23,15 +23,18 @@ from msgspec.structs import replace
 from tracecore.cli.journal_survey import KeptAside, SeenHome, Survey, survey
 from tracecore.clock import monotonic_ns
 from tracecore.config import Config
+from tracecore.destinations import destination_of
 from tracecore.errors import BackendUnavailable, TracecoreError
-from tracecore.health import Health
+from tracecore.health import Health, Recovered
 from tracecore.plugins import open_backend
 from tracecore.recorder import Recorder
 
 __all__ = ["Answer", "KeepsNothing", "recovered_from"]
 
 _LOOK_EVERY: Final = 0.25
-"""Seconds between two looks at how far it is."""
+"""Seconds between the first two looks at how far it is."""
+_LONGER: Final = 1.2
+_LONGEST: Final = 2.0
 _LAST_WORDS: Final = 2.0
 """Seconds for the ledger and for closing the backend, when the time for delivery is up."""
 
@@ -59,20 +62,32 @@ class Answer(Struct, frozen=True):
     """Whether the time sufficed."""
     last_error: str | None = None
     """What was the matter last, if anything was."""
+    destination: str | None = None
+    """The only backend for which homes were adopted; None where it was to be every one."""
 
     @property
     def complete(self) -> bool:
         """Return whether nothing is left that nobody has."""
-        return not self.left and not self.after.of("denied")
+        return not (self.left or self.elsewhere or self.after.of("denied"))
+
+    @property
+    def elsewhere(self) -> dict[str, list[SeenHome]]:
+        """Return the homes that wait for other backends, by those."""
+        return self.after.elsewhere(self.destination)
 
     @property
     def left(self) -> list[SeenHome]:
         """Return the homes that still hold records, and that nobody else has."""
-        found = [home for home in self.after.of("left") if home.records or not self.after.counted]
+        found = [home for home in self.after.left_for(self.destination) if self.after.may_hold(home)]
         if not self.finished:  # what was begun may still be in our own hands
-            begun = {home.name for home in self.before.of("left")}
+            begun = {home.name for home in self.begun}
             found += [home for home in self.after.of("in_use") if home.name in begun]
         return found
+
+    @property
+    def begun(self) -> list[SeenHome]:
+        """Return the homes that were to be delivered."""
+        return self.before.left_for(self.destination)
 
     @property
     def kept_aside(self) -> list[KeptAside]:
@@ -83,13 +98,16 @@ class Answer(Struct, frozen=True):
     def emptied(self) -> int:
         """Return how many of the homes that were left before are gone: what was whole in them was delivered."""
         still = {home.name for home in self.after.homes}
-        return sum(home.name not in still for home in self.before.of("left"))
+        return sum(home.name not in still for home in self.begun)
 
 
-def recovered_from(config: Config, timeout: float, tell: Callable[[Survey, Health], object]) -> Answer:
-    """Deliver within ``timeout`` seconds what is left in the journal of a configuration.
+def recovered_from(
+    config: Config, timeout: float, tell: Callable[[Survey, Health], object], *, everything: bool = False
+) -> Answer:
+    """Deliver within ``timeout`` seconds what is left in the journal of a configuration for its backend.
 
-    ``tell`` is called now and then with what was there and how it stands.
+    With ``everything``, whatever backend it was left for. ``tell`` is called now and then with what was there and how
+    it stands.
 
     Raises:
         CannotLook: the directory is no journal, or cannot be read.
@@ -99,19 +117,23 @@ def recovered_from(config: Config, timeout: float, tell: Callable[[Survey, Healt
     """
     deadline_ns = monotonic_ns() + int(timeout * 1e9)
     before = survey(Path(config.journal_dir))
-    answer = Answer(before, before)
-    if before.of("left"):
+    answer = Answer(before, before, destination=None if everything else _destination(config))
+    if answer.begun:
         answer = replace(answer, location=_checked(config, timeout))
-    while here := _names_left(answer.after):
+    while here := _names_left(answer):
         answer = _one_round(config, answer, deadline_ns, lambda health: tell(before, health))
         # Others may have died meanwhile; what is as it was will stay so.
-        if not answer.finished or here <= _names_left(answer.after):
+        if not answer.finished or here <= _names_left(answer):
             break
     return answer
 
 
-def _names_left(seen: Survey) -> set[str]:
-    return {home.name for home in seen.of("left")}
+def _names_left(answer: Answer) -> set[str]:
+    return {home.name for home in answer.after.left_for(answer.destination)}
+
+
+def _destination(config: Config) -> str:
+    return destination_of(open_backend(config.backend, source=config.sources.get("backend", "code")).location)
 
 
 def _checked(config: Config, timeout: float) -> str:
@@ -134,13 +156,15 @@ def _checked(config: Config, timeout: float) -> str:
 
 def _one_round(config: Config, answer: Answer, deadline_ns: int, tell: Callable[[Health], object]) -> Answer:
     """Let one recorder deliver until a moment of the monotonic clock; add what it did to the answer."""
-    recorder = Recorder(config)
+    recorder, pause = Recorder(config), _LOOK_EVERY
+    everything = answer.destination is None
     with _without_log():
         try:
             recorder.start()
-            while not (done := recorder.recover(_at_most(_LOOK_EVERY, deadline_ns))).complete:
+            while not _is_over(done := recorder.recover(_at_most(pause, deadline_ns), everything=everything)):
                 if monotonic_ns() >= deadline_ns:
                     break
+                pause = min(pause * _LONGER, _LONGEST)  # each begins with a look around, which may take longer
                 tell(recorder.health())
         finally:
             recorder.shutdown(_LAST_WORDS)
@@ -150,9 +174,14 @@ def _one_round(config: Config, answer: Answer, deadline_ns: int, tell: Callable[
         after=survey(Path(config.journal_dir)),
         delivered=answer.delivered + said.delivered,
         lost=dict(Counter(answer.lost) + Counter(said.lost)),
-        finished=done.complete,
+        finished=_is_over(done),
         last_error=recorder.health().last_error,
     )
+
+
+def _is_over(done: Recovered) -> bool:
+    """Return whether nothing more can be done."""
+    return done.complete or done.why is not None
 
 
 def _at_most(seconds: float, deadline_ns: int) -> float:

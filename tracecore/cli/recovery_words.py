@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tracecore.cli.delivery import REASONS, UNKNOWN
 from tracecore.cli.figures import bytes_size, count, duration
+from tracecore.cli.journal_survey import SeenHome
 from tracecore.cli.recovery import Answer
 from tracecore.segments import DAMAGED
 
@@ -26,6 +27,7 @@ def as_json(answer: Answer, timeout_ns: int) -> dict[str, Any]:
         "lost": answer.lost,
         "homes_emptied": answer.emptied,
         "homes_left": len(answer.left),
+        "homes_elsewhere": {location: len(homes) for location, homes in answer.elsewhere.items()},
         "homes_denied": len(answer.after.of("denied")),
         "homes_in_use": len(answer.after.of("in_use")),
         "bytes_left": sum(home.bytes for home in answer.left),
@@ -67,7 +69,7 @@ def _nothing(answer: Answer) -> str:
 
 
 def _delivered(answer: Answer) -> str:
-    left = count(len(answer.before.of("left")), "home")
+    left = count(len(answer.begun), "home")
     emptied = f"{answer.emptied:,} of {left} in {answer.after.directory} emptied"
     return f"delivered {count(answer.delivered, 'record')} to {answer.location}; {emptied}"
 
@@ -80,6 +82,7 @@ def _reasons(answer: Answer, timeout_ns: int) -> list[str]:
         what = f"{count(len(answer.left), 'home')} ({size}) left in {answer.after.directory}"
         why = "nobody could take them" if answer.finished else f"the {duration(timeout_ns)} of --timeout were up"
         reasons.append(f"{what}: {why}{_last_error(answer)}; run it again, nothing is stored twice")
+    reasons += [_waiting(location, homes, answer) for location, homes in answer.elsewhere.items()]
     reasons += [
         f"{home.name} cannot be taken: {home.why}; let this user write there, or be the one that the service ran as"
         for home in answer.after.of("denied")[:_SHOWN]
@@ -87,6 +90,13 @@ def _reasons(answer: Answer, timeout_ns: int) -> list[str]:
     if (more := len(answer.after.of("denied")) - _SHOWN) > 0:
         reasons.append(f"{more:,} more like that")
     return reasons
+
+
+def _waiting(location: str, homes: list[SeenHome], answer: Answer) -> str:
+    """Return for whom homes wait that were passed over."""
+    what = f"{count(len(homes), 'home')} ({bytes_size(sum(home.bytes for home in homes))}) in {answer.after.directory}"
+    verb = "waits" if len(homes) == 1 else "wait"
+    return f"{what} {verb} for {location}: name that with --backend, or deliver to {answer.destination} with --all"
 
 
 def _last_error(answer: Answer) -> str:

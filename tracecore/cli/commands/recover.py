@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import click
 from msgspec.structs import replace
 
 from tracecore.cli.escaping import visible
-from tracecore.cli.journal_survey import Survey
+from tracecore.cli.journal_survey import Survey, survey
 from tracecore.cli.moments import DURATION
 from tracecore.cli.options import COMMAND_LINE, importing_as_the_program_does, with_settings
 from tracecore.cli.output import note, print_json, print_lines
@@ -42,17 +43,19 @@ _OWN_BYTES: Final = 2**22
     metavar="TIME",
     help="Stop after this time: 30s, 10m.",
 )
+@click.option("--all", "everything", is_flag=True, help="Deliver what was meant for other backends, too.")
 @with_settings
-def recover(settings: Settings, *, directory: str | None, timeout_ns: int) -> int:
+def recover(settings: Settings, *, directory: str | None, timeout_ns: int, everything: bool) -> int:
     """Deliver what killed processes left in the journal to the backend, and say what became of it.
 
     A service with a journal does so by itself; this is for a machine or a volume on which none will start again. Homes
-    of living processes are left alone. Exit code 1 if something is still there: run it again, nothing is stored twice.
+    of living processes are left alone, and without --all those that are meant for another backend. Exit code 1 if
+    something is still there: run it again, nothing is stored twice.
     """
     open_backend(settings.config.backend, source=settings.config.sources["backend"])  # touches neither disk nor network
     config = _config(settings, directory)
     with _progress() as tell:
-        answer = recovered_from(config, timeout_ns / 1e9, tell)
+        answer = recovered_from(config, timeout_ns / 1e9, tell, everything=everything)
     if settings.as_json:
         print_json(as_json(answer, timeout_ns))
     else:
@@ -63,8 +66,8 @@ def recover(settings: Settings, *, directory: str | None, timeout_ns: int) -> in
 def _config(settings: Settings, directory: str | None) -> Config:
     """Return the configuration of a recorder with this journal, also where the service has none, or is switched off.
 
-    The records were masked before they were kept. What is masked here is what this command says of itself in the
-    ledger: nothing, where the program with the mask is not there any more.
+    Where the mask cannot be imported, only what was masked before it was kept is delivered; what this command says of
+    itself in the ledger is left out then.
     """
     own: dict[str, object] = {"buffer": "journal", "enabled": True, "journal_bytes": _OWN_BYTES, "sync": "none"}
     given = {**settings.given, **own} | ({} if directory is None else {"journal_dir": directory})
@@ -72,11 +75,17 @@ def _config(settings: Settings, directory: str | None) -> Config:
         with importing_as_the_program_does():
             return Config.load(overrides=given, overrides_source=COMMAND_LINE)
     except ConfigError as error:
-        if error.key != "mask":
+        if error.key != "mask" or not _are_masked(Path(directory or settings.config.journal_dir)):
             raise
     note("the mask cannot be imported; what was recorded is masked already, this command leaves its own names out")
     config = Config.load(overrides=given, overrides_source=COMMAND_LINE, without=("mask",))
     return replace(config, mask=_left_out)
+
+
+def _are_masked(directory: Path) -> bool:
+    """Return whether everything that was left was masked before it was kept."""
+    seen = survey(directory)
+    return all(home.masked for home in seen.of("left") if seen.may_hold(home))
 
 
 def _left_out(_: str) -> str:

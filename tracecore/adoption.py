@@ -59,8 +59,8 @@ class Adoption:
         self._ask = ask
         self._has_thread = has_thread
         self._passing = Passing(files, origin)
-        self._trouble: str | None = None
-        """Why the directory could not be looked into the last time."""
+        self.trouble: str | None = None
+        """Why the directory, or a home in it, could not be looked into the last time; None where all could be."""
         self.begin()
 
     def begin(self) -> None:
@@ -106,11 +106,6 @@ class Adoption:
     def elsewhere(self) -> dict[str, int]:
         """Return how many homes that nobody has were passed over, by the backend that they are meant for."""
         return self._passing.elsewhere(self._directory)
-
-    @property
-    def trouble(self) -> str | None:
-        """Return why something could not be looked into the last time; None where all could be."""
-        return self._trouble or self._passing.trouble
 
     @property
     def going_on(self) -> bool:
@@ -192,7 +187,7 @@ class Adoption:
                 report("tracecore cannot look after its journal in %s: %s", self._directory, text_of_error(error))
         self._next_look = now_ns + _LOOK_EVERY_NS if room > 0 else 0
         if room > 0:
-            self._trouble, self._answered = trouble, asked
+            self.trouble, self._answered = trouble or self._passing.trouble, asked
 
     def _adopt_some(self, room: int) -> int:
         """Adopt as many homes as there is room for; return how many more there is room for."""

@@ -80,14 +80,12 @@ class Passing:
 
     def take_all(self, *, on: bool) -> None:
         """Adopt whatever the homes were meant for, or do so no longer."""
-        if on and not self.keeps_nothing:
-            self._elsewhere.clear()
         self._takes_all = on and not self.keeps_nothing
 
     def begin(self, names: list[str]) -> None:
         """Forget those that are not in the directory any more, and what the look before could not look into."""
         there = set(names)
-        self._elsewhere = {name: destination for name, destination in self._elsewhere.items() if name in there}
+        self._elsewhere = {name: destination for name, destination in list(self._elsewhere.items()) if name in there}
         self._denied = {}
 
     def passes(self, home: Path) -> bool:
@@ -96,10 +94,10 @@ class Passing:
         Raises:
             OSError: it cannot be found out.
         """
-        if home.name in self._elsewhere:
-            return True
         if self._takes_all or self.own is None:
             return False
+        if home.name in self._elsewhere:
+            return True
         origin = origin_of(home, self._files)
         destination = None if origin is None else origin.destination
         if destination == self.own or (destination is None and not self.keeps_nothing):

@@ -52,7 +52,7 @@ class SqliteBackend:
         clock: Callable[[], int] = monotonic_ns,
     ) -> None:
         self._address = address
-        self._access = access
+        self._access: Access = access
         self._wall = wall
         self._clock = clock
         self._writing: Connection | None = None

@@ -12,7 +12,7 @@ from tracecore.account import Account, Accounts
 from tracecore.blocks import BLOCK, FIRST, LIMIT, Frame, Head, bodies, frames, write_frame
 from tracecore.context import Route, TraceState
 from tracecore.files import Files
-from tracecore.frames import Origin, body_of
+from tracecore.frames import Origin, write_body
 from tracecore.journal import Journal
 from tracecore.journal_lane import JournalLane, Kept
 from tracecore.leftovers import Leftover
@@ -32,6 +32,7 @@ __all__ = [
     "all_of",
     "batch_from",
     "begun",
+    "body_of",
     "delivered_from",
     "emitter",
     "ended",
@@ -89,6 +90,13 @@ def span_for(journal: Journal, name: str, size: int = 0) -> OpenSpan:
 def emitter(journal: Journal) -> Callable[..., None]:
     """Return a function that emits a span of a name, with an output of some size."""
     return lambda name, size=0: span_for(journal, name, size).end()
+
+
+def body_of(item: Any) -> bytes:
+    """Return the body that a journal keeps of an ended span, or of anything that can be sealed."""
+    written = bytearray()
+    write_body(item, written)
+    return bytes(written)
 
 
 def name_of(item: Any) -> str:

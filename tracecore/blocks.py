@@ -43,7 +43,6 @@ __all__ = [
     "end_of_rest",
     "frames",
     "pieces_of",
-    "seed_of",
     "write_frame",
 ]
 
@@ -91,7 +90,7 @@ class Head(Struct, frozen=True):
 
     def seed(self, salt: int) -> int:
         """Return what the checksums of the block's frames begin with."""
-        return seed_of(self.lane, self.sequence, salt)
+        return _seed_of(self.lane, self.sequence, salt)
 
     def write(self, block: memoryview, salt: int) -> None:
         """Begin a use of a block."""
@@ -122,12 +121,12 @@ class Head(Struct, frozen=True):
         """
         if len(head) >= _head.size:
             magic, lane, sequence, check, delivered, inverse = _head.unpack_from(head)
-            if magic == _MAGIC and check == seed_of(lane, sequence, salt):
+            if magic == _MAGIC and check == _seed_of(lane, sequence, salt):
                 known = delivered == ~inverse & 0xFFFFFFFF and FIRST <= delivered <= LIMIT
                 return cls(lane, sequence, delivered if known else FIRST)
         if len(tail) >= _tail.size:
             magic, lane, sequence, check = _tail.unpack_from(tail)
-            if magic == _MAGIC and check == seed_of(lane, sequence, salt):
+            if magic == _MAGIC and check == _seed_of(lane, sequence, salt):
                 return cls(lane, sequence)
         return None
 
@@ -141,7 +140,7 @@ class Frame(Struct, frozen=True, gc=False):
     body: bytes | None
 
 
-def seed_of(lane: int, sequence: int, salt: int) -> int:
+def _seed_of(lane: int, sequence: int, salt: int) -> int:
     """Return the seed of a block."""
     return crc32(_use.pack(lane, sequence), salt)
 

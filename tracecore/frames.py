@@ -34,7 +34,7 @@ from tracecore.records import (
 )
 from tracecore.sealing import observation
 
-__all__ = ["RECORD", "SPAN", "Origin", "body_of", "record_of", "write_body"]
+__all__ = ["RECORD", "SPAN", "Origin", "record_of", "write_body"]
 
 SPAN: Final = 0x9C
 """The first byte of a span by position: MessagePack's array of twelve."""
@@ -116,13 +116,6 @@ def write_body(item: Any, into: bytearray, unnamed: dict[Any, int] = _NO_PLACES)
         None if extra is None else _encode_json(extra),
     ), into)  # fmt: skip
     return trace.kept
-
-
-def body_of(item: Any) -> bytes:
-    """Return the body that :func:`write_body` writes; raises as it does."""
-    written = bytearray()
-    write_body(item, written)
-    return bytes(written)
 
 
 def record_of(body: bytes, origin: Origin) -> Record:

@@ -290,15 +290,6 @@ class Home:
             return False
         return True
 
-    def sync(self) -> None:
-        """Bring everything that has been written to the disk.
-
-        Raises:
-            OSError: the disk failed.
-        """
-        for segment in list(self.segments):
-            self.sync_segment(segment)
-
     def sync_segment(self, segment: Segment) -> None:
         """Bring one segment to the disk.
 

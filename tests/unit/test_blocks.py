@@ -24,7 +24,6 @@ from tracecore.blocks import (
     end_of_rest,
     frames,
     pieces_of,
-    seed_of,
     write_frame,
 )
 from tracecore.frames import RECORD, SPAN
@@ -269,7 +268,7 @@ def test_a_new_use_leaves_nothing_of_the_one_before() -> None:
 def test_seeds_tell_uses_lanes_and_journals_apart() -> None:
     """No two of the blocks of a few journals begin their checksums alike."""
     salts = [crc32(b"%d" % journal) for journal in range(20)]
-    assert len({seed_of(lane, use, salt) for lane in range(20) for use in range(20) for salt in salts}) == 8_000
+    assert len({Head(lane, use).seed(salt) for lane in range(20) for use in range(20) for salt in salts}) == 8_000
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40_000))

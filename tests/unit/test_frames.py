@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from tests.drawn_records import RECORD_CLASSES, drawn, json_values
+from tests.journals import body_of
 from tracecore.codec import mask_record
 from tracecore.context import Route, TraceState
-from tracecore.frames import RECORD, SPAN, Origin, body_of, record_of, write_body
+from tracecore.frames import RECORD, SPAN, Origin, record_of, write_body
 from tracecore.open_span import OpenSpan, open_child
 from tracecore.records import (
     OBSERVATION_TYPES,

@@ -16,12 +16,12 @@ from tests.fakes import ManualClock
 from tests.journals import (
     MEGABYTE,
     begun,
+    body_of,
     name_of,
     recovered_from,
     span_for,
 )
 from tracecore.blocks import LIMIT, pieces_of
-from tracecore.frames import body_of
 from tracecore.journal_lane import JournalLane, Kept
 from tracecore.segments import SEGMENT, Block
 

@@ -18,11 +18,10 @@ import msgspec
 import pytest
 
 from tests.fakes import FakeBackend, ManualClock
-from tests.journals import begun, emitter, in_thread, left_by, recovered_from, span_for
+from tests.journals import begun, body_of, emitter, in_thread, left_by, recovered_from, span_for
 from tests.torture.declaring import by_mode, torture
 from tracecore.account import Accounts
 from tracecore.backend import Capabilities
-from tracecore.frames import body_of
 from tracecore.journal import Journal
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import LedgerEntry, Observation

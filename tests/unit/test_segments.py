@@ -344,16 +344,16 @@ def test_syncing_tells_of_a_disk_that_fails(tmp_path: Path) -> None:
     disk = _Failing()
     home = home_in(tmp_path, files=disk)
     disk.call = "sync"
-    home.sync()
+    home.sync_segment(home.segments[0])
     assert [segment.descriptor for segment in home.segments] == [None]
     disk.call = ""
     end(home)
     home = home_in(tmp_path, synced=True, files=disk)
-    home.sync()
+    segment = home.segments[0]
+    home.sync_segment(segment)
     disk.call = "sync"
     with pytest.raises(OSError, match="Input/output"):
-        home.sync()
-    segment = home.segments[0]
+        home.sync_segment(segment)
     home.leave()
     home.sync_segment(segment)
 

@@ -99,6 +99,28 @@ def test_a_shutdown_that_is_interrupted_lets_go_when_the_pump_ends(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_shutdown_that_is_cancelled_lets_go_when_the_pump_ends(tmp_path: Path) -> None:
+    """A task that is cancelled while it waits for a shutdown has the home removed when the pump has ended, too."""
+    backend = Stubborn()
+    recorder = Recorder(Config(buffer="journal", journal_dir=str(tmp_path)), backend=backend).start()
+    recorder.emit(span_record("a"))
+    assert recorder.flush(60).delivered
+
+    async def host() -> None:
+        waiting = asyncio.create_task(recorder.ashutdown(60))
+        while recorder.recording:
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(host())
+    thread: Any = recorder._station.thread
+    backend.let_go.set()
+    thread.join(60)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_buffer_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a recorder is shut down, its buffer ends once, and nobody listens to the pump any more."""
     recorder = Recorder(Config(), backend=FakeBackend()).start()

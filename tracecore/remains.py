@@ -27,8 +27,10 @@ __all__ = ["OldBlock", "Remains"]
 _TAIL_BYTES: Final = BLOCK - LIMIT
 _NOT_DAMAGED: Final = -1
 """Stands for the place of a damage where a segment is only to be kept."""
-_FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
-"""Errors that say nothing about a file: the process, or the system, has no more of something at the moment."""
+_FOR_NOW: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN, errno.EACCES, errno.EPERM}
+)
+"""Errors that say nothing of what is in a file: there is no more of something at the moment, or it is forbidden."""
 
 
 class OldBlock:

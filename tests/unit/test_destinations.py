@@ -243,3 +243,16 @@ def test_what_was_not_masked_is_masked_by_who_recovers_it(tmp_path: Path, masked
         recorder.shutdown()
     found = {record.name for record in backend.records if isinstance(record, Span)}
     assert found == {stored, "own!"}
+
+
+def test_a_recorder_that_delivers_nothing_says_so_at_once(tmp_path: Path) -> None:
+    """Waiting for it would be in vain: it was not started, or it is disabled."""
+    for enabled in (True, False):
+        config = Config(backend="memory:", enabled=enabled, buffer="journal", journal_dir=str(tmp_path))
+        recorder = Recorder(config)
+        if not enabled:
+            recorder.start()
+        recovered = recorder.recover(3_600)
+        assert (recovered.complete, recovered.delivered) == (False, 0)
+        assert "delivers nothing" in str(recovered.why)
+        recorder.shutdown()

@@ -122,7 +122,7 @@ class Wanting(Files):
             raise OSError(self.error, os.strerror(self.error))
 
 
-@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR])
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EACCES])
 def test_what_cannot_be_read_now_is_read_later(tmp_path: Path, error: int) -> None:
     """A process without descriptors or memory to spare loses nothing, and calls nothing damaged."""
     left_by(tmp_path, "dead", NAMES, size=25_000)

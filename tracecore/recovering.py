@@ -27,8 +27,8 @@ def recovered(
         counts = station.accounts.recovered
         return Recovered(counts.delivered, counts.lost(), complete=True)
     if not station.hosted:
-        why = "this recorder delivers nothing: it was not started, or is disabled"
-        return Recovered(0, {}, complete=False, why=why)
+        vain = "this recorder delivers nothing: it was not started, or is disabled"
+        return Recovered(0, {}, complete=False, why=vain)
     with adoption.searching(everything=everything):
         waiter.wait(lambda: station.ended or not ring.recovering, timeout)
     finished = not ring.recovering

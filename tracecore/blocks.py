@@ -5,9 +5,10 @@ A block is 64 KiB that one lane has to itself until everything in it has been de
     head 32 bytes │ frame │ frame │ … │ zeros … │ tail 32 bytes
     frame = length and flags (u32) │ checksum (u32) │ body, or a piece of one
 
-* All integers are little-endian. The checksum is the CRC-32 of the body, begun with the block's **seed**: it follows
-  from the journal's salt, the lane and the number of this use, so that no frame of an earlier use, and none that a
-  program has put into a payload, is taken for one of this block. One flipped byte is always seen.
+* All integers are little-endian. The checksum is the CRC-32 of the body, begun with the block's **seed** and the place
+  of the frame in the block. The seed follows from the journal's salt, the lane and the number of this use, so that no
+  frame of an earlier use, none that a disk has written to another place, and none that a program has put into a payload
+  is taken for one of this block. One flipped byte is always seen.
 * A body that does not fit is split: all its pieces but the last say ``MORE``, all but the first ``REST``, and the rest
   goes on in the lane's next blocks, as in the log format of LevelDB. A ``REST`` begins with the checksum of the whole
   body and its own place in it (u32 each): where a block between is lost, no piece is put behind one of another body.
@@ -159,7 +160,7 @@ def write_frame(block: memoryview, start: int, body: bytes, seed: int, flags: in
     """Write the frame of a body, or of a piece of one, where it fits; return where the next one begins."""
     end = start + HEADER + len(body)
     block[start + HEADER : end] = body
-    _frame.pack_into(block, start, len(body) | flags, checksum(body, seed ^ flags))
+    _frame.pack_into(block, start, len(body) | flags, checksum(body, seed ^ flags ^ start))
     return end
 
 
@@ -179,16 +180,17 @@ def pieces_of(body: bytes, room: int) -> list[tuple[bytes, int]]:
     return pieces if begins else [(b"", 0), *pieces]
 
 
-def frames(block: bytes, start: int, stop: int, seed: int, *, filled: bool = False) -> Iterator[Frame]:
+def frames(block: bytes, start: int, stop: int, seed: int, *, filled: bool = False, before: int = 0) -> Iterator[Frame]:
     """Read the frames of a block from ``start`` to its end, at most to ``stop``, stepping over what is damaged.
 
-    After the last frame come zeros, or a body that was being written when the process ended; in a block that was
-    ``filled`` before its lane went on there is no room for either.
+    ``before`` those that are given come so many bytes of the block. After the last frame come zeros, or a body that was
+    being written when the process ended; in a block that was ``filled`` before its lane went on there is no room for
+    either.
     """
     while start + HEADER <= stop:
-        frame = _frame_at(block, start, stop, seed)
+        frame = _frame_at(block, start, stop, seed, before)
         if frame is None:
-            at = _next_whole(block, start, stop, seed)
+            at = _next_whole(block, start, stop, seed, before)
             is_end = block.startswith(_END, start) and not (filled and stop - start >= HEADER + _LEAST_PIECE)
             if is_end and at == stop:
                 return
@@ -272,7 +274,7 @@ class _Pieces:
         return body if self._check is None or self._check == checksum(body, 0) else None
 
 
-def _frame_at(block: bytes, start: int, stop: int, seed: int) -> Frame | None:
+def _frame_at(block: bytes, start: int, stop: int, seed: int, before: int) -> Frame | None:
     """Return the frame that begins at ``start``; None where there is no whole one."""
     word, check = _frame.unpack_from(block, start)
     size = word & _SIZE
@@ -281,13 +283,13 @@ def _frame_at(block: bytes, start: int, stop: int, seed: int) -> Frame | None:
         return None
     body = block[start + HEADER : end]
     flags = word & ~_SIZE
-    return Frame(end, flags, body) if checksum(body, seed ^ flags) == check else None
+    return Frame(end, flags, body) if checksum(body, seed ^ flags ^ (before + start)) == check else None
 
 
-def _next_whole(block: bytes, start: int, stop: int, seed: int) -> int:
+def _next_whole(block: bytes, start: int, stop: int, seed: int, before: int) -> int:
     """Return where the next whole frame after a damaged one begins; ``stop`` if there is none."""
     for found in _FIRST_BYTES.finditer(block, start + HEADER + 1, stop):
         at = found.start() - HEADER
-        if _frame_at(block, at, stop, seed) is not None:
+        if _frame_at(block, at, stop, seed, before) is not None:
             return at
     return stop

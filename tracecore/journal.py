@@ -151,7 +151,7 @@ class Journal(Ring[Any]):
             end = start + HEADER + length
             if end <= block.limit and length <= _ORDINARY:
                 block.view[start + HEADER : end] = body
-                _pack_into(block.view, start, length, crc32(body, block.seed))
+                _pack_into(block.view, start, length, crc32(body, block.seed ^ start))
             elif self._write_long(lane, kept, block, start):
                 return True
             else:
@@ -377,7 +377,10 @@ class Journal(Ring[Any]):
         """Add a segment before somebody needs it, which takes a while; move out of a home that was removed."""
         try:
             home = self._home
-            if home is not None and not home.is_there():
+            is_there = home is None or home.is_there()
+            if self._ended:  # meanwhile: then it was this process that has let go of it
+                return
+            if home is not None and not is_there:
                 self._home = None
                 home.give_up()
                 report("the journal of tracecore in %s was removed, or closed; another is begun", home.path)

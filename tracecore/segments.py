@@ -96,7 +96,7 @@ class Block:
         """Read the frames that have not been handed out, none while one is written; ends count from the first."""
         written = self.written
         found = bytes(self.view[self.taken : written]) if written <= LIMIT else b""
-        return frames(found, 0, len(found), self.seed)
+        return frames(found, 0, len(found), self.seed, before=self.taken)
 
     def cool(self) -> None:
         """Let this process's memory go of what has been written: the file has it, and gives it back when it is read."""

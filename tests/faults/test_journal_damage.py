@@ -270,6 +270,24 @@ def test_a_block_that_is_there_twice_is_delivered_once(tmp_path: Path, template:
     reader.end()
 
 
+def test_a_sector_that_is_in_its_block_twice_is_delivered_once(tmp_path: Path, template: Template) -> None:
+    """A frame counts in its own place only: what a disk has written once more, elsewhere in the block, is a damage."""
+    home = template.copy_to(tmp_path)
+    data = bytearray(template.files["0"])
+    small = min((where for where in template.where.values() if len(where.frames) == 1), key=lambda where: where.frames)
+    (_, block), (_, start, end) = small.blocks[0], small.frames[0]
+    data[block + 60_000 : block + 60_000 + end - start] = data[start:end]
+    (home / "0").write_bytes(data)
+    reader = begun(tmp_path, "reader")
+    reader.housekeep(1)
+    (leftover,) = adopted(reader)
+    found = delivered_from(leftover)
+    assert len(found) == len(set(found))
+    assert set(found) >= template.undamaged({"0": bytes(data)})
+    reader.closed = True
+    reader.end()
+
+
 def test_a_home_without_segments_is_nothing(tmp_path: Path, template: Template) -> None:
     """Where the segments are gone nothing is recovered, and the rest is tidied away."""
     home = template.copy_to(tmp_path)

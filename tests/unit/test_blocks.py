@@ -109,6 +109,19 @@ def test_one_flipped_bit_damages_one_frame_and_is_seen(block: Written, data: st.
     assert found.count(None) == 1
 
 
+@given(BLOCKS, st.data())
+def test_a_stretch_in_another_place_of_its_block_is_no_frame(block: Written, data: st.DataObject) -> None:
+    """What a disk has written once more, elsewhere in the same block, comes once: a frame is one in its own place."""
+    size = data.draw(st.integers(1, block.end - FIRST))
+    source = data.draw(st.integers(FIRST, block.end - size))
+    at = data.draw(st.integers(FIRST, LIMIT - size))
+    before = bytes(block.data)
+    block.data[at : at + size] = before[source : source + size]
+    changed = [place for place in range(at, at + size) if before[place] != block.data[place]]
+    undamaged = block.undamaged(changed[0], changed[-1] + 1) if changed else block.undamaged(0, 0)
+    assert [body for body in block.read() if body is not None] == undamaged
+
+
 STRETCHES = st.one_of(
     st.binary(min_size=1, max_size=3_000),
     st.builds(lambda byte, size: bytes([byte]) * size, st.sampled_from((0, 0xFF, SPAN, RECORD)), st.integers(1, 3_000)),

@@ -15,11 +15,11 @@ from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal import Journal
 from tracecore.journal_lane import JournalLane, Kept
+from tracecore.lanes import Lane
 from tracecore.leftovers import Leftover
 from tracecore.open_span import OpenSpan, open_child
 from tracecore.owners import Owner, salt_of
 from tracecore.records import Span, TraceAttributes
-from tracecore.ring import Lane
 from tracecore.segments import DAMAGED, SEGMENT
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from msgspec import Struct
 from tracecore.clock import MINUTE_NS, wall_ns
 from tracecore.codec import mask_record
 from tracecore.ids import new_trace_id
+from tracecore.lanes import Lane
 from tracecore.loss import Losses, LostTraces, Reason
 from tracecore.records import LedgerEntry
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring
 
 __all__ = ["Account", "Accounts", "Balance", "Counts", "Shares"]
 

@@ -27,10 +27,11 @@ from tracecore.bare_records import bare_forms
 from tracecore.breaker import Breaker, asked_for
 from tracecore.context import NEVER
 from tracecore.errors import BackendRejected, BackendUnavailable, DiskFull
+from tracecore.lanes import Lane
 from tracecore.loss import Reason
 from tracecore.records import LedgerEntry, Record
 from tracecore.reporting import report, text_of_error
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring
 
 if TYPE_CHECKING:
     import asyncio

@@ -33,10 +33,11 @@ from tracecore.clock import monotonic_ns
 from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal_lane import JournalLane
+from tracecore.lanes import Lane, Presence
 from tracecore.owners import Mark, Note
 from tracecore.records import LedgerEntry
 from tracecore.reporting import report, text_of_error
-from tracecore.ring import Lane, Presence, Ring, always
+from tracecore.ring import Ring, always
 from tracecore.segments import BUSY, Block, Home, Segment
 
 __all__ = ["Journal", "Sync"]

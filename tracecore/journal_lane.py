@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from tracecore.blocks import FIRST, bodies, pieces_of
 from tracecore.frames import Origin, record_of
+from tracecore.lanes import Lane, Presence, Settling, Traced
 from tracecore.owners import Mark
 from tracecore.records import Record
-from tracecore.ring import Lane, Presence, Settling, Traced
 from tracecore.segments import BUSY, Block, Home, no_block
 
 __all__ = ["JournalLane", "Kept"]
@@ -46,7 +46,7 @@ class _Reached(Struct, frozen=True):
     """Say up to where a lane has been settled."""
 
     items: int = 0
-    """All that were settled, as :attr:`tracecore.ring.Lane.settled` says once they are."""
+    """All that were settled, as :attr:`tracecore.lanes.Lane.settled` says once they are."""
     frames: int = 0
     """Those of them that were in blocks."""
     size: int = 0

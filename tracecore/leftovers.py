@@ -24,12 +24,12 @@ from tracecore.clock import MINUTE_NS, monotonic_ns, wall_ns
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
+from tracecore.lanes import Lane
 from tracecore.loss import Losses
 from tracecore.owners import OWNER, Mark, Note, Owner, salt_of
 from tracecore.records import LedgerEntry, Record
 from tracecore.remains import OldBlock, Remains
 from tracecore.reporting import report
-from tracecore.ring import Lane
 from tracecore.segments import UNFINISHED, is_home
 
 __all__ = ["Choice", "Leftover", "adopt"]

@@ -55,6 +55,8 @@ __all__ = [
 NOT_RECORDED: Final = FlushResult(delivered=False, pending=0, lost={}, level=None)
 """What is said of a trace that nobody records: nothing of it is pending or was lost, and nothing of it is stored."""
 _MAX_STATUS_MESSAGE: Final = 8_192
+_SHORT: Final = 512
+"""Bytes up to which an allocator gives a payload about as much as it has."""
 _set_position = POSITION.set
 
 
@@ -126,6 +128,13 @@ class OpenSpan(Struct, eq=False, gc=False):
         """Return the bytes that an ended span holds, roughly: for the buffer's byte bound."""
         size = len(self.input) + len(self.output) + ENVELOPE_BYTES
         return size if self.extra is None else size + payload_bytes(self.extra.values())
+
+    def tighten(self) -> None:
+        """Hold long payloads in as much memory as they need: the encoder leaves half as much unused behind them."""
+        if len(self.input) > _SHORT:
+            self.input = bytes(memoryview(self.input))
+        if len(self.output) > _SHORT:
+            self.output = bytes(memoryview(self.output))
 
     def update(self, **fields: Unpack[SpanChanges]) -> Self:
         """Set fields of the span; what is not given stays. After the span has ended nothing changes."""

@@ -33,10 +33,11 @@ from tracecore.codec import mask_record
 from tracecore.context import POSITION, Watch
 from tracecore.delivery import Delivery, Handful
 from tracecore.ids import new_trace_id, tick
+from tracecore.lanes import Lane
 from tracecore.open_span import Muted, OpenSpan, anchor
 from tracecore.records import Provenance, Span
 from tracecore.reporting import Voice, named_error, report, text_of_error
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring
 
 if TYPE_CHECKING:
     import anyio

@@ -23,7 +23,7 @@ from tracecore.reporting import named_error
 
 __all__ = ["ENVELOPE_BYTES", "Emitted", "FirstFields", "Unsealable", "observation", "payload_bytes"]
 
-ENVELOPE_BYTES: Final = 512
+ENVELOPE_BYTES: Final = 640
 """What a span holds in memory besides its payloads, roughly: used for the buffer's byte bound."""
 FirstFields: TypeAlias = tuple[str, str, str, str, int, str | None, ObservationType, int | None, Status]
 """The first nine fields of an observation, in their order."""
@@ -88,6 +88,9 @@ class Emitted(Struct, eq=False, gc=False):
         """Return the trace that the record says something about, if any."""
         return getattr(self.record, "trace_id", None)
 
+    def tighten(self) -> None:
+        """Do nothing: few records are emitted in this way."""
+
     def seal(self) -> Record:
         """Return the record."""
         return self.record
@@ -99,6 +102,9 @@ class Unsealable(Struct, eq=False):
     error: BaseException
     trace_id: str | None
     size: int = ENVELOPE_BYTES
+
+    def tighten(self) -> None:
+        """Do nothing: nothing is in it."""
 
     def seal(self) -> Record:
         """Raise what was the matter.

@@ -30,10 +30,11 @@ from tracecore.context import NEVER, Watch
 from tracecore.delivery import ends_the_pump
 from tracecore.health import BackendState
 from tracecore.hosting import PumpThread
+from tracecore.lanes import Lane
 from tracecore.open_span import OpenSpan
 from tracecore.pump import Pump, PumpSettings
 from tracecore.reporting import Voice, named_error, report
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring
 
 __all__ = ["FOR_EVER", "Station"]
 

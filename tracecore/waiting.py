@@ -10,7 +10,8 @@ from tracecore.alarm import wake_function
 from tracecore.backend import Level
 from tracecore.clock import monotonic_ns
 from tracecore.health import FlushResult
-from tracecore.ring import Ring, Settling, Traced
+from tracecore.lanes import Settling, Traced
+from tracecore.ring import Ring
 from tracecore.station import FOR_EVER, Station
 
 __all__ = ["TraceWaiter", "Waiter"]

@@ -17,7 +17,7 @@ from tests.journals import MEGABYTE, begun, name_of, recovered_from, span_for
 from tests.torture.declaring import by_mode, torture
 from tests.torture.trial import Trial
 from tracecore.journal import Journal
-from tracecore.ring import Lane
+from tracecore.lanes import Lane
 from tracecore.segments import SEGMENT
 from tracecore.strict_journal import StrictJournal
 

@@ -28,10 +28,11 @@ from tracecore.backend import Backend, Capabilities
 from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.errors import BackendRejected, BackendUnavailable
+from tracecore.lanes import Lane
 from tracecore.open_span import OpenSpan, open_root
 from tracecore.recorder import Recorder
 from tracecore.records import LedgerEntry, Record, Span
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring
 
 SPANS = 24
 

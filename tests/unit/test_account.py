@@ -10,7 +10,8 @@ import pytest
 
 from tests.fakes import ManualClock, filled_ring, span_record
 from tracecore.account import Account, Accounts, Counts
-from tracecore.ring import Lane, Ring
+from tracecore.lanes import Lane
+from tracecore.ring import Ring
 from tracecore.sealing import Emitted
 
 

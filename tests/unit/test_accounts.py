@@ -12,9 +12,10 @@ import pytest
 from tests.fakes import FakeBackend, ManualClock, names, span_record
 from tracecore.account import Accounts, Counts
 from tracecore.errors import BackendUnavailable
+from tracecore.lanes import Lane, Presence
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import LedgerEntry
-from tracecore.ring import Lane, Presence, Ring
+from tracecore.ring import Ring
 from tracecore.sealing import Emitted
 
 

@@ -15,9 +15,10 @@ from tracecore.account import Accounts
 from tracecore.context import Route, TraceState
 from tracecore.delivery import Handful
 from tracecore.errors import BackendUnavailable
+from tracecore.lanes import Lane
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import TraceAttributes
-from tracecore.ring import Lane, Ring
+from tracecore.ring import Ring
 from tracecore.sealing import Emitted
 from tracecore.waiting import TraceWaiter
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.journals import adopted, batch_from, begun, delivered_from, ended, lane_of, name_of, span_for, taken
 from tracecore.files import Files
-from tracecore.ring import Lane, Ring
+from tracecore.lanes import Lane
+from tracecore.ring import Ring
 
 
 class Ended(BaseException):

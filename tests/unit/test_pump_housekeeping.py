@@ -12,9 +12,10 @@ import pytest
 
 import tracecore.pump
 from tests.fakes import EVENT_LOOPS, FakeBackend, ManualClock, hanging, names, span_record, unavailable
+from tracecore.lanes import Lane
 from tracecore.open_span import anchor
 from tracecore.pump import Pump, PumpSettings
-from tracecore.ring import Lane, Ring, always
+from tracecore.ring import Ring, always
 from tracecore.sealing import Emitted
 
 pytestmark = pytest.mark.parametrize("event_loop", EVENT_LOOPS)

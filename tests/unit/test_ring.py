@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec import Struct
 
 from tests.fakes import ManualClock
-from tracecore.ring import Lane, Presence, Ring
+from tracecore.lanes import Lane, Presence
+from tracecore.ring import Ring
 
 LANES = 3
 

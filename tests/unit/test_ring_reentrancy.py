@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from tracecore.ring import Lane, Ring
+from tracecore.lanes import Lane
+from tracecore.ring import Ring
 
 
 class Sized(Struct):

@@ -15,6 +15,7 @@ from tracecore_sqlite.abandoning import Abandoner
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
+from tracecore_sqlite.failures import is_broken_off
 from tracecore_sqlite.ledger import SqliteLedger
 from tracecore_sqlite.observations import SqliteObservations
 from tracecore_sqlite.schema import check_readable, migrate, migrations
@@ -62,6 +63,7 @@ class SqliteBackend:
         self._chores: tuple[_Chore, ...] = ()
         self._file: _File | None = None
         self._astray = False
+        """Whether the file has to be opened anew before anything can be written."""
         self.location: Final = address.path
         self.capabilities: Final = Capabilities(
             durable=True,
@@ -103,7 +105,12 @@ class SqliteBackend:
             await self._begin_anew()
         if self._writing is None or self._writer is None:
             raise BackendUnavailable(f"{self.location} is not open", "open it first")
-        if not await self._writing.run(_write, self._writer, batch, file=self._file, path=self.location):
+        try:
+            is_there = await self._writing.run(_write, self._writer, batch, file=self._file, path=self.location)
+        except BackendUnavailable as error:
+            self._astray = is_broken_off(error)
+            raise
+        if not is_there:
             await self._begin_anew()
             await self.write(batch)
 

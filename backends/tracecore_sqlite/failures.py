@@ -10,7 +10,7 @@ from typing import Final
 
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, DiskFull
 
-__all__ = ["failure", "translated"]
+__all__ = ["failure", "is_broken_off", "translated"]
 
 _FOR_GOOD: Final = {
     sqlite3.SQLITE_NOTADB: ("is not an SQLite database", "name another file"),
@@ -29,6 +29,8 @@ _FOR_NOW: Final = {
     sqlite3.SQLITE_NOMEM: ("ran out of memory", "try again"),
 }
 
+_NO_TEXT: Final = "Could not decode to UTF-8"
+"""How the driver begins where a column of text holds bytes that are none; the error has no code."""
 _NOT_OPENED: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 
 
@@ -45,6 +47,8 @@ def failure(path: str, error: Exception) -> BackendError:
     """Return what an error of the driver means; unknown ones may pass."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NO_TEXT):
+        primary = sqlite3.SQLITE_CORRUPT
     if primary in _NOT_OPENED and (at_fault := _place_at_fault(path, error)) is not None:
         return at_fault
     if primary in _FOR_GOOD:
@@ -57,6 +61,12 @@ def failure(path: str, error: Exception) -> BackendError:
     if isinstance(error, OverflowError | UnicodeError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return BackendRejected(f"{path} cannot hold a value", f"record another value ({error})")
     return BackendUnavailable(f"{path} failed", f"try again ({error})")
+
+
+def is_broken_off(error: BaseException) -> bool:
+    """Return whether a call on the file has failed: SQLite then goes on by locks that may not be what it thinks."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
 
 
 def _place_at_fault(path: str, error: Exception) -> BackendError | None:

@@ -68,7 +68,6 @@ def test_the_nth_call_fails(trial: Trial, buffer: str, call: str, how: str) -> N
 
 @torture("T10", "unlocking the file fails")
 @only_in_full
-@pytest.mark.xfail(strict=True, reason="a connection whose unlocking has failed is never opened anew")
 def test_a_failing_unlock(tmp_path: Path) -> None:
     """Whichever call that locks or unlocks the file fails, once: the program goes on, and everything is delivered."""
     for nth in range(1, 100):

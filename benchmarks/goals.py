@@ -61,7 +61,7 @@ _CAPTURED_CALL: Final = (
 )
 _JOURNAL: Final = (
     "Half of it is C: msgspec encodes the span into memory that is there already, a checksum is taken, and both are"
-    " copied into the map. The rest is Python that gathers twelve fields and marks the block as busy meanwhile. What"
+    " copied into the map. The rest is Python that gathers thirteen fields and marks the block as busy meanwhile. What"
     " frees the span comes on top here; from memory it is the pump that does so."
 )
 _STORED_SPAN: Final = (

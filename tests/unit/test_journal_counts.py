@@ -190,7 +190,7 @@ def test_what_another_version_wrote_is_kept_for_it(tmp_path: Path, other: bytes 
     """A whole body that this version cannot read is counted as lost, and its segment kept aside."""
     journal = begun(tmp_path, "dead")
     unreadable = other or msgspec.msgpack.encode(
-        [*msgspec.msgpack.decode(body_of(span_for(journal, "x")))[:4], "planner", *[1] * 7]
+        [*msgspec.msgpack.decode(body_of(span_for(journal, "x")))[:4], "planner", *[1] * 8]
     )
     emit = emitter(journal)
     emit("before")

@@ -129,7 +129,8 @@ class Adoption:
         for leftover in self.leftovers():
             if leftover.exhausted and leftover.farewell is None:
                 account = leftover.account
-                account.counts = account.counts.plus(0, {"damaged": leftover.damages})
+                uncounted = leftover.damages - account.counts.losses.counts()["damaged"]  # a pump may have ended here
+                account.counts = account.counts.plus(0, {"damaged": uncounted})
                 farewell = leftover.entry(account.counts, ended=True)
                 if farewell.emitted:
                     self._ring.farewells.append(farewell)

@@ -19,6 +19,7 @@ from tracecore.destinations import Passing, destination_of
 from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.leftovers import Leftover, adopt
+from tracecore.locks import Busy, Turn
 from tracecore.reporting import report, text_of_error
 from tracecore.ring import Ring
 
@@ -138,17 +139,14 @@ class Adoption:
 
     def look_after(self, now_ns: int) -> None:
         """Remove the homes that are done with, and look for others as long as the buffer is open."""
-        if self._busy.acquire(blocking=False):
-            try:
-                for leftover in self.leftovers():
-                    if not leftover.finished and leftover.work():
-                        self._on_news()
-                self.remove_delivered()
-                wanted = self._is_wanted or now_ns >= self._next_look
-                if wanted and not self._ring.closed and not self._has_to_read():
-                    self._look_around(now_ns)
-            finally:
-                self._busy.release()
+        with contextlib.suppress(Busy), Turn(self._busy, 0):
+            for leftover in self.leftovers():
+                if not leftover.finished and leftover.work():
+                    self._on_news()
+            self.remove_delivered()
+            wanted = self._is_wanted or now_ns >= self._next_look
+            if wanted and not self._ring.closed and not self._has_to_read():
+                self._look_around(now_ns)
 
     def remove_delivered(self) -> None:
         """Remove the homes of which nothing is left and the ledger has been told."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import repeat, starmap
 from typing import Final, Literal, TypeAlias
 
 from tracecore.clock import monotonic_ns
+from tracecore.locks import Busy, Turn
 
 __all__ = ["REASONS", "Losses", "LostTraces", "Reason"]
 
@@ -86,12 +88,11 @@ class LostTraces:
             return
         noted.append((trace_id, reason))
         if len(noted) >= self._at_once:
-            self._count(2 * _AT_ONCE, wait=0)  # more may come at each step, from a signal's handler
+            with suppress(Busy), Turn(self._lock, 0):
+                self._count(2 * _AT_ONCE)  # more may come at each step, from a signal's handler
 
-    def _count(self, most: int, *, wait: float) -> None:
-        """Count what was noted, unless somebody else is at it for longer than ``wait`` seconds."""
-        if not self._lock.acquire(timeout=wait):
-            return
+    def _count(self, most: int) -> None:
+        """Count what was noted; whoever calls has the lock."""
         try:
             some = starmap(self._noted.popleft, repeat((), min(most, len(self._noted))))
             for key, count in Counter(some).items():
@@ -99,8 +100,6 @@ class LostTraces:
         except BaseException:  # of a signal's handler: what was taken off and not counted yet is forgotten
             self._forgotten_ns = monotonic_ns()
             raise
-        finally:
-            self._lock.release()
 
     def _count_one(self, key: tuple[str, Reason], count: int) -> None:
         if key not in self._counts:
@@ -112,7 +111,8 @@ class LostTraces:
 
     def of(self, trace_id: str) -> dict[str, int]:
         """Return how many records of a trace were lost, by reason, zeros left out."""
-        self._count(self._most, wait=_PATIENCE)
+        with suppress(Busy), Turn(self._lock, _PATIENCE):
+            self._count(self._most)
         found = {reason: self._counts.get((trace_id, reason), 0) for reason in REASONS}
         return {reason: count for reason, count in found.items() if count}
 

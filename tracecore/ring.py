@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from tracecore.clock import monotonic_ns
 from tracecore.lanes import Item, Lane, Presence
+from tracecore.locks import Busy, Turn
 
 if TYPE_CHECKING:
     from tracecore.backend import Level
@@ -200,13 +201,15 @@ class Ring(Generic[T]):
         Where somebody holds :attr:`consuming` for long, they are of slightly different moments: whoever asks has a
         deadline.
         """
-        held = self.consuming.acquire(timeout=_PATIENCE)
         try:
-            retired, last = self._retired
-            return _Totals(retired, *[lane for lane in self.lanes() if lane is not last]).counts
-        finally:
-            if held:
-                self.consuming.release()
+            with Turn(self.consuming, _PATIENCE):
+                return self._added_up()
+        except Busy:
+            return self._added_up()
+
+    def _added_up(self) -> dict[str, int]:
+        retired, last = self._retired
+        return _Totals(retired, *[lane for lane in self.lanes() if lane is not last]).counts
 
     def forget_everything(self) -> None:
         """Drop lanes and totals without counting: what is in them belongs to the parent of this forked process."""

@@ -20,6 +20,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from tracecore.account import Accounts
@@ -31,6 +32,7 @@ from tracecore.delivery import ends_the_pump
 from tracecore.health import BackendState
 from tracecore.hosting import PumpThread
 from tracecore.lanes import Lane
+from tracecore.locks import Busy, Turn
 from tracecore.open_span import OpenSpan
 from tracecore.pump import Pump, PumpSettings
 from tracecore.reporting import Voice, named_error, report
@@ -228,8 +230,10 @@ class Station:
 
     def suspect(self, now_ns: int) -> None:
         """Have a second look taken at a pump that is overdue. Called by whoever emits, who is not kept waiting."""
-        if not self._lock.acquire(blocking=False):
-            return
+        with suppress(Busy), Turn(self._lock, 0):
+            self._suspect(now_ns)
+
+    def _suspect(self, now_ns: int) -> None:
         try:
             if now_ns <= self.watch.overdue_ns:
                 return
@@ -243,8 +247,6 @@ class Station:
             self._looking = False
             if not isinstance(error, Exception):
                 raise  # from a signal handler of the program; else there is no thread to be had: perhaps the next time
-        finally:
-            self._lock.release()
 
     def _take_second_look(self, pump: Pump, signs: int) -> None:
         """Replace the pump if it has ended, or does not answer."""
@@ -309,14 +311,13 @@ class Station:
         """Take the place, and what it had in hand, from a pump."""
         shares = self._shares_backend
         backend = self.backend if shares else self._backend_made_anew()
-        if not self._ring.consuming.acquire(timeout=_PATIENCE):
-            raise RuntimeError("the pump hangs in the middle of its accounts")
         try:
-            pump.retire(keeps_sink=backend is not self.backend)
-            self.accounts.catch_up()
-            first = self._ring.rewind()
-        finally:
-            self._ring.consuming.release()
+            with Turn(self._ring.consuming, _PATIENCE):
+                pump.retire(keeps_sink=backend is not self.backend)
+                self.accounts.catch_up()
+                first = self._ring.rewind()
+        except Busy:
+            raise RuntimeError("the pump hangs in the middle of its accounts") from None
         if not pump.finished and self.thread is not None:
             self._hanging.append(self.thread)
         settled = self._settled()

@@ -116,9 +116,13 @@ class SqliteBackend:
 
     async def maintain(self) -> bool:
         """Give up, settle or index a slice of what was written; return whether more remains."""
-        if self._writing is None:
+        if self._writing is None or self._astray:
             return False
-        return await self._writing.run(_maintain, self._chores)
+        try:
+            return await self._writing.run(_maintain, self._chores)
+        except BackendUnavailable as error:
+            self._astray = is_broken_off(error)
+            raise
 
     async def close(self) -> None:
         """Let go of the file and the threads."""
@@ -137,9 +141,11 @@ class SqliteBackend:
             with contextlib.suppress(BackendError):
                 # Whoever moved the file gets all of it: closing would leave what is in the log behind.
                 await self._writing.run(self._writing.raw.execute, "PRAGMA wal_checkpoint(truncate)")
-        with contextlib.suppress(BackendError):
-            await self.close()
-        self._astray = True
+        try:
+            with contextlib.suppress(BackendError):
+                await self.close()
+        finally:
+            self._astray = True  # also where there was no time to close it: the next batch goes on from here
         await self.open()
 
     def _bring_up_to_date(self, raw: sqlite3.Connection) -> None:

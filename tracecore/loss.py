@@ -109,10 +109,16 @@ class LostTraces:
             self._counts.pop(self._oldest.popleft(), None)
             self._forgotten_ns = monotonic_ns()
 
-    def of(self, trace_id: str) -> dict[str, int]:
-        """Return how many records of a trace were lost, by reason, zeros left out."""
-        with suppress(Busy), Turn(self._lock, _PATIENCE):
-            self._count(self._most)
+    def of(self, trace_id: str) -> dict[str, int] | None:
+        """Return how many records of a trace were lost, by reason, zeros left out.
+
+        None where nobody can tell for now: somebody counts all the time, and what was noted is not counted yet.
+        """
+        try:
+            with Turn(self._lock, _PATIENCE):
+                self._count(self._most)
+        except Busy:
+            return None
         found = {reason: self._counts.get((trace_id, reason), 0) for reason in REASONS}
         return {reason: count for reason, count in found.items() if count}
 

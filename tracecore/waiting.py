@@ -102,11 +102,15 @@ class TraceWaiter(Waiter):
     def result(self) -> FlushResult:
         """Return what became of the trace by now."""
         traces, ended = self.station.accounts.lost_traces, self.station.ended
-        lost, pending = traces.of(self._trace.trace_id), self.pending()
-        if ended and (gone := self.pending(kept=False)):
+        pending = self.pending()
+        gone = self.pending(kept=False) if ended else 0
+        known = traces.of(self._trace.trace_id)  # last: a loss is noted before it is settled
+        lost = known or {}
+        if gone:
             lost["closing"] = lost.get("closing", 0) + gone
             pending -= gone
-        delivered = not lost and not pending and traces.vouches_for(self._trace.started)
+        vouched = known is not None and traces.vouches_for(self._trace.started)
+        delivered = vouched and not lost and not pending
         return FlushResult(delivered, pending, lost, self.level(delivered=delivered, lost=bool(lost)))
 
     def _marked(self) -> list[tuple[Settling, int]]:

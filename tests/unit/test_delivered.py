@@ -13,6 +13,7 @@ import pytest
 from tests.fakes import EVENT_LOOPS, FakeBackend, refusing, unavailable
 from tracecore.backend import Capabilities, Level
 from tracecore.config import Config
+from tracecore.errors import BackendRejected
 from tracecore.health import FlushResult
 from tracecore.open_span import Muted, OpenSpan, open_child, open_root
 from tracecore.recorder import Recorder
@@ -233,3 +234,43 @@ def test_of_more_losses_than_are_remembered(recording: Callable[..., Recorder]) 
     late.end()
     assert not late.delivered(WITHIN).delivered, "its trace began before"
     assert trace(recorder, "since then").delivered(WITHIN).delivered
+
+
+def test_what_is_lost_while_one_asks_is_not_called_delivered(
+    recording: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a record is refused between two looks, after its losses were counted, its trace has not arrived."""
+    go = threading.Event()
+
+    async def refuse(_: list[Record]) -> None:
+        opened = go
+        while not opened.is_set():  # noqa: ASYNC110 - a thread opens it
+            await anyio.sleep(0.002)
+        raise BackendRejected("no", "nothing can be done")
+
+    recorder = recording(FakeBackend(on_write=refuse))
+    root = trace(recorder, "root")
+    traces = recorder._station.accounts.lost_traces
+    real = traces.of
+
+    def of(trace_id: str) -> dict[str, int] | None:
+        found = real(trace_id)
+        go.set()
+        recorder.flush(WITHIN)
+        return found
+
+    monkeypatch.setattr(traces, "of", of)
+    assert not root.delivered(0).delivered
+    assert root.delivered(0) == FlushResult(delivered=False, pending=0, lost={"rejected": 1}, level=None)
+
+
+def test_where_losses_cannot_be_counted_nobody_vouches(recording: Callable[..., Recorder]) -> None:
+    """Whoever asks while somebody counts all the time is not told that nothing was lost; later he is told what was."""
+    recorder = recording(FakeBackend())
+    root = trace(recorder, "root")
+    assert root.delivered(WITHIN).delivered
+    traces = recorder._station.accounts.lost_traces
+    with traces._lock:
+        traces.add(root.trace_id, "ring_full")
+        assert not root.delivered(0).delivered
+    assert root.delivered(0).lost == {"ring_full": 1}

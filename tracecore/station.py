@@ -203,7 +203,7 @@ class Station:
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         """Stop calling ``listener``."""
-        if listener in self._listeners:
+        with suppress(ValueError):  # another thread may have been first
             self._listeners.remove(listener)
 
     def is_here(self) -> bool:

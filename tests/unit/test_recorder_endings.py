@@ -132,3 +132,18 @@ def test_the_buffer_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recorder._station._listeners == []
     kept = weakref.ref(recorder)
     assert kept() not in recorders._UNENDED
+
+
+def test_two_threads_that_let_go_at_once() -> None:
+    """Whoever stops listening where another thread has just done so for him goes on."""
+
+    class Raced(list[Any]):
+        def remove(self, value: Any) -> None:
+            self.clear()
+            super().remove(value)
+
+    recorder = Recorder(Config(), backend=FakeBackend()).start()
+    recorder._station._listeners = Raced([recorder._end_buffer])
+    recorder._station.unlisten(recorder._end_buffer)
+    assert recorder._station._listeners == []
+    assert recorder.shutdown(60).delivered

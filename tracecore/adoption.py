@@ -60,12 +60,13 @@ class Adoption:
         self._ask = ask
         self._has_thread = has_thread
         self._passing = Passing(files, origin)
-        self.trouble: str | None = None
-        """Why the directory, or a home in it, could not be looked into the last time; None where all could be."""
         self.begin()
 
     def begin(self) -> None:
         """Begin anew, as in a forked child: nothing has been looked for."""
+        self._passing.renew()
+        self.trouble: str | None = None
+        """Why the directory, or a home in it, could not be looked into the last time; None where all could be."""
         self.known: set[str] = set()
         """Homes that were adopted, or are one's own: each once, also where it cannot be removed afterwards."""
         self._next_look = self._next_report = 0
@@ -92,17 +93,17 @@ class Adoption:
 
         Where the buffer is closed none would be adopted any more.
         """
-        if everything:
-            self._passing.take_all(on=True)
-        if not self._ring.closed:
-            self._asked += 1
-            if not self._ask():
-                self._on_news()
+        taker = object()
         try:
+            if everything:
+                self._passing.take_all(taker)
+            if not self._ring.closed:
+                self._asked += 1
+                if not self._ask():
+                    self._on_news()
             yield
         finally:
-            if everything:
-                self._passing.take_all(on=False)
+            self._passing.take_own(taker)
 
     def elsewhere(self) -> dict[str, int]:
         """Return how many homes that nobody has were passed over, by the backend that they are meant for."""

@@ -72,15 +72,24 @@ class Passing:
         self.own: str | None = None
         self.keeps_nothing = False
         self._files = files
-        self._takes_all = False
+        self._takers: set[object] = set()
+        """Who asks for everything just now."""
         self._elsewhere: dict[str, str] = {}
         """The destinations of the homes that were passed over, by their names."""
         self._denied: dict[str, str] = {}
         """Why a home could not be looked into the last time, by its name."""
 
-    def take_all(self, *, on: bool) -> None:
-        """Adopt whatever the homes were meant for, or do so no longer."""
-        self._takes_all = on and not self.keeps_nothing
+    def take_all(self, taker: object) -> None:
+        """Adopt whatever the homes were meant for, as long as somebody asks for that."""
+        self._takers.add(taker)
+
+    def take_own(self, taker: object) -> None:
+        """Adopt what is meant for this process only, unless somebody else asks for everything."""
+        self._takers.discard(taker)
+
+    def renew(self) -> None:
+        """Begin anew, as in a forked child: whoever asked for everything did so in the parent."""
+        self._takers = set()
 
     def begin(self, names: list[str]) -> None:
         """Forget those that are not in the directory any more, and what the look before could not look into."""
@@ -94,7 +103,7 @@ class Passing:
         Raises:
             OSError: it cannot be found out.
         """
-        if self._takes_all or self.own is None:
+        if self.own is None or (self._takers and not self.keeps_nothing):
             return False
         if home.name in self._elsewhere:
             return True

@@ -33,6 +33,8 @@ def recovered(
         waiter.wait(lambda: station.ended or not ring.recovering, timeout)
     finished = not ring.recovering
     why = adoption.trouble if finished else None
+    if ring.closed:  # since then nothing has been looked for
+        why = why or "this recorder was shut down: what has died since it looked the last time was not looked for"
     counts = station.accounts.recovered
     complete = finished and why is None
     return Recovered(counts.delivered, counts.lost(), complete, elsewhere=adoption.elsewhere(), why=why)

@@ -128,6 +128,34 @@ def test_everything_is_taken_while_it_is_asked_for(tmp_path: Path) -> None:
     finish(reader)
 
 
+def test_everything_is_taken_as_long_as_anybody_asks_for_it(tmp_path: Path) -> None:
+    """Of two who ask at once the first to leave does not end it for the other."""
+    left_by(tmp_path, "dead", ["a"], origin=THERE)
+    reader = reader_for(tmp_path, At("/store/a.db"))
+    first, second = (reader._adoption.searching(everything=True) for _ in range(2))
+    with second:
+        with first:
+            pass
+        with reader._adoption.searching(everything=False):
+            pass
+        reader.housekeep(2)
+        assert [name for lane in adopted(reader) for name in delivered_from(lane)] == ["a"]
+    finish(reader)
+
+
+def test_a_forked_child_takes_its_own_only(tmp_path: Path) -> None:
+    """Whoever asked for everything in the parent, and what troubled it there, is nothing to the child."""
+    left_by(tmp_path, "dead", ["a"], origin=THERE)
+    reader = reader_for(tmp_path, At("/store/a.db"))
+    with reader._adoption.searching(everything=True):
+        reader._adoption.trouble = "the parent's"
+        reader.forget_everything()
+        reader.housekeep(2)
+        assert [name for lane in adopted(reader) for name in delivered_from(lane)] == []
+        assert (elsewhere(reader), reader._adoption.trouble) == ({"/store/b.db": 1}, None)
+    finish(reader)
+
+
 def test_a_location_becomes_a_short_name() -> None:
     """Whatever is in a path can be written down, long ones differ in what they are short of, and no secret is kept."""
     assert destination_of("/a@b/traces.db") == "/a@b/traces.db"
@@ -171,6 +199,17 @@ def test_recovering_looks_for_who_has_died_since_the_last_look(tmp_path: Path) -
         assert names(backend.records) == ["a", "b"]
     finally:
         recorder.shutdown()
+
+
+def test_after_the_end_nothing_is_called_complete(tmp_path: Path) -> None:
+    """A recorder that was shut down does not say of what has died since that all of it was looked for."""
+    recorder = recorder_at(At("/store/a.db"), tmp_path)
+    assert recorder.recover(30).complete
+    recorder.shutdown()
+    left_by(tmp_path, "dead", ["a"], origin=HERE)
+    recovered = recorder.recover(30)
+    assert (recovered.complete, recovered.delivered) == (False, 0)
+    assert "was shut down" in str(recovered.why)
 
 
 def _denied(denied: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:

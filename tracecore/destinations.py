@@ -1,12 +1,14 @@
 """Which of the homes in a journal's directory are adopted here, and which are passed over, and why.
 
 Processes of several backends may share one directory. What was meant for another backend is left to whoever delivers to
-that one, and is not even locked: who looks whether something is his must not keep its adopter from taking it. What was
-kept before homes named their destination is anybody's, except of a backend that keeps nothing itself.
+that one, and is not even locked: who looks whether something is his must not keep its adopter from taking it. Only who
+is to say whether somebody delivers it asks for its lock, shared, for a moment that its adopter waits for. What was kept
+before homes named their destination is anybody's, except of a backend that keeps nothing itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from pathlib import Path
@@ -134,11 +136,7 @@ class Passing:
 
     def _is_left(self, home: Path) -> bool:
         """Return whether nobody has a home: its process has died, and nobody delivers it."""
-        try:
-            owner = Owner.adopt(self._files, home / OWNER, salt_of(home.name))
-        except OSError:
-            return self._files.is_directory(home)
-        if owner is None:
-            return False
-        owner.close()
-        return True
+        with contextlib.suppress(OSError):  # nobody can tell, or nothing is there to be locked
+            if self._files.is_locked(home / OWNER):
+                return False
+        return self._files.is_directory(home)

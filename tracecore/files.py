@@ -116,6 +116,17 @@ class Files:
             return False
         return True
 
+    def is_locked(self, path: Path) -> bool:
+        """Return whether somebody has locked a file: whoever only asks the same at this moment does not count."""
+        descriptor = self.open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            self.close(descriptor)
+        return False
+
     def sync(self, descriptor: int) -> None:
         """Bring what was written, through a map too, to the disk."""
         _fdatasync(descriptor)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.health import Recovered
 from tracecore.journal import Journal
+from tracecore.owners import OWNER
 from tracecore.records import Span
 from tracecore.segments import is_home
 from tracecore.tracing import span
@@ -153,6 +156,51 @@ def test_a_forked_child_takes_its_own_only(tmp_path: Path) -> None:
         reader.housekeep(2)
         assert [name for lane in adopted(reader) for name in delivered_from(lane)] == []
         assert (elsewhere(reader), reader._adoption.trouble) == ({"/store/b.db": 1}, None)
+    finish(reader)
+
+
+@contextmanager
+def asked_after(home: Path) -> Iterator[None]:
+    """Hold the lock of a home as somebody does who asks whether anybody has it."""
+    with (home / OWNER).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def test_who_asks_whether_somebody_has_a_home_keeps_nobody_from_it(tmp_path: Path) -> None:
+    """Two may ask at once, and an adopter who comes at that moment tries once more."""
+    home = left_by(tmp_path, "dead", ["a"], origin=THERE)
+    reader = reader_for(tmp_path, At("/store/a.db"))
+    with asked_after(home):
+        assert elsewhere(reader) == {"/store/b.db": 1}
+
+    class Hindered(Files):
+        def lock(self, descriptor: int) -> bool:
+            if os.fstat(descriptor).st_ino == (home / OWNER).stat().st_ino and not tried:
+                tried.append(descriptor)
+                with asked_after(home):
+                    return super().lock(descriptor)
+            return super().lock(descriptor)
+
+    tried: list[int] = []
+    other = reader_for(tmp_path, At("/store/b.db"), "other", files=Hindered())
+    assert len(tried) == 1
+    assert [name for lane in adopted(other) for name in delivered_from(lane)] == ["a"]
+    assert elsewhere(reader) == {}
+    finish(reader)
+    finish(other)
+
+
+def test_what_somebody_asks_after_all_the_time_is_not_taken_for_delivered(tmp_path: Path) -> None:
+    """Its adopter says that it could not be had, and has it with the next look."""
+    home = left_by(tmp_path, "dead", ["a"], origin=HERE)
+    with asked_after(home):
+        reader = reader_for(tmp_path, At("/store/a.db"))
+        assert adopted(reader) == []
+        assert f"{home.name} cannot be adopted" in str(reader._adoption.trouble)
+    reader.housekeep(10**11)
+    assert reader._adoption.trouble is None
+    assert [name for lane in adopted(reader) for name in delivered_from(lane)] == ["a"]
     finish(reader)
 
 

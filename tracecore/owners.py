@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import time
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
 from zlib import crc32
@@ -34,6 +35,8 @@ OWNER: Final = "owner"
 _LINE: Final = 4096
 _TEXT: Final = _LINE - 9
 """Bytes of a line without its checksum and its end."""
+_ASKING: Final = 0.003
+"""Seconds in which whoever asks whether a file is locked has his answer."""
 _ORIGINS: Final = (0, _LINE)
 _NOTES: Final = (2 * _LINE, 3 * _LINE)
 OWNER_BYTES: Final = 4 * _LINE
@@ -126,7 +129,7 @@ class Owner:
         """
         owner = cls(files, files.open(path), salt)
         try:
-            if owner.lock() and owner.is_at(path):
+            if (owner.lock() or owner._lock_once_more(path)) and owner.is_at(path):
                 owner.read()
                 return owner
         except BaseException:
@@ -141,6 +144,24 @@ class Owner:
             return False
         self._identity = self._files.identity(self._descriptor)
         return True
+
+    def _lock_once_more(self, path: Path) -> bool:
+        """Lock the file some milliseconds later, where nobody has it, but somebody asked just then whether anybody has.
+
+        Raises:
+            OSError: somebody still does, or nobody knows.
+        """
+        try:
+            if self._files.is_locked(path):
+                return False
+            time.sleep(_ASKING)
+            if self.lock():
+                return True
+            if self._files.is_locked(path):
+                return False
+        except FileNotFoundError:
+            return False
+        raise BlockingIOError(errno.EAGAIN, "somebody asks all the time whether anybody has locked it", str(path))
 
     def is_at(self, path: Path) -> bool:
         """Return whether the file is open and locked here, and has this name.

@@ -33,6 +33,7 @@ from tracecore.frames import RECORD, SPAN
 __all__ = [
     "BLOCK",
     "FIRST",
+    "FREE_OF_LOCKS",
     "HEADER",
     "LIMIT",
     "MORE",
@@ -61,7 +62,7 @@ REST: Final = 1 << 30
 _SIZE: Final = REST - 1
 _LEAST_PIECE: Final = 64
 """Bytes below which no piece is worth a frame of its own."""
-_FREE_OF_LOCKS: Final = 5 * 1024
+FREE_OF_LOCKS: Final = 5 * 1024
 """``zlib`` gives the interpreter's lock up for more bytes than this, and gets it back after up to 5 ms."""
 
 _head: Final = Layout("<4sIQIII")
@@ -148,11 +149,11 @@ def _seed_of(lane: int, sequence: int, salt: int) -> int:
 
 def checksum(body: bytes, seed: int) -> int:
     """Return the CRC-32 of a body of any size without giving the interpreter's lock up."""
-    if len(body) <= _FREE_OF_LOCKS:
+    if len(body) <= FREE_OF_LOCKS:
         return crc32(body, seed)
     view = memoryview(body)
-    for start in range(0, len(body), _FREE_OF_LOCKS):
-        seed = crc32(view[start : start + _FREE_OF_LOCKS], seed)
+    for start in range(0, len(body), FREE_OF_LOCKS):
+        seed = crc32(view[start : start + FREE_OF_LOCKS], seed)
     return seed
 
 

@@ -25,15 +25,18 @@ from struct import Struct as Layout
 from typing import Any, Final, Literal, TypeAlias
 from zlib import crc32
 
+import msgspec
+
 from tracecore.adoption import Adoption
 from tracecore.backend import Backend, Level
-from tracecore.blocks import HEADER
+from tracecore.blocks import FREE_OF_LOCKS, HEADER
 from tracecore.caretaker import Caretaker
 from tracecore.clock import monotonic_ns
 from tracecore.files import Files
 from tracecore.frames import Origin, write_body
 from tracecore.journal_lane import JournalLane
 from tracecore.lanes import Lane, Presence
+from tracecore.locks import Busy, Turn
 from tracecore.owners import Mark, Note
 from tracecore.records import LedgerEntry
 from tracecore.reporting import report, text_of_error
@@ -45,8 +48,8 @@ __all__ = ["Journal", "Sync"]
 Sync: TypeAlias = Literal["none", "interval", "always"]
 
 _pack_into = Layout("<II").pack_into
-_ORDINARY: Final = 5 * 1024
-"""A longer body goes the longer way: its checksum at once would give the interpreter's lock up."""
+_CANNOT_BE_WRITTEN: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+"""What encoding raises of a field that nobody can encode."""
 _WAKE_EVERY: Final = 16
 """Blocks of one lane (1 MiB) after which the pump is woken."""
 _TRY_AGAIN_NS: Final = 1_000_000_000
@@ -150,19 +153,20 @@ class Journal(Ring[Any]):
             kept = write_body(item, body, lane.unnamed)
             length = len(body)
             end = start + HEADER + length
-            if end <= block.limit and length <= _ORDINARY:
+            if end <= block.limit and length <= FREE_OF_LOCKS:
                 block.view[start + HEADER : end] = body
                 _pack_into(block.view, start, length, crc32(body, block.seed ^ start))
             elif self._write_long(lane, kept, block, start):
                 return True
             else:
                 end = 0
-        except BaseException as error:
-            if self._has_written(item, block, start) and isinstance(error, Exception):
-                return True
-            if not isinstance(error, Exception):
-                raise
+        except _CANNOT_BE_WRITTEN:
+            if self._has_written(item, block, start):
+                raise  # not for that reason: a signal's handler has raised it
             kept, end = lane.unnamed, 0  # in memory it meets the pump, which finds the same error and counts it
+        except BaseException:  # of a signal's handler: it is the program's, whatever it is
+            self._has_written(item, block, start)
+            raise
         if end:
             kept[lane], lane.framed, block.written = (place := lane.framed + 1), place, end
             return True
@@ -191,7 +195,7 @@ class Journal(Ring[Any]):
         return self._caretaker is not None and self._caretaker.works
 
     def _look_after(self) -> None:
-        """Do what takes files, in a thread of its own: no disk keeps the pump waiting, nor the loop that it is in."""
+        """Do what takes long where files are concerned, in a thread of its own: adding, removing, syncing, adopting."""
         if not self._ended:
             self._tend(self._clock())
         now = monotonic_ns()
@@ -205,16 +209,14 @@ class Journal(Ring[Any]):
             if isinstance(lane, JournalLane):
                 lane.cool()
         self._report_trouble(now_ns)  # before it is over: it may come again and again
-        if not self.closed and self._tending.acquire(blocking=False):
-            try:
+        if not self.closed:
+            with contextlib.suppress(Busy), Turn(self._tending, 0):
                 if now_ns >= self._next_try:
                     self._keep_room()
                     self._next_try = now_ns if self._trouble is None else now_ns + _TRY_AGAIN_NS
                 if now_ns >= self._next_shrinking:
                     self._next_shrinking = now_ns + _SHRINK_EVERY_NS
                     self._give_room_back()
-            finally:
-                self._tending.release()
         go_on()  # the disk may have taken its time
         self._adoption.look_after(now_ns)
 
@@ -267,18 +269,14 @@ class Journal(Ring[Any]):
         self._ended = True
         if self._caretaker is not None:
             self._caretaker.stop()
-        nobody_else = self._tending.acquire(timeout=_END_WAITS)  # else a disk hangs: do not go there as well
-        try:
-            home, self._home = self._home, None
-            self._process = None
-            if nobody_else:
-                self._part_with_files(home)
-            self._adoption.leave()
-            if home is not None:
-                home.leave()
-        finally:
-            if nobody_else:
-                self._tending.release()
+        home = self._home
+        with contextlib.suppress(Busy), Turn(self._tending, _END_WAITS):  # else a disk hangs: do not go there as well
+            self._home = None
+            self._part_with_files(home)
+        self._home = self._process = None
+        self._adoption.leave()
+        if home is not None:
+            home.leave()
         for lane in self.lanes():
             if isinstance(lane, JournalLane):
                 lane.let_go()
@@ -351,6 +349,8 @@ class Journal(Ring[Any]):
             if not written:
                 self._note(self._trouble or f"it has its full size of {self._most_bytes} bytes")
         except OSError as error:
+            if error.errno is None:  # no call on a file has raised it: a signal's handler, as TimeoutError
+                raise
             self._note(text_of_error(error))
         if home.is_short:
             self._ask()

@@ -268,7 +268,7 @@ class JournalLane(Lane[Any]):
         return True
 
     def cool(self) -> None:
-        """Let memory go of what will not be read soon, while the backend is away. Belongs to the pump."""
+        """Let memory go of what will not be read soon, while the backend is away. Any thread may do so."""
         for block in list(self.blocks)[_WARM:-1]:
             block.cool()
 

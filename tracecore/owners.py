@@ -5,7 +5,7 @@
     0      what the spans have in common (:class:`~tracecore.frames.Origin`), as a line of JSON behind its checksum
     4096   the same once more
     8192   what became of the process's records so far (:class:`Note`), likewise
-    12288  the same as of another moment: the two are written in turn, and the later whole one counts
+    40960  the same as of another moment: the two are written in turn, and the later whole one counts
 
 A note is written before records are settled. So whoever adopts a home knows what to tell the ledger of a process that
 cannot do so any more: what had been settled, and what the adopter settles in its place. Counts and places are of one
@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
@@ -27,19 +29,24 @@ from msgspec.structs import replace
 
 from tracecore.files import Files
 from tracecore.frames import Origin
+from tracecore.locks import Busy, Turn
 from tracecore.records import LedgerEntry
 
 __all__ = ["OWNER", "OWNER_BYTES", "Mark", "Note", "Owner", "note_in", "origin_in", "salt_of"]
 
 OWNER: Final = "owner"
 _LINE: Final = 4096
-_TEXT: Final = _LINE - 9
-"""Bytes of a line without its checksum and its end."""
+_NOTE: Final = 8 * _LINE
+"""Bytes for a note: for the marks of some 1,400 lanes."""
+_AROUND: Final = 9
+"""Bytes of a line before and behind its text: its checksum, and a line feed."""
+_PATIENCE: Final = 0.05
+"""Seconds that whoever writes into the file, or closes it, waits for who is writing into it."""
 _ASKING: Final = 0.003
 """Seconds in which whoever asks whether a file is locked has his answer."""
 _ORIGINS: Final = (0, _LINE)
-_NOTES: Final = (2 * _LINE, 3 * _LINE)
-OWNER_BYTES: Final = 4 * _LINE
+_NOTES: Final = (2 * _LINE, 2 * _LINE + _NOTE)
+OWNER_BYTES: Final = 2 * (_LINE + _NOTE)
 _T = TypeVar("_T")
 
 
@@ -98,6 +105,8 @@ class Owner:
         """Of the file that was locked: whoever closes all descriptors of a process may open others of their numbers."""
         self._salt = salt
         self._number = 0
+        self._writing = threading.Lock()
+        self._pid = os.getpid()
 
     @classmethod
     def create(cls, files: Files, path: Path, origin: Origin, salt: int) -> Self:
@@ -106,14 +115,13 @@ class Owner:
         Raises:
             OSError: that is not possible.
         """
-        owner = cls(files, files.create(path), salt)
+        owner = cls(files, descriptor := files.create(path), salt)
         try:
             if not owner.lock():
                 raise BlockingIOError(errno.EAGAIN, "somebody else has locked it", str(path))  # noqa: TRY301 - one way out
+            files.write(descriptor, bytes(OWNER_BYTES), 0)  # so that a disk that is full later on has the place
             for offset in _ORIGINS:
-                owner.write(msgspec.json.encode(origin), offset)
-            for offset in _NOTES:  # their place, so that a disk that is full later on has it
-                owner.write(b"", offset)
+                owner.write(msgspec.json.encode(origin), offset, _LINE)
         except BaseException:
             owner.close()
             raise
@@ -175,12 +183,16 @@ class Owner:
             return False
 
     def _is_open(self) -> bool:
-        try:
-            return self._descriptor is not None and self._files.identity(self._descriptor) == self._identity
-        except OSError as error:
-            if error.errno != errno.EBADF:
-                raise
+        return self._descriptor is not None and not self._is_anothers(self._descriptor)
+
+    def _is_anothers(self, descriptor: int) -> bool:
+        """Return whether the file of this number is not the one that was locked; not so where nobody can say."""
+        if self._identity is None:
             return False
+        try:
+            return self._files.identity(descriptor) != self._identity
+        except OSError as error:
+            return error.errno == errno.EBADF
 
     def read(self) -> None:
         """Read what the file says: nothing, where the disk does not give it."""
@@ -199,16 +211,24 @@ class Owner:
             OSError: that is not possible.
         """
         number = self._number = self._number + 1
-        while len(text := msgspec.json.encode(_Numbered(number, note))) > _TEXT and note.marks:
+        while len(text := msgspec.json.encode(_Numbered(number, note))) > _NOTE - _AROUND and note.marks:
             note = replace(note, marks=note.marks[: len(note.marks) // 2])
-        self.write(text, _NOTES[number % 2])
+        self.write(text, _NOTES[number % 2], _NOTE)
         self.note = note
 
-    def write(self, text: bytes, offset: int) -> None:
-        """Write a line behind its checksum; one that is too long is left out, and so is all once the file is closed."""
-        if self._descriptor is not None and len(text) <= _TEXT and self._is_open():
-            line = b"%08x%b" % (crc32(text, self._salt), text)
-            self._files.write(self._descriptor, line.ljust(_LINE - 1) + b"\n", offset)
+    def write(self, text: bytes, offset: int, room: int) -> None:
+        """Write a line behind its checksum; one that is too long is left out, and so is all once the file is closed.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        try:
+            with Turn(self._writing, _PATIENCE):
+                descriptor = self._descriptor
+                if descriptor is not None and len(text) <= room - _AROUND and self._is_open():
+                    self._files.write(descriptor, b"%08x%b\n" % (crc32(text, self._salt), text), offset)
+        except Busy:
+            raise BlockingIOError(errno.EAGAIN, "somebody else is writing into the owner's file") from None
 
     def sync(self) -> None:
         """Bring the file to the disk."""
@@ -216,13 +236,17 @@ class Owner:
             self._files.sync(self._descriptor)
 
     def close(self) -> None:
-        """Let go of the file, and of its lock unless a forked process still has it."""
-        is_open = True  # as far as anybody knows
-        with contextlib.suppress(OSError):
-            is_open = self._identity is None or self._is_open()
+        """Let go of the file, and of its lock unless a forked process still has it.
+
+        While somebody is writing into it, for long because the disk hangs, it stays open: else what is written would go
+        into whatever file the program opens next.
+        """
+        if os.getpid() != self._pid:  # whoever was writing when it was forked is a thread of the parent
+            self._writing = threading.Lock()
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None and is_open:
-            self._files.close(descriptor)
+        with contextlib.suppress(Busy), Turn(self._writing, _PATIENCE):
+            if descriptor is not None and not self._is_anothers(descriptor):
+                self._files.close(descriptor)
 
 
 def salt_of(home: str) -> int:
@@ -232,7 +256,8 @@ def salt_of(home: str) -> int:
 
 def origin_in(said: bytes, salt: int) -> Origin | None:
     """Return what an owner's file says that the spans have in common; None where both copies are damaged."""
-    return next((found for offset in _ORIGINS if (found := _line(said, salt, offset, Origin)) is not None), None)
+    found = (_line(said[offset : offset + _LINE], salt, Origin) for offset in _ORIGINS)
+    return next((origin for origin in found if origin is not None), None)
 
 
 def note_in(said: bytes, salt: int) -> Note:
@@ -241,13 +266,15 @@ def note_in(said: bytes, salt: int) -> Note:
 
 
 def _latest(said: bytes, salt: int) -> _Numbered:
-    notes = [found for offset in _NOTES if (found := _line(said, salt, offset, _Numbered)) is not None]
-    return max(notes, key=lambda found: found.number, default=_Numbered(0, Note()))
+    found = (_line(said[offset : offset + _NOTE], salt, _Numbered) for offset in _NOTES)
+    notes = [note for note in found if note is not None]
+    return max(notes, key=lambda note: note.number, default=_Numbered(0, Note()))
 
 
-def _line(said: bytes, salt: int, offset: int, kind: type[_T]) -> _T | None:
+def _line(said: bytes, salt: int, kind: type[_T]) -> _T | None:
     """Return what a line says; None where it is not whole."""
-    check, text = said[offset : offset + 8], said[offset + 8 : offset + _LINE].rstrip(b" \n")
+    line, _, _ = said.partition(b"\n")
+    check, text = line[:8], line[8:]
     if check != b"%08x" % crc32(text, salt):
         return None
     try:

@@ -39,7 +39,6 @@ from tracecore.plugins import another_backend
 from tracecore.pump import PumpSettings
 from tracecore.records import Provenance, Record, TraceAttributes
 from tracecore.recovering import recovered
-from tracecore.reporting import report
 from tracecore.ring import Ring
 from tracecore.sampling import rejection_threshold
 from tracecore.sealing import Emitted
@@ -394,13 +393,14 @@ class Recorder:
             return
         with self._lock:
             if self._orphaned and self._state == "recording":  # type: ignore[redundant-expr]  # another thread may have
-                self._orphaned = False
-                _hook_worker_once()
                 try:
-                    self._ring.begin(self._station.accounts.process)
+                    self._orphaned = False
+                    _hook_worker_once()
                     self._station.revive()
-                except Exception as error:  # noqa: BLE001 - inside somebody's span: no thread to be had, or no driver
-                    report("tracecore records nothing in this forked process", severe=True, error=error)
+                except BaseException as error:  # inside somebody's span
+                    self._orphaned, self._station.watch.overdue_ns = True, 0  # the next root tries again
+                    if not self._station.may_try_again(error):
+                        raise
 
     def _ended(self) -> bool:
         """Return whether nothing will be delivered any more."""

@@ -54,7 +54,7 @@ _SEGMENT_NAME: Final = re.compile(r"[0-9]+(\.new)?")
 _AHEAD: Final = 32
 """Blocks that should be free: at a gigabyte a second, what is written in the time the pump may take to wake."""
 _SEGMENTS_KEPT: Final = 2
-_WARM: Final = _SEGMENTS_KEPT * (SEGMENT // BLOCK)
+_AT_HAND: Final = _SEGMENTS_KEPT * (SEGMENT // BLOCK)
 """Blocks that are free and may stay in memory: a program whose backend keeps up uses the same few again and again."""
 BUSY: Final = 1 << 20
 """More than any block holds."""
@@ -221,7 +221,7 @@ class Home:
         """
         block = blocks[0]
         Head.erase(block.view)
-        if len(self.free) >= _WARM:  # of a backlog: so many are not needed soon
+        if len(self.free) >= _AT_HAND:  # of a backlog: so many are not needed soon
             block.cool()
         if block.segment in self.segments:
             self.free.extend(starmap(blocks.popleft, repeat((), 1)))  # one step
@@ -342,6 +342,7 @@ class Home:
             OSError: that is not possible.
         """
         self._remove(self.path)
+        self.is_lost = True  # whatever is written into it from now on is nowhere
 
     def give_up(self) -> None:
         """Leave files that somebody has removed; whoever writes into one of them goes elsewhere with the next record.

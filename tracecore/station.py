@@ -29,6 +29,7 @@ from tracecore.breaker import Breaker
 from tracecore.clock import monotonic_ns
 from tracecore.context import NEVER, Watch
 from tracecore.delivery import ends_the_pump
+from tracecore.errors import TracecoreError
 from tracecore.health import BackendState
 from tracecore.hosting import PumpThread
 from tracecore.lanes import Lane
@@ -53,6 +54,8 @@ _LAST_MOMENT: Final = 0.05
 """Seconds before the deadline in which nobody begins any more."""
 _PAUSE: Final = 0.1
 """Seconds that the third pump in a row waits before it begins; the second begins at once."""
+_CANNOT_BEGIN: Final = (RuntimeError, MemoryError, OSError, ImportError, TracecoreError)
+"""What beginning raises: there is no thread to be had, no driver, or no such backend any more."""
 _BACKEND_STATES: Final[dict[str, BackendState]] = {"closed": "up", "open": "down", "half_open": "probing"}
 
 
@@ -97,6 +100,8 @@ class Station:
         self._lost_before_stop: int | None = None
         self._listeners.clear()
         self._looking = False
+        self._ready = self._attempted = False
+        """Whether the buffer has begun in this forked child, and whether a pump may have."""
         self._hanging: list[PumpThread] = []
         self._barren = 0
         """How many replacements in a row have settled nothing: a sink may take what the pump then dies of."""
@@ -107,20 +112,45 @@ class Station:
     # -- the pump at work ---------------------------------------------------------------------------------------------
 
     def revive(self) -> None:
-        """Begin to deliver in a forked child, with a backend of its own.
+        """Begin to deliver in a forked child, with a backend of its own; again, where that has failed before.
 
         Raises:
             ConfigError: there is no such backend any more.
             RuntimeError: there is no thread to be had.
         """
-        self.watch.overdue_ns, self.watch.suspect = NEVER, self.suspect
+        if not self._ready:
+            self._ring.begin(self.accounts.process)
+            self._ready = True
+        with self._ring.consuming:  # of an attempt that was interrupted a pump may be at work
+            self.pump.retire(keeps_sink=not self._shares_backend)
+            self.accounts.catch_up()
+            first = self._ring.rewind()
+        reopened, self._attempted = self._attempted and self._shares_backend, True
         self.backend = self._make_backend()
-        self.pump = self._new_pump(self.backend)
-        self.host_in_thread()
+        self.pump = self._new_pump(self.backend, first, reopened=reopened)
+        self.watch.overdue_ns = NEVER
+        try:
+            self.host_in_thread()
+        except BaseException:
+            self.pump.retired = True
+            raise
+        self.watch.suspect = self.suspect
 
     def await_a_root(self, call: Callable[[], object]) -> None:
         """Call whenever somebody opens a trace, until :meth:`revive`: a span that never ends is to be known of, too."""
         self.watch.overdue_ns, self.watch.suspect = 0, lambda _: call()
+
+    def may_try_again(self, error: BaseException) -> bool:
+        """Return whether :meth:`revive` has failed for a reason of its own: then a root of a second later tries again.
+
+        Everything else is raised by a signal's handler, and is the program's.
+        """
+        if not isinstance(error, _CANNOT_BEGIN):
+            return False
+        self.watch.overdue_ns = self.clock() + int(_PATIENCE * 1e9)
+        if self._voice.may_speak_of("restarts"):
+            report("tracecore records nothing in this forked process for now", severe=True, error=error)
+        return True
 
     def host_in_thread(self) -> None:
         """Run the pump in a thread of its own.

@@ -389,7 +389,7 @@ class Recorder:
 
     def _revive(self) -> None:
         """Start the pump of a forked child: as its first trace begins, or the first span of an older one ends."""
-        if not self._orphaned:
+        if not self._orphaned or monotonic_ns() <= self._station.watch.overdue_ns:
             return
         with self._lock:
             if self._orphaned and self._state == "recording":  # type: ignore[redundant-expr]  # another thread may have

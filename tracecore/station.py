@@ -148,7 +148,7 @@ class Station:
         if not isinstance(error, _CANNOT_BEGIN):
             return False
         self.watch.overdue_ns = self.clock() + int(_PATIENCE * 1e9)
-        if self._voice.may_speak_of("restarts"):
+        if self._voice.may_speak_of("beginnings"):
             report("tracecore records nothing in this forked process for now", severe=True, error=error)
         return True
 

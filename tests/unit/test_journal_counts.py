@@ -6,8 +6,10 @@ sink has taken by then. Whoever adopts a copy delivers what is missing and tells
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,11 +20,25 @@ import msgspec
 import pytest
 
 from tests.fakes import FakeBackend, ManualClock
-from tests.journals import begun, body_of, emitter, in_thread, left_by, recovered_from, span_for
+from tests.journals import (
+    ORIGIN,
+    begun,
+    body_of,
+    delivered_from,
+    emitter,
+    in_a_thread,
+    in_thread,
+    lane_of,
+    left_by,
+    recovered_from,
+    span_for,
+)
 from tests.torture.declaring import by_mode, torture
-from tracecore.account import Accounts
+from tracecore.account import Accounts, Counts
 from tracecore.backend import Capabilities
+from tracecore.files import Files
 from tracecore.journal import Journal
+from tracecore.owners import Mark, Note, Owner, note_in
 from tracecore.pump import Pump, PumpSettings
 from tracecore.records import LedgerEntry, Observation
 
@@ -213,3 +229,61 @@ def test_what_another_version_wrote_is_kept_for_it(tmp_path: Path, other: bytes 
     (aside,) = (tmp_path / "damaged").iterdir()
     assert unreadable in aside.read_bytes()
     assert recovered_from(tmp_path) == []
+
+
+def test_a_push_under_way_when_the_journal_ends_is_lost_as_closing(tmp_path: Path) -> None:
+    """What is written into a file that has just been removed does not count as kept for somebody."""
+    journal = begun(tmp_path, "dead")
+    accounts = Accounts(journal)
+    emit = emitter(journal)
+    emit("delivered")
+    assert delivered_from(lane_of(journal)) == ["delivered"]
+    accounts.own.counts = Counts(1)
+    lane: Any = lane_of(journal)
+    start, block = lane.block.written, lane.block
+    journal.closed = True
+    journal.end()
+    assert list(tmp_path.iterdir()) == []
+    lane.framed, block.written = lane.framed + 1, start  # the last step of a push that began before
+    balance = accounts.balance(ended=True)
+    assert (balance.emitted, balance.waiting, balance.lost) == (2, 0, {"closing": 1})
+
+
+def test_a_note_has_room_for_many_lanes(tmp_path: Path) -> None:
+    """Up to where a thousand lanes have been settled is said as exactly as of one."""
+    journal = begun(tmp_path, "dead")
+    home = journal._home
+    assert home is not None
+    marks = tuple(Mark(lane, 10**12 + lane, 60_000) for lane in range(1_000))
+    home.owner.keep(Note(LedgerEntry("p", "dead", 0, service_name="s" * 200), marks=marks))
+    assert note_in((home.path / "owner").read_bytes(), home.salt).marks == marks
+    journal.end()
+
+
+def test_no_note_goes_into_another_file(tmp_path: Path) -> None:
+    """Who closes the file while somebody is about to write into it leaves its number taken."""
+    begin_to_write, go_on = threading.Event(), threading.Event()
+
+    class Slow(Files):
+        slow = False
+
+        def write(self, descriptor: int, data: bytes, offset: int) -> None:
+            if self.slow:
+                begin_to_write.set()
+                assert go_on.wait(60)
+            super().write(descriptor, data, offset)
+
+    files = Slow()
+    owner = Owner.create(files, tmp_path / "owner", ORIGIN, 7)
+    files.slow = True
+    with in_a_thread(lambda: owner.keep(Note(in_memory=5))):
+        assert begin_to_write.wait(60)
+        descriptor = owner._descriptor
+        assert descriptor is not None
+        owner.close()
+        mine = os.open(tmp_path / "mine", os.O_RDWR | os.O_CREAT)
+        go_on.set()
+    assert (tmp_path / "mine").read_bytes() == b""
+    assert note_in((tmp_path / "owner").read_bytes(), 7).in_memory == 5
+    os.close(mine)
+    os.close(descriptor)

@@ -237,11 +237,19 @@ def test_a_consumer_in_the_middle_of_a_long_write(tmp_path: Path, before: int) -
     finished(journal, tmp_path, Counter())
 
 
-# -- KeyboardInterrupt ------------------------------------------------------------------------------------------------
+# -- what a signal's handler raises -----------------------------------------------------------------------------------
 
 
-def interrupted_at(nth: int, work: Callable[[], object]) -> bool:
-    """Do something and raise KeyboardInterrupt at the ``nth`` moment at which a signal is handled; return whether.
+class TimeIsUp(Exception):
+    """What a task's time limit raises (Celery's is such an Exception, too)."""
+
+
+RAISED = [KeyboardInterrupt, TimeIsUp, TimeoutError]
+"""The last is an OSError, and none of a file."""
+
+
+def interrupted_at(nth: int, work: Callable[[], object], kind: type[BaseException] = KeyboardInterrupt) -> bool:
+    """Do something and raise such an exception at the ``nth`` moment at which a signal is handled; return whether.
 
     That is so when a function begins and when one has returned, never between two assignments.
     """
@@ -253,19 +261,27 @@ def interrupted_at(nth: int, work: Callable[[], object]) -> bool:
             moments += 1
             if moments == nth:
                 sys.setprofile(None)
-                raise KeyboardInterrupt
+                raise kind
 
     try:
         with hooked(sys.setprofile, hook):
             work()
-    except KeyboardInterrupt:
+    except kind:
         return True
+    assert moments < nth, "what was raised comes out"
     return False
 
 
-@pytest.mark.parametrize("size", [0, 5_300, 60_000, 70_000, 200_000, 5 * MEGABYTE])
-@pytest.mark.parametrize("before", [0, 100, 59_000])
-def test_keyboard_interrupt_at_any_moment(tmp_path: Path, size: int, before: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "before", "kind"),
+    [
+        (size, before, KeyboardInterrupt)
+        for size in (0, 5_300, 60_000, 70_000, 200_000, 5 * MEGABYTE)
+        for before in (0, 100, 59_000)
+    ]
+    + [(size, 100, kind) for size in (0, 5_300, 70_000) for kind in RAISED[1:]],
+)
+def test_an_exception_at_any_moment(tmp_path: Path, size: int, before: int, kind: type[BaseException]) -> None:
     """Whenever it comes, the span is there or not, counted accordingly, and the next ones go into the journal."""
     accepted: Counter[bool] = Counter()
     nth = 0
@@ -277,7 +293,8 @@ def test_keyboard_interrupt_at_any_moment(tmp_path: Path, size: int, before: int
         if before:
             emit("before", before)
         span = span_for(journal, "interrupted", size)
-        early = interrupted_at(nth, partial(journal.push, span))
+        early = interrupted_at(nth, partial(journal.push, span), kind)
+        assert journal.trouble is None
         emit("after", 10)
         emit("long after", 70_000)
         lane, *others = [lane for lane in journal.lanes() if lane.accepted]

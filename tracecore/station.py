@@ -85,7 +85,7 @@ class Station:
         self._make_accounts = make_accounts
         self._shares_backend = shares_backend
         self._listeners: list[Callable[[], None]] = []
-        self.backend = make_backend()
+        self.backend: Backend = make_backend()
         self.renew()
 
     def renew(self) -> None:

@@ -125,8 +125,9 @@ class Journal(Ring[Any]):
         self._process = process
         self._attempts = itertools.count()
         self._ended = False
-        self._make_home()
-        if self._is_looked_after:
+        if self._home is None:  # else this is not the first time that it is tried
+            self._make_home()
+        if self._is_looked_after and not self._has_thread():
             pause = min(_LOOK_AFTER_EVERY, self._sync_interval)
             try:
                 self._caretaker = Caretaker(self._look_after, pause=pause, name="tracecore-journal")

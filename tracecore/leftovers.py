@@ -25,6 +25,7 @@ from tracecore.files import Files
 from tracecore.frames import Origin
 from tracecore.journal_lane import Kept
 from tracecore.lanes import Lane
+from tracecore.locks import Busy, Turn
 from tracecore.loss import Losses
 from tracecore.owners import OWNER, Mark, Note, Owner, salt_of
 from tracecore.records import LedgerEntry, Record
@@ -236,17 +237,14 @@ class Leftover(Lane[Any]):
 
     def _note_in_files(self) -> None:
         stand = self._stand
-        if stand is self._noted or stand is None or not self._noting.acquire(blocking=False):
+        if stand is self._noted or stand is None:
             return
-        try:
+        # Where it is not possible now it comes once more, should this process die: twice equals once.
+        with contextlib.suppress(Busy, OSError), Turn(self._noting, 0):
             counts, mark = stand
             damages = self._remains.noted_damages(_DAMAGES_NOTED)
             self._owner.keep(Note(self.entry(counts), marks=self._first_note.marks, up_to=mark, damages=damages))
             self._noted = stand
-        except OSError:  # then it comes once more, should this process die: twice equals once
-            return
-        finally:
-            self._noting.release()
 
     def rewind(self) -> int:
         """Go back to what is not settled; return how many records that were."""

@@ -5,7 +5,7 @@
     0      what the spans have in common (:class:`~tracecore.frames.Origin`), as a line of JSON behind its checksum
     4096   the same once more
     8192   what became of the process's records so far (:class:`Note`), likewise
-    40960  the same as of another moment: the two are written in turn, and the later whole one counts
+    24576  the same as of another moment: the two are written in turn, and the later whole one counts
 
 A note is written before records are settled. So whoever adopts a home knows what to tell the ledger of a process that
 cannot do so any more: what had been settled, and what the adopter settles in its place. Counts and places are of one
@@ -36,8 +36,8 @@ __all__ = ["OWNER", "OWNER_BYTES", "Mark", "Note", "Owner", "note_in", "origin_i
 
 OWNER: Final = "owner"
 _LINE: Final = 4096
-_NOTE: Final = 8 * _LINE
-"""Bytes for a note: for the marks of some 1,400 lanes."""
+_NOTE: Final = 4 * _LINE
+"""Bytes for a note: for the marks of some 600 lanes."""
 _AROUND: Final = 9
 """Bytes of a line before and behind its text: its checksum, and a line feed."""
 _PATIENCE: Final = 0.05

@@ -59,7 +59,7 @@ def test_what_dead_processes_left(cli: Cli, tmp_path: Path, monkeypatch: pytest.
     dead(tmp_path / "tracecore-journal", "three")
     result = cli("doctor", "--backend", "memory:")
     assert result.code == 1
-    assert "PROBLEM  dead processes left 3 records in 2 homes (8.0 MiB) in " in result.out
+    assert "PROBLEM  dead processes left 3 records in 2 homes (8.1 MiB) in " in result.out
     assert "buffer is memory, so nobody will deliver them" in result.out
     monkeypatch.setenv("TRACECORE_BUFFER", "journal")
     answer = cli("doctor", "--backend", "memory:", "--json")

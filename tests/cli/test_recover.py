@@ -224,7 +224,7 @@ def test_what_is_meant_for_another_backend_is_named(cli: Cli, journal: Path, tmp
         dead(journal, name, destination=other)
     result = cli("recover", "--backend", STORE)
     assert result.code == 1
-    waiting = f"2 homes (8.0 MiB) in {journal} wait for {other}: name that with --backend, or deliver to"
+    waiting = f"2 homes (8.1 MiB) in {journal} wait for {other}: name that with --backend, or deliver to"
     assert result.out == (
         f"delivered 1 record to {tmp_path / 'traces.db'}; 1 of 1 home in {journal} emptied\n"
         f"not complete: {waiting} {tmp_path / 'traces.db'} with --all\n"

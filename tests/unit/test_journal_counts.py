@@ -250,11 +250,11 @@ def test_a_push_under_way_when_the_journal_ends_is_lost_as_closing(tmp_path: Pat
 
 
 def test_a_note_has_room_for_many_lanes(tmp_path: Path) -> None:
-    """Up to where a thousand lanes have been settled is said as exactly as of one."""
+    """Up to where five hundred lanes have been settled is said as exactly as of one."""
     journal = begun(tmp_path, "dead")
     home = journal._home
     assert home is not None
-    marks = tuple(Mark(lane, 10**12 + lane, 60_000) for lane in range(1_000))
+    marks = tuple(Mark(lane, 10**12 + lane, 60_000) for lane in range(500))
     home.owner.keep(Note(LedgerEntry("p", "dead", 0, service_name="s" * 200), marks=marks))
     assert note_in((home.path / "owner").read_bytes(), home.salt).marks == marks
     journal.end()

@@ -118,7 +118,7 @@ def test_without_an_owners_file_the_records_are_still_there(tmp_path: Path) -> N
     [
         pytest.param(0, 4_096, True, id="first copy"), pytest.param(4_096, 8_192, True, id="second copy"),
         pytest.param(30, 31, True, id="a byte of the first"), pytest.param(0, 8_192, False, id="both copies"),
-        pytest.param(0, 73_728, False, id="everything"),
+        pytest.param(0, 40_960, False, id="everything"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("byte", [0, 0xFF, 0x20])

@@ -193,7 +193,8 @@ def test_any_call_may_fail(tmp_path: Path, error: int, sync: str) -> None:
             assert run.repeated == set()
             break
         failed.update(files.failed)
-    assert set(CALLS) - set(files.made) <= {"sync", "sync_directory"}, "every kind of call is made"
+    rare = {"sync", "sync_directory", "is_locked"}  # of one way to work, and where somebody else has a home
+    assert set(CALLS) - set(files.made) <= rare, "every other kind of call is made"
     assert MODE.full <= (set(failed) == set(files.made)), f"every kind of call has failed: {failed}"
     assert len(failed) > 5
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import anyio
@@ -33,6 +31,7 @@ from tests.journals import (
     recovered_from,
     span_for,
 )
+from tests.lines import at_each_line
 from tests.torture.declaring import by_mode, torture
 from tracecore.account import Accounts, Counts
 from tracecore.backend import Capabilities
@@ -79,28 +78,15 @@ def deliver(journal: Journal, sink: Ledger, process: str) -> None:
 def moments(directory: Path, into: Path, sink: Ledger, work: Callable[[], object]) -> list[Moment]:
     """Do something, and copy the files at every so many lines that the kernel runs meanwhile."""
     found: list[Moment] = []
-    lines = 0
-    previous = sys.gettrace()
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal lines
-        if Path(frame.f_code.co_filename).parent.name != "tracecore":
-            return None
-        if event == "line":
-            lines += 1
-            if lines % EVERY == 0 and directory.exists():
-                sys.settrace(None)
-                copy = into / f"{lines}"
-                shutil.copytree(directory, copy)
-                found.append((copy, sink.names, sink.last_of("dead")))
-                sys.settrace(trace)
-        return trace
+    def copy(line: int) -> None:
+        if line % EVERY == 0 and directory.exists():
+            place = into / f"{line}"
+            shutil.copytree(directory, place)
+            found.append((place, sink.names, sink.last_of("dead")))
 
-    sys.settrace(trace)
-    try:
+    with at_each_line(copy):
         work()
-    finally:
-        sys.settrace(previous)
     return found
 
 

@@ -7,16 +7,14 @@ recovered. What an emit had returned for is there, once, and nothing looks like 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
 from tests.journals import adopted, batch_from, begun, delivered_from, ended, lane_of, name_of, span_for
+from tests.lines import at_each_line
 from tests.torture.declaring import by_mode, torture
 from tracecore.journal import Journal
 
@@ -28,27 +26,14 @@ SIZES = [20, 70_000, 5_300, 40_000, 200_000, 10, 66_000]
 def copied(directory: Path, into: Path) -> Iterator[list[Path]]:
     """Copy a directory at every line that the kernel runs meanwhile; return the copies."""
     copies: list[Path] = []
-    lines = 0
-    previous = sys.gettrace()
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal lines
-        if Path(frame.f_code.co_filename).parent.name != "tracecore":
-            return None
-        if event == "line":
-            lines += 1
-            if lines % EVERY == 0:
-                sys.settrace(None)
-                copies.append(into / f"{lines}")
-                shutil.copytree(directory, copies[-1])
-                sys.settrace(trace)
-        return trace
+    def copy(line: int) -> None:
+        if line % EVERY == 0:
+            copies.append(into / f"{line}")
+            shutil.copytree(directory, copies[-1])
 
-    sys.settrace(trace)
-    try:
+    with at_each_line(copy):
         yield copies
-    finally:
-        sys.settrace(previous)
 
 
 def found_in(copy: Path) -> list[str]:

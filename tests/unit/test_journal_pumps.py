@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from tests.journals import adopted, batch_from, begun, delivered_from, ended, lane_of, name_of, span_for, taken
+from tests.lines import at_each_line
 from tracecore.files import Files
 from tracecore.lanes import Lane
 from tracecore.ring import Ring
@@ -22,26 +21,16 @@ class Ended(BaseException):
 
 def interrupted_at(nth: int, work: Callable[[], object]) -> bool:
     """Do something whose ``nth`` line inside the kernel raises; return whether there were so many."""
-    lines = 0
-    previous = sys.gettrace()
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal lines
-        if Path(frame.f_code.co_filename).parent.name != "tracecore":
-            return None
-        if event == "line":
-            lines += 1
-            if lines == nth:
-                raise Ended
-        return trace
+    def end(line: int) -> None:
+        if line == nth:
+            raise Ended
 
-    sys.settrace(trace)
     try:
-        work()
+        with at_each_line(end):
+            work()
     except Ended:
         return True
-    finally:
-        sys.settrace(previous)
     return False
 
 

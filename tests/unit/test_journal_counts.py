@@ -24,6 +24,7 @@ from tests.journals import (
     body_of,
     delivered_from,
     emitter,
+    ended,
     in_a_thread,
     in_thread,
     lane_of,
@@ -75,6 +76,17 @@ def deliver(journal: Journal, sink: Ledger, process: str) -> None:
     anyio.run(pump.run)
 
 
+def adopted_into_ledger(directory: Path) -> Ledger:
+    """Deliver what dead processes left, by a process of today; return what its sink has then."""
+    reader = begun(directory, "reader")
+    reader.housekeep(1)
+    sink = Ledger()
+    deliver(reader, sink, "reader")
+    assert reader.trouble is None
+    ended(reader)
+    return sink
+
+
 def moments(directory: Path, into: Path, sink: Ledger, work: Callable[[], object]) -> list[Moment]:
     """Do something, and copy the files at every so many lines that the kernel runs meanwhile."""
     found: list[Moment] = []
@@ -93,12 +105,7 @@ def moments(directory: Path, into: Path, sink: Ledger, work: Callable[[], object
 def settle_with(moment: Moment, names: list[str]) -> None:
     """Assert that the next process delivers what is missing at some moment, and that the sums are right then."""
     directory, taken, told = moment
-    reader = begun(directory, "reader")
-    reader.housekeep(1)
-    sink = Ledger()
-    deliver(reader, sink, "reader")
-    reader.closed = True
-    reader.end()
+    sink = adopted_into_ledger(directory)
     last = sink.last_of("dead") or told
     assert sorted({*taken, *sink.names}) == sorted(names), directory
     assert last is not None
@@ -117,8 +124,7 @@ def test_a_process_that_delivers_dies(tmp_path: Path) -> None:
         in_thread(lambda thread=thread: [emit(f"{n}.{thread}", size) for n, size in enumerate(SIZES)])  # type: ignore[misc]  # what it returns is of no interest
     sink = Ledger()
     found = moments(tmp_path / "journal", tmp_path / "copies", sink, lambda: deliver(journal, sink, "dead"))
-    journal.closed = True
-    journal.end()
+    ended(journal)
     assert len(found) > 20
     for moment in found:
         settle_with(moment, names)
@@ -133,8 +139,7 @@ def test_an_adopter_that_delivers_dies(tmp_path: Path) -> None:
     reader.housekeep(1)
     sink = Ledger()
     found = moments(tmp_path / "journal", tmp_path / "copies", sink, lambda: deliver(reader, sink, "adopter"))
-    reader.closed = True
-    reader.end()
+    ended(reader)
     assert sink.names == names
     assert len(found) > 20
     for moment in found:
@@ -155,17 +160,11 @@ def test_what_was_in_memory_only_died(tmp_path: Path) -> None:
     kept = journal.left
     journal.end()
     assert 0 < kept < count
-    reader = begun(tmp_path, "reader")
-    reader.housekeep(1)
-    sink = Ledger()
-    deliver(reader, sink, "reader")
+    sink = adopted_into_ledger(tmp_path)
     last = sink.last_of("dead")
     assert last is not None
     assert last.unaccounted == 0
     assert (last.emitted, last.delivered, last.lost) == (count, kept, {"ring_full": 3, "died": count - kept - 3})
-    assert reader.trouble is None
-    reader.closed = True
-    reader.end()
 
 
 def test_what_could_not_be_read_is_counted(tmp_path: Path) -> None:
@@ -175,12 +174,7 @@ def test_what_could_not_be_read_is_counted(tmp_path: Path) -> None:
     data = bytearray((home / "0").read_bytes())
     data[data.index(b"<2><2>")] ^= 1
     (home / "0").write_bytes(data)
-    reader = begun(tmp_path, "reader")
-    reader.housekeep(1)
-    sink = Ledger()
-    deliver(reader, sink, "reader")
-    reader.closed = True
-    reader.end()
+    sink = adopted_into_ledger(tmp_path)
     last = sink.last_of("dead")
     assert sink.names == [name for name in names if name != "2"]
     assert last is not None
@@ -202,12 +196,7 @@ def test_what_another_version_wrote_is_kept_for_it(tmp_path: Path, other: bytes 
     lane.write(unreadable, lane.block, lane.block.written, home)
     emit("after")
     journal.end()
-    reader = begun(tmp_path, "reader")
-    reader.housekeep(1)
-    sink = Ledger()
-    deliver(reader, sink, "reader")
-    reader.closed = True
-    reader.end()
+    sink = adopted_into_ledger(tmp_path)
     assert sink.names == ["before", "after"]
     last = sink.last_of("dead")
     assert last is not None
@@ -227,8 +216,7 @@ def test_a_push_under_way_when_the_journal_ends_is_lost_as_closing(tmp_path: Pat
     accounts.own.counts = Counts(1)
     lane: Any = lane_of(journal)
     start, block = lane.block.written, lane.block
-    journal.closed = True
-    journal.end()
+    ended(journal)
     assert list(tmp_path.iterdir()) == []
     lane.framed, block.written = lane.framed + 1, start  # the last step of a push that began before
     balance = accounts.balance(ended=True)

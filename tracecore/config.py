@@ -2,7 +2,7 @@
 
 Later wins: the defaults below < ``[tool.tracecore]`` in ``pyproject.toml`` < ``tracecore.toml`` < environment
 variables < code. An environment variable is ``TRACECORE_`` and the key in upper case (``TRACECORE_SAMPLE_RATE``); an
-empty one counts as unset.
+empty one counts as unset. A file may not hold ``secret``: files are shared.
 
 The files are looked for in the working directory and in its parents, up to and including the first that holds
 ``.git``; of each name the nearest counts. The search ends before a parent that everybody may write to (``/tmp``),
@@ -11,14 +11,14 @@ because a stranger's file there could name the backend. ``TRACECORE_CONFIG=path`
 
 Invariants: nothing is read at import; a :class:`Config` that exists is valid, however it was made; every value from
 every source is checked, also one that a later source replaces; each error names key, value, source and what was
-expected, and shows no credentials.
+expected; neither an error nor ``repr`` shows credentials.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +35,7 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 _Text = Annotated[str, Meta(min_length=1, max_length=200, description="text of 1 to 200 characters")]
+_Path = Annotated[str, Meta(pattern=r"\A[^\0]+\Z", max_length=4096, description="the path of a file")]
 _Switch = Annotated[bool, Meta(description="true or false")]
 _Count = Annotated[int, Meta(ge=1, le=2**24, description="a whole number from 1 to 16777216")]
 _Bytes = Annotated[int, Meta(ge=1024, le=2**34, description="a whole number of bytes from 1024 to 17179869184")]
@@ -56,6 +57,16 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     ] = "sqlite:///tracecore.db"
     """URL of where records are kept; its scheme chooses the backend, a relative path begins at the working directory.
     Default: sqlite:///tracecore.db."""
+
+    secret: Annotated[str, Meta(min_length=1, max_length=4096, description="text of 1 to 4096 characters")] | None = (
+        None
+    )
+    """The password or key that the backend asks for, where its URL holds none; not to be set in a file, and shown
+    nowhere. Default: none."""
+
+    secret_file: _Path | None = None
+    """The path of a file that holds nothing but that secret, such as one that Docker or Kubernetes provides; a relative
+    path begins at the working directory. Default: none."""
 
     project: _Text = "default"
     """The project every record belongs to: 1 to 200 characters. Default: default."""
@@ -171,11 +182,29 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
             value = _checked(key, getattr(self, key), source="code")
             msgspec.structs.force_setattr(self, key, value)
 
+    def __repr__(self) -> str:
+        """Show every value, without credentials."""
+        return f"Config({', '.join(f'{key}={value!r}' for key, value in self.shown().items())})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        """Yield what ``repr`` shows, for whoever draws it in colours."""
+        yield from self.shown().items()
+
+    def shown(self) -> dict[str, object]:
+        """Return every value by its key, without credentials: for people."""
+        return {key: _without_secrets(key, getattr(self, key)) for key in self.__struct_fields__}
+
     @property
     def sources(self) -> Mapping[str, str]:
         """Return where each value came from, by key: for people, and for errors about a value found wrong later."""
         known: Mapping[str, str] | None = self.__dict__.get("sources_of_load")
         return known or MappingProxyType(dict.fromkeys(self.__struct_fields__, "code"))
+
+    @property
+    def overridden(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the sources whose value did not win, the strongest first, by the keys that have such."""
+        known: Mapping[str, tuple[str, ...]] | None = self.__dict__.get("overridden_of_load")
+        return known or MappingProxyType({})
 
     @classmethod
     def load(
@@ -200,6 +229,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         sources = dict.fromkeys(known, "default")
+        lost: dict[str, tuple[str, ...]] = {}
         for settings, source in (
             *config_sources.file_settings(environ, directory),
             *config_sources.environment_settings(environ, known),
@@ -211,10 +241,13 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
                     meant = f"perhaps '{near}'" if near else f"one of {', '.join(known)}"
                     raise _error(key, value, source, f"a known key, {meant}")
                 if key not in without:
+                    if key in values:
+                        lost[key] = (sources[key], *lost.get(key, ()))
                     values[key] = _checked(key, value, source=source)
                     sources[key] = source
         config = cls(**values)
         vars(config)["sources_of_load"] = MappingProxyType(sources)
+        vars(config)["overridden_of_load"] = MappingProxyType(lost)
         return config
 
 
@@ -247,8 +280,15 @@ def _checked(key: str, value: object, *, source: str) -> Any:
 
 
 def _error(key: str, value: object, source: str, expected: str) -> ConfigError:
-    """Return the error about a value, without the credentials in it."""
-    return ConfigError(key, without_credentials(value) if isinstance(value, str) else value, source, expected)
+    """Return the error about a value, without the credentials in it; ``key`` may be misspelt."""
+    return ConfigError(key, _without_secrets(key, value), source, expected)
+
+
+def _without_secrets(key: str, value: object) -> object:
+    """Return a value as it may be shown."""
+    if value is not None and re.search("secret|passw|credential", key, re.IGNORECASE) and key != "secret_file":
+        return "***"
+    return without_credentials(value) if isinstance(value, str) else value
 
 
 def _switch(text: str) -> object:

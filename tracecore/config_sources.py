@@ -34,6 +34,9 @@ PREFIX: Final = "TRACECORE_"
 FILE_VARIABLE: Final = "TRACECORE_CONFIG"
 _IMPORT_PATH: Final = "an import path 'package.module:function'"
 _FILES: Final = ("pyproject.toml", "tracecore.toml")
+_NOT_IN_A_FILE: Final = (
+    f"nothing: files are shared; set {PREFIX}SECRET, or let secret_file name a file that holds nothing else"
+)
 _NEAR: Final = 0.7
 """How alike a name must be to count as a misspelling: ``service_host`` is not one of ``service_name`` (0.67)."""
 
@@ -72,7 +75,7 @@ def file_settings(environ: Mapping[str, str], directory: Path | None) -> list[Se
     """Return the settings of each file that counts, the stronger last.
 
     Raises:
-        ConfigError: a file cannot be read or is not valid TOML.
+        ConfigError: a file cannot be read, is not valid TOML, or holds a secret.
     """
     named = environ.get(FILE_VARIABLE)
     if named:
@@ -138,8 +141,16 @@ def _read(path: Path, *, named_by: str) -> Settings:
     except (ValueError, RecursionError) as error:  # TOMLDecodeError with the line, or not UTF-8
         raise ConfigError("config", str(path), named_by, f"valid TOML ({error})") from error
     if path.name != "pyproject.toml":
-        return document, str(path)
-    return _table(_table(document, "tool", path), "tracecore", path), f"{path} [tool.tracecore]"
+        return _without_secret(document, str(path))
+    table = _table(_table(document, "tool", path), "tracecore", path)
+    return _without_secret(table, f"{path} [tool.tracecore]")
+
+
+def _without_secret(settings: dict[str, Any], source: str) -> Settings:
+    """Refuse a secret in a file that is shared, as what configures a program is."""
+    if "secret" in settings:
+        raise ConfigError("secret", "***", source, _NOT_IN_A_FILE)
+    return settings, source
 
 
 def _table(parent: dict[str, Any], key: str, path: Path) -> dict[str, Any]:

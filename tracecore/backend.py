@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, r
 
 from msgspec import Struct
 
-from tracecore.records import LedgerEntry, Observation, ObservationType, Record, Session, Trace
+from tracecore.records import LedgerEntry, Observation, ObservationType, Record, Score, ScoreType, Session, Trace
 
 __all__ = [
     "LARGEST_PAGE",
@@ -40,6 +40,7 @@ __all__ = [
     "LedgerStore",
     "LedgerTotals",
     "Level",
+    "Migratable",
     "ObservationQuery",
     "ObservationStore",
     "Page",
@@ -47,6 +48,9 @@ __all__ = [
     "Receipt",
     "Repeatable",
     "Rows",
+    "SchemaStatus",
+    "ScoreQuery",
+    "ScoreStore",
     "SessionQuery",
     "SessionStore",
     "Sink",
@@ -84,6 +88,7 @@ class Capabilities(Struct, frozen=True):
     traces: bool = False
     observations: bool = False
     sessions: bool = False
+    scores: bool = False
     search: bool = False
     """``TraceQuery.search`` and ``ObservationQuery.search`` find words of any script in payloads."""
     sql: bool = False
@@ -232,6 +237,29 @@ class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     until_ns: int | None = None
 
 
+class ScoreQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Select scores; every condition that is set must hold. Newest timestamp first, ties by score id descending.
+
+    ``since_ns`` is inclusive and ``until_ns`` exclusive, both on the timestamp. ``min_value`` and ``max_value`` are
+    inclusive; a score without a ``value`` meets neither.
+    """
+
+    limit: int = 50
+    cursor: str | None = None
+    name: str | None = None
+    data_type: ScoreType | None = None
+    source: Literal["API", "EVAL", "ANNOTATION"] | None = None
+    trace_id: str | None = None
+    observation_id: str | None = None
+    session_id: str | None = None
+    experiment_id: str | None = None
+    environment: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    min_value: float | None = None
+    max_value: float | None = None
+
+
 class LedgerQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Select ledger entries; every condition that is set must hold. Newest minute first, ties by process descending.
 
@@ -314,6 +342,18 @@ class SessionStore(Protocol):
         ...
 
 
+class ScoreStore(Protocol):
+    """Read scores, whether or not what they judge is stored here."""
+
+    async def find(self, project: str, query: ScoreQuery) -> Page[Score]:
+        """Return one page of scores. Raises as :meth:`TraceStore.find` does."""
+        ...
+
+    async def get(self, project: str, score_id: str) -> Score | None:
+        """Return one score, or None."""
+        ...
+
+
 class LedgerStore(Protocol):
     """Read the ledger: what became of everything that was recorded, process by process and minute by minute.
 
@@ -382,6 +422,11 @@ class Backend(Sink, Protocol):
         ...
 
     @property
+    def scores(self) -> ScoreStore | None:
+        """Return the score store."""
+        ...
+
+    @property
     def ledger(self) -> LedgerStore | None:
         """Return the ledger."""
         ...
@@ -401,6 +446,29 @@ class Repeatable(Protocol):
 
     def another(self) -> Backend:
         """Return an unopened backend of the same data, with the same access."""
+        ...
+
+
+class SchemaStatus(Struct, frozen=True):
+    """Say how far the schema of some data is behind this program."""
+
+    version: int
+    """The version that the data has; 0 where there is none yet."""
+    newest: int
+    """The version that this program makes of it."""
+    pending: tuple[str, ...] = ()
+    """The names of the migrations between the two, in their order."""
+
+
+@runtime_checkable
+class Migratable(Protocol):
+    """What a backend is besides, whose data has a schema: opening it for writing brings that up to date."""
+
+    async def schema(self) -> SchemaStatus:
+        """Return what opening would do to the schema, and change nothing; called before ``open``.
+
+        Raises as :meth:`Sink.open` does: for a schema newer than this program, too.
+        """
         ...
 
 

@@ -1,0 +1,3 @@
+"""The HTTP backend."""
+
+from __future__ import annotations

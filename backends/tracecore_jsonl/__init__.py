@@ -1,0 +1,3 @@
+"""The JSON Lines backend."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The PostgreSQL backend."""
+
+from __future__ import annotations

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from tracecore.backend import Access, Batch, Capabilities
+from tracecore.backend import Access, Batch, Capabilities, SchemaStatus
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite.abandoning import Abandoner
@@ -18,7 +18,7 @@ from tracecore_sqlite.console import SqliteConsole, guard
 from tracecore_sqlite.failures import is_broken_off
 from tracecore_sqlite.ledger import SqliteLedger
 from tracecore_sqlite.observations import SqliteObservations
-from tracecore_sqlite.schema import check_readable, migrate, migrations
+from tracecore_sqlite.schema import check_readable, migrate, migrations, status_of
 from tracecore_sqlite.search import Indexer, add_functions
 from tracecore_sqlite.sessions import SqliteSessions
 from tracecore_sqlite.settling import Settler
@@ -84,6 +84,17 @@ class SqliteBackend:
     def another(self) -> SqliteBackend:
         """Return an unopened backend of the same file, whatever the current directory is now."""
         return SqliteBackend(self._address, access=self._access, wall=self._wall, clock=self._clock)
+
+    async def schema(self) -> SchemaStatus:
+        """Return what opening would do to the schema; a file that is not there is not made."""
+        known = migrations()
+        if not os.path.exists(self.location):  # noqa: ASYNC240, PTH110 - as quick as opening it would be
+            return SchemaStatus(0, len(known), tuple(step.name for step in known))
+        connection = await connect(self._address, writable=False)
+        try:
+            return await connection.run(status_of, connection.raw, self.location, known)
+        finally:
+            await connection.close()
 
     async def open(self) -> None:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
 
+from tracecore.backend import SchemaStatus
 from tracecore.clock import wall_ns
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore_sql.statements import Migration, load_migrations
 
-__all__ = ["check_readable", "migrate", "migrations", "split"]
+__all__ = ["check_readable", "migrate", "migrations", "split", "status_of"]
 
 APPLICATION_ID: Final = 0x74726163
 """``trac``: tells people and `file` what this is. What decides is the table of migrations."""
@@ -71,6 +72,16 @@ def check_readable(raw: sqlite3.Connection, path: str, known: Sequence[Migration
         raise BackendUnavailable(
             f"{path} has no schema of this version yet", "open it once for writing, as `tracecore doctor --write` does"
         )
+
+
+def status_of(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> SchemaStatus:
+    """Return how far the schema of a file is behind the newest, and change nothing.
+
+    Raises:
+        BackendRejected: the file is another program's or a newer tracecore's.
+    """
+    missing = _missing(raw, path, known)
+    return SchemaStatus(len(known) - len(missing), len(known), tuple(step.name for step in missing))
 
 
 def split(script: str) -> Iterator[str]:

@@ -311,4 +311,4 @@ def _mask(value: object, source: str) -> object:
 def without_credentials(url: str) -> str:
     """Return ``url`` with user, password and secret query parameters replaced by ``***``."""
     url = re.sub(r"(//|^(?!.*//))\S*@", r"\1***@", url)
-    return re.sub(r"(?i)([?&;][^=&;]*(?:password|passwd|secret|token|key)[^=&;]*=)[^&;#]*", r"\1***", url)
+    return re.sub(r"(?i)([?&;][^=&;]*(?:password|passwd|secret|token|key|header\.)[^=&;]*=)[^&;#]*", r"\1***", url)

@@ -77,9 +77,10 @@ def _plugins() -> Mapping[str, tuple[EntryPoint, ...]]:
 
 
 def _plugin(scheme: str, url: str, source: str) -> EntryPoint:
-    """Return the one plug-in for ``scheme``."""
+    """Return the one plug-in for ``scheme``, or else for what stands before its first ``+``."""
     plugins = _plugins()
-    match plugins.get(scheme, ()):
+    # What speaks over HTTP is https+otlp: or https+langfuse:, and one plug-in knows them all.
+    match plugins.get(scheme) or plugins.get(scheme.partition("+")[0], ()):
         case (plugin,):
             return plugin
         case ():

@@ -23,6 +23,7 @@ class NullBackend:
     traces: Final = None
     observations: Final = None
     sessions: Final = None
+    scores: Final = None
     ledger: Final = None
     sql: Final = None
 
@@ -67,6 +68,7 @@ class HeldBackend:
         self.traces = backend.traces
         self.observations = backend.observations
         self.sessions = backend.sessions
+        self.scores = backend.scores
         self.ledger = backend.ledger
         self.sql = backend.sql
 

@@ -69,7 +69,7 @@ class FakeBackend:
 
     capabilities = Capabilities()
     location = "fake:"
-    traces = observations = sessions = ledger = sql = None
+    traces = observations = sessions = scores = ledger = sql = None
 
     def __init__(
         self,

@@ -10,17 +10,13 @@ abandoned is written like everything else.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-import msgspec
 from msgspec.structs import replace
 
 from tracecore.backend import (
-    LARGEST_PAGE,
     Access,
     Batch,
     Capabilities,
@@ -28,13 +24,13 @@ from tracecore.backend import (
     LedgerTotals,
     ObservationQuery,
     Page,
+    ScoreQuery,
     SessionQuery,
     TraceQuery,
 )
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
 from tracecore.ledger import LOOK_EVERY_NS, abandoned, add_up, is_gone, last_entries
-from tracecore.phrase import contains, payload_text
 from tracecore.records import (
     ABSENT,
     Generation,
@@ -47,7 +43,16 @@ from tracecore.records import (
     Trace,
     merge,
 )
-from tracecore.rollup import failed, roll_up, roll_up_session
+from tracecore.rollup import roll_up, roll_up_session
+from tracecore.selection import (
+    any_says,
+    entry_matches,
+    observation_matches,
+    page_of,
+    score_matches,
+    session_matches,
+    trace_matches,
+)
 
 __all__ = ["MemoryBackend", "MemoryData", "open_backend"]
 
@@ -139,7 +144,9 @@ class MemoryBackend:
     """Keep records in this process; see :class:`tracecore.backend.Backend` for what each member means."""
 
     sql: Final = None
-    capabilities: Final = Capabilities(traces=True, observations=True, sessions=True, search=True, ledger=True)
+    capabilities: Final = Capabilities(
+        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True
+    )
 
     def __init__(
         self,
@@ -160,6 +167,7 @@ class MemoryBackend:
         self.traces: Final = MemoryTraces(self._readable)
         self.observations: Final = MemoryObservations(self._readable)
         self.sessions: Final = MemorySessions(self._readable)
+        self.scores: Final = MemoryScores(self._readable)
         self.ledger: Final = MemoryLedger(self._readable)
 
     async def open(self) -> None:
@@ -219,10 +227,10 @@ class MemoryTraces:
             replace(trace, input=ABSENT, output=ABSENT)
             for trace in data.rollups.values()
             if trace.project == project
-            and _trace_matches(trace, query)
-            and (query.search is None or _any_says(data.traces[project, trace.trace_id].values(), query.search))
+            and trace_matches(trace, query)
+            and (query.search is None or any_says(data.traces[project, trace.trace_id].values(), query.search))
         ]
-        return _page("traces", found, lambda trace: (trace.start_ns, trace.trace_id), query)
+        return page_of("traces", found, lambda trace: (trace.start_ns, trace.trace_id), query)
 
     async def get(self, project: str, trace_id: str) -> Trace | None:
         """Return one trace with the input and output of its root, or None."""
@@ -241,9 +249,9 @@ class MemoryObservations:
             _copied(span) if query.bodies else _without_payloads(_copied(span))
             for (owner, _), spans in self._data().traces.items()
             for span in spans.values()
-            if owner == project and _observation_matches(span, query)
+            if owner == project and observation_matches(span, query)
         ]
-        return _page("observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query)
+        return page_of("observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query)
 
     async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
         """Return one observation with its payloads, or None."""
@@ -273,9 +281,9 @@ class MemorySessions:
             if name is not None
             for traces in [data.traces_of(project, name)]
         ]
-        page = _page(
+        page = page_of(
             "sessions",
-            [entry for entry in found if _session_matches(entry[1], entry[0], query)],
+            [entry for entry in found if session_matches(entry[1], entry[0], query)],
             lambda entry: (entry[0], entry[1].session_id),
             query,
         )
@@ -290,6 +298,23 @@ class MemorySessions:
         return roll_up_session(data.session(project, session_id), traces)
 
 
+class MemoryScores:
+    """Read scores; see :class:`tracecore.backend.ScoreStore`."""
+
+    def __init__(self, data: Callable[[], MemoryData]) -> None:
+        self._data = data
+
+    async def find(self, project: str, query: ScoreQuery) -> Page[Score]:
+        """Return one page of scores, newest timestamp first."""
+        scores = self._data().scores.values()
+        found = [score for score in scores if score.project == project and score_matches(score, query)]
+        return page_of("scores", found, lambda score: (score.timestamp_ns, score.score_id), query)
+
+    async def get(self, project: str, score_id: str) -> Score | None:
+        """Return one score, or None."""
+        return self._data().scores.get((project, score_id))
+
+
 class MemoryLedger:
     """Read the ledger; see :class:`tracecore.backend.LedgerStore`."""
 
@@ -300,12 +325,8 @@ class MemoryLedger:
         """Return one page of entries, newest minute first."""
         entries = self._data().entries(project)
         chosen = last_entries(entries) if query.last else entries
-        found = [
-            _copied(entry)
-            for entry in chosen
-            if _wanted(query.process, entry.process) and _in_time(entry.minute_ns, query)
-        ]
-        return _page("ledger", found, lambda entry: (entry.minute_ns, entry.process), query)
+        found = [_copied(entry) for entry in chosen if entry_matches(entry, query)]
+        return page_of("ledger", found, lambda entry: (entry.minute_ns, entry.process), query)
 
     async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
         """Return the sum over the last entry of each process, less what it had said before ``since_ns``."""
@@ -342,109 +363,5 @@ def _without_payloads(span: Observation) -> Observation:
     return replace(span, **changes)
 
 
-def _wanted(wanted: object, actual: object) -> bool:
-    return wanted is None or wanted == actual
-
-
-def _in_time(start_ns: int, query: TraceQuery | ObservationQuery | SessionQuery | LedgerQuery) -> bool:
-    return (query.since_ns is None or start_ns >= query.since_ns) and (
-        query.until_ns is None or start_ns < query.until_ns
-    )
-
-
-def _trace_matches(trace: Trace, query: TraceQuery) -> bool:
-    """Return whether every condition but ``search`` holds."""
-    said = trace.attributes
-    return (
-        _wanted(query.user_id, said.user_id)
-        and _wanted(query.session_id, said.session_id)
-        and _wanted(query.name, trace.name)
-        and _wanted(query.release, said.release)
-        and _wanted(query.version, said.version)
-        and _wanted(query.environment, said.environment)
-        and set(query.tags) <= set(said.tags)
-        and _in_time(trace.start_ns, query)
-        and _wanted(query.has_error, trace.error_count > 0)
-        and _wanted(query.running, trace.running > 0)
-        and (query.min_duration_ns is None or trace.duration_ns >= query.min_duration_ns)
-        and (query.min_cost is None or (trace.total_cost is not None and trace.total_cost >= query.min_cost))
-    )
-
-
-def _observation_matches(span: Observation, query: ObservationQuery) -> bool:
-    return (
-        _wanted(query.trace_id, span.trace_id)
-        and _wanted(query.name, span.name)
-        and _wanted(query.type, span.type)
-        and _wanted(query.model, span.model if isinstance(span, Generation) else None)
-        and _wanted(query.user_id, span.trace.user_id)
-        and _wanted(query.session_id, span.trace.session_id)
-        and _in_time(span.start_ns, query)
-        and _wanted(query.has_error, failed(span))
-        and _wanted(query.running, span.status == "running")
-        and (query.min_duration_ns is None or (span.duration_ns or 0) >= query.min_duration_ns)
-        and (query.search is None or _says(span, query.search))
-    )
-
-
-def _session_matches(session: Session, last_start: int | None, query: SessionQuery) -> bool:
-    if last_start is None:
-        return query.user_id is None and query.since_ns is None and query.until_ns is None
-    return (query.user_id is None or query.user_id in session.user_ids) and _in_time(last_start, query)
-
-
-def _says(span: Observation, phrase: str) -> bool:
-    """Return whether one payload, the status message or the error holds the phrase."""
-    texts = [payload_text(bytes(payload)) for payload in (span.input, span.output, span.metadata)]
-    texts += [span.status_message or ""]
-    if span.error is not None:
-        texts += [span.error.type, span.error.message, span.error.stack]
-    return any(contains(text, phrase) for text in texts)
-
-
-def _any_says(spans: Iterable[Observation], phrase: str) -> bool:
-    return any(_says(span, phrase) for span in spans)
-
-
 def _last_start(traces: Iterable[Trace]) -> int | None:
     return max((trace.start_ns for trace in traces), default=None)
-
-
-def _page(
-    kind: str,
-    items: list[T],
-    key: Callable[[T], tuple[int | None, *tuple[str, ...]]],
-    query: TraceQuery | ObservationQuery | SessionQuery | LedgerQuery,
-) -> Page[T]:
-    """Return the items after the cursor, greatest key first, at most ``limit``."""
-    if not 1 <= query.limit <= LARGEST_PAGE:
-        raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {LARGEST_PAGE} items")
-
-    def rank(found: tuple[int | None, *tuple[str, ...]]) -> tuple[Any, ...]:
-        return (found[0] is not None, *found)
-
-    ordered = sorted(items, key=lambda item: rank(key(item)), reverse=True)
-    if query.cursor is not None:
-        after = rank(_decode_cursor(kind, query.cursor))
-        ordered = [item for item in ordered if rank(key(item)) < after]
-    shown = ordered[: query.limit]
-    return Page(shown, _encode_cursor(kind, key(shown[-1])) if len(ordered) > len(shown) else None)
-
-
-def _encode_cursor(kind: str, key: tuple[int | None, *tuple[str, ...]]) -> str:
-    # Bytes, because an id is any text, and JSON has no lone surrogates.
-    parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in key]
-    return base64.urlsafe_b64encode(msgspec.json.encode((f"memory {kind}", parts))).decode()
-
-
-def _decode_cursor(kind: str, cursor: str) -> tuple[int | None, *tuple[str, ...]]:
-    try:
-        made_by, parts = msgspec.json.decode(
-            base64.urlsafe_b64decode(cursor), type=tuple[str, tuple[int | bytes | None, ...]]
-        )
-        key = tuple(str(part, "utf-8", "surrogatepass") if isinstance(part, bytes) else part for part in parts)
-    except (msgspec.DecodeError, binascii.Error, ValueError):
-        made_by, key = "", ()
-    if made_by != f"memory {kind}":
-        raise BackendRejected(f"the cursor {cursor[:80]!r} was not made by this list", "start without a cursor")
-    return cast("tuple[int | None, *tuple[str, ...]]", key)

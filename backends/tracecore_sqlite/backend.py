@@ -19,6 +19,7 @@ from tracecore_sqlite.failures import is_broken_off
 from tracecore_sqlite.ledger import SqliteLedger
 from tracecore_sqlite.observations import SqliteObservations
 from tracecore_sqlite.schema import check_readable, migrate, migrations, status_of
+from tracecore_sqlite.scores import SqliteScores
 from tracecore_sqlite.search import Indexer, add_functions
 from tracecore_sqlite.sessions import SqliteSessions
 from tracecore_sqlite.settling import Settler
@@ -70,6 +71,7 @@ class SqliteBackend:
             traces=True,
             observations=True,
             sessions=True,
+            scores=True,
             search=True,
             sql=True,
             ledger=True,
@@ -78,6 +80,7 @@ class SqliteBackend:
         self.traces: Final = SqliteTraces(self._reader)
         self.observations: Final = SqliteObservations(self._reader)
         self.sessions: Final = SqliteSessions(self._reader)
+        self.scores: Final = SqliteScores(self._reader)
         self.ledger: Final = SqliteLedger(self._reader)
         self.sql: Final = SqliteConsole(self._console)
 

@@ -28,7 +28,7 @@ def fresh() -> MakeBackend:
 class TestMemory(BackendSuite, LedgerSuite):
     """Everything but durability and SQL."""
 
-    expected = Capabilities(traces=True, observations=True, sessions=True, search=True, ledger=True)
+    expected = Capabilities(traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True)
 
     @pytest.fixture
     def make(self) -> MakeBackend:

@@ -25,7 +25,7 @@ class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite):
     """Everything."""
 
     expected = Capabilities(
-        durable=True, traces=True, observations=True, sessions=True, search=True, sql=True, ledger=True,
+        durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, sql=True, ledger=True,
         level="handed_over",
     )  # fmt: skip
 

@@ -115,7 +115,7 @@ class Awkward:
 
     capabilities = Capabilities(ledger=True)
     location = "awkward:"
-    traces = observations = sessions = ledger = sql = None
+    traces = observations = sessions = scores = ledger = sql = None
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from tests.sqlite.files import opened, span, url_of
 from tests.torture.declaring import by_mode, torture
-from tracecore.backend import LedgerQuery, ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.cli.main import main
-from tracecore.records import LedgerEntry, TraceAttributes
+from tracecore.records import LedgerEntry, Score, TraceAttributes
 from tracecore_sqlite import SqliteBackend, backend, settling
 from tracecore_sqlite.search import add_functions
 
@@ -37,6 +37,12 @@ OBSERVATION_FILTERS: dict[str, Any] = {
     "trace_id": TRACE, "name": "s7", "type": "span", "model": "m", "user_id": "u1", "session_id": "s1", "since_ns": 5,
     "until_ns": 10**12, "has_error": False, "running": True, "min_duration_ns": 5, "bodies": True, "cursor": "",
 }  # fmt: skip
+SCORE_FILTERS: dict[str, Any] = {
+    "trace_id": TRACE, "observation_id": f"{21:016x}", "session_id": "s1", "experiment_id": "e1", "name": "tone",
+    "data_type": "NUMERIC", "source": "API", "environment": "e1", "since_ns": 5, "until_ns": 10**12, "min_value": 0.5,
+    "max_value": 1.5, "cursor": "",
+}  # fmt: skip
+JUDGED = ("trace", "observation", "session", "experiment")
 LEDGER_FILTERS: dict[str, Any] = {"process": "p1", "since_ns": 5, "until_ns": 10**12, "last": True, "cursor": ""}
 WALKED_LEAPING = ["SCAN p", "SCAN p"]
 """What is walked through is the list of processes, while it is made and when it is read."""
@@ -109,6 +115,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for start in range(0, SPANS, 500):
                 await writing.write([_span(number) for number in range(start, start + 500)])
             await writing.write([LedgerEntry("default", f"p{n % 9}", n) for n in range(200)])
+            await writing.write([_score(number) for number in range(2_000)])
             while await writing.maintain():
                 pass
 
@@ -122,6 +129,16 @@ def _span(number: int) -> Any:
     trace = number // PER_TRACE
     about = TraceAttributes(user_id=f"u{trace % USERS}", session_id=f"s{trace % SESSIONS}", tags=("a", "b"))
     return replace(span(number, trace=trace), trace=about)
+
+
+def _score(number: int) -> Score:
+    judged: list[dict[str, Any]] = [
+        {"trace_id": f"{number % 50:032x}", "observation_id": f"{number % 150:016x}"},
+        {"session_id": f"s{number % 9}"},
+        {"experiment_id": f"e{number % 5}"},
+    ]
+    name = f"tone {number % 3}".removesuffix(" 0")
+    return Score("default", f"c{number}", name, 1_000 * number, value=number / 1_000, **judged[number % 3])
 
 
 @pytest.fixture
@@ -238,6 +255,22 @@ async def test_lists_of_sessions(reading: SqliteBackend, explainer: Explainer) -
         assert set().union(*(plan.tables for plan in [keys, *totals])) <= {"tc_traces", "tc_sessions"}
 
 
+@rounds
+async def test_lists_of_scores(reading: SqliteBackend, explainer: Explainer, draw: Draw) -> None:
+    """Scores follow what they judge, else their name, else their time; what many share lies in its order."""
+    cursor = (await reading.scores.find("default", ScoreQuery(limit=1))).next_cursor
+    explainer.plans()
+    for chosen in draw(SCORE_FILTERS | {"cursor": cursor}):
+        await reading.scores.find("default", ScoreQuery(**chosen))
+        (plan,) = explainer.plans()
+        judged = next((noun for noun in JUDGED if f"{noun}_id" in chosen), None)
+        by = judged or ("name" if "name" in chosen else "time")
+        follows(plan, {f"tc_scores_by_{by}"})
+        assert plan.tables == {"tc_scores"}, plan
+        assert not plan.sorts_everything or by in {"trace", "observation", "session"}, plan
+        assert any(f"{by}_id=?" in line or by in {"name", "time"} for line in plan.lines), plan
+
+
 async def test_the_ledger(reading: SqliteBackend, explainer: Explainer) -> None:
     """Entries follow their minute, those of one process its key; each process is leapt to, and so is its last entry."""
     cursor = (await reading.ledger.find("default", LedgerQuery(limit=1))).next_cursor
@@ -269,7 +302,7 @@ async def test_looking_for_what_was_abandoned(filled: Path, statements: list[str
 
 
 async def test_one_of_each(reading: SqliteBackend, explainer: Explainer) -> None:
-    """One trace, observation, tree or session is a range of a unique index, and payloads come by their id."""
+    """One trace, observation, tree, session or score is a range of a unique index, and payloads come by their id."""
     assert await reading.traces.get("default", TRACE) is not None
     (plan,) = explainer.plans()
     follows(plan, {TRACES_UNIQUE, OBSERVATIONS_UNIQUE})
@@ -284,6 +317,9 @@ async def test_one_of_each(reading: SqliteBackend, explainer: Explainer) -> None
     assert await reading.sessions.get("default", "s1") is not None
     for plan in explainer.plans():
         follows(plan, {"sqlite_autoindex_tc_sessions_1", "tc_traces_by_session", "tc_traces_recent"})
+    assert await reading.scores.get("default", "c1") is not None
+    (plan,) = explainer.plans()
+    follows(plan, {"sqlite_autoindex_tc_scores_1"})
 
 
 @pytest.mark.parametrize("phrase", ["n", "no such word", "5990 n"])

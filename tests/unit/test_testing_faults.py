@@ -149,6 +149,7 @@ async def test_what_a_backend_says_of_itself_passes() -> None:
     )
     assert backend.observations is None
     assert backend.sessions is None
+    assert backend.scores is None
     assert backend.ledger is None
 
 

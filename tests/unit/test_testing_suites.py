@@ -21,6 +21,7 @@ from tracecore.memory import (
     MemoryData,
     MemoryLedger,
     MemoryObservations,
+    MemoryScores,
     MemorySessions,
     MemoryTraces,
 )
@@ -28,8 +29,9 @@ from tracecore.records import ABSENT, Generation, LedgerEntry, Span
 from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
+from tracecore.testing.score_suite import ScoreSuite
 
-CAN = Capabilities(traces=True, observations=True, sessions=True, search=True, ledger=True)
+CAN = Capabilities(traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True)
 """What the reference backend can do."""
 
 
@@ -276,9 +278,45 @@ class SummingLedger(MemoryLedger):
         return add_up((one, None) for one in entries)
 
 
+class Generous(MemoryBackend):
+    """A score without a value is taken for 0."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["scores"] = ZeroScores(self._readable)
+
+
+class ZeroScores(MemoryScores):
+    """Finds what has no value by its value."""
+
+    async def find(self, project: str, query: Any) -> Any:
+        """Make the mistake."""
+        page = await super().find(project, replace(query, min_value=None, max_value=None))
+        low, high = query.min_value, query.max_value
+        low, high = float("-inf") if low is None else low, float("inf") if high is None else high
+        return replace(page, items=[one for one in page.items if low <= (one.value or 0.0) <= high])
+
+
+class Sorting(MemoryBackend):
+    """Scores are listed by their ids."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["scores"] = SortedScores(self._readable)
+
+
+class SortedScores(MemoryScores):
+    """Sorts a page by something else."""
+
+    async def find(self, project: str, query: Any) -> Any:
+        """Make the mistake."""
+        page = await super().find(project, query)
+        return replace(page, items=sorted(page.items, key=lambda one: one.score_id, reverse=True))
+
+
 PLANTS = [
     Appending, HalfBatches, Overriding, Forgetting, Sharing, Counting, Mixing, LastOnly, Restless, Lenient, Nulls,
-    Boasting, Mingling, Trusting, Rash, Stubborn, Forgetful,
+    Boasting, Mingling, Trusting, Rash, Stubborn, Forgetful, Generous, Sorting,
 ]  # fmt: skip
 
 
@@ -292,6 +330,13 @@ def test_a_planted_bug_is_found(kind: type[MemoryBackend]) -> None:
 def test_a_bug_of_the_ledger_is_found_by_its_suite(kind: type[MemoryBackend]) -> None:
     """The part that proves a capability finds by itself what is wrong with it."""
     own = {name for name in vars(LedgerSuite) if name.startswith("test_")}
+    assert own & set(failures(kind)), kind.__doc__
+
+
+@pytest.mark.parametrize("kind", [Generous, Sorting])
+def test_a_bug_of_scores_is_found_by_their_suite(kind: type[MemoryBackend]) -> None:
+    """The part that proves a capability finds by itself what is wrong with it."""
+    own = {name for name in vars(ScoreSuite) if name.startswith("test_")}
     assert own & set(failures(kind)), kind.__doc__
 
 

@@ -1,4 +1,4 @@
-"""The conformance suite of backends: a sink with the stores for traces, observations, sessions and search.
+"""The conformance suite of backends: a sink with the stores for traces, observations, sessions, scores and search.
 
 ``BackendSuite`` is what most backends can do. One that is durable, speaks SQL or keeps a ledger joins ``DurableSuite``,
 ``SqlSuite`` and ``LedgerSuite`` beside it; one that can do less joins the parts that fit. Nothing is ever skipped: what
@@ -19,6 +19,7 @@ from tracecore.testing.ledger_suite import LedgerSuite
 from tracecore.testing.observation_suite import ObservationSuite
 from tracecore.testing.opening import MakeBackend, opened, opened_with
 from tracecore.testing.samples import PROJECT, span, trace_id_of
+from tracecore.testing.score_suite import ScoreSuite
 from tracecore.testing.search_suite import SearchSuite
 from tracecore.testing.session_suite import SessionSuite
 from tracecore.testing.sink_suite import DurableSuite, SinkSuite
@@ -32,11 +33,12 @@ _PARTS: Final[dict[str, type[Contract]]] = {
     "traces": TraceSuite,
     "observations": ObservationSuite,
     "sessions": SessionSuite,
+    "scores": ScoreSuite,
     "search": SearchSuite,
     "sql": SqlSuite,
     "ledger": LedgerSuite,
 }
-_STORES: Final = ("traces", "observations", "sessions", "sql", "ledger")
+_STORES: Final = ("traces", "observations", "sessions", "scores", "sql", "ledger")
 
 
 class CapabilitySuite(Contract):
@@ -96,5 +98,7 @@ class _OpeningSuite(Contract):
             same(await self.stored(make_reader), [span(1)])
 
 
-class BackendSuite(CapabilitySuite, SinkSuite, TraceSuite, ObservationSuite, SessionSuite, SearchSuite, _OpeningSuite):
+class BackendSuite(
+    CapabilitySuite, SinkSuite, TraceSuite, ObservationSuite, SessionSuite, ScoreSuite, SearchSuite, _OpeningSuite
+):
     """Prove the whole contract but durability, SQL and the ledger."""

@@ -26,6 +26,8 @@ from tracecore.backend import (
     LedgerStore,
     ObservationStore,
     QueryConsole,
+    Receipt,
+    ScoreStore,
     SessionStore,
     TraceStore,
 )
@@ -180,6 +182,11 @@ class FaultyBackend:
         return _planned("sessions", self._inner.sessions, self._plan)
 
     @property
+    def scores(self) -> ScoreStore | None:
+        """Return the score store, as the plan lets it work."""
+        return _planned("scores", self._inner.scores, self._plan)
+
+    @property
     def ledger(self) -> LedgerStore | None:
         """Return the ledger, as the plan lets it work."""
         return _planned("ledger", self._inner.ledger, self._plan)
@@ -193,9 +200,9 @@ class FaultyBackend:
         """Open, as the plan says."""
         await _as_planned("open", self._inner.open, self._plan)()
 
-    async def write(self, batch: Batch) -> None:
-        """Write, as the plan says."""
-        await _as_planned("write", self._inner.write, self._plan)(batch)
+    async def write(self, batch: Batch) -> Receipt | None:
+        """Write, as the plan says; the answer is that of the backend behind."""
+        return await _as_planned("write", self._inner.write, self._plan)(batch)
 
     async def maintain(self) -> bool:
         """Maintain, as the plan says."""

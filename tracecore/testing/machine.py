@@ -21,16 +21,24 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracecore.backend import Backend, LedgerQuery, ObservationQuery, Page, SessionQuery, TraceQuery
+from tracecore.backend import Backend, LedgerQuery, ObservationQuery, Page, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.memory import MemoryBackend, MemoryData
 from tracecore.records import LedgerEntry, Record
 from tracecore.testing import strategies
 from tracecore.testing.comparing import same
-from tracecore.testing.opening import MakeBackend, ledger_in, observations_in, pages_of, sessions_in, traces_in
+from tracecore.testing.opening import (
+    MakeBackend,
+    ledger_in,
+    observations_in,
+    pages_of,
+    scores_in,
+    sessions_in,
+    traces_in,
+)
 
 __all__ = ["BackendMachine", "Subject", "run_machine"]
 
-Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery, LedgerQuery)
+Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery, ScoreQuery, LedgerQuery)
 T = TypeVar("T")
 Find = Callable[[str, Q], Awaitable[Page[T]]]
 _PROJECTS: Final = ("p", "q", "nobody's")
@@ -119,6 +127,11 @@ class BackendMachine(RuleBasedStateMachine):
         """Ask for sessions."""
         self._run(_compare(sessions_in(self._tested).find, sessions_in(self._reference).find, project, query))
 
+    @rule(project=strategies.projects, query=strategies.score_queries)
+    def find_scores(self, project: str, query: ScoreQuery) -> None:
+        """Ask for scores."""
+        self._run(_compare(scores_in(self._tested).find, scores_in(self._reference).find, project, query))
+
     @precondition(lambda self: cast("BackendMachine", self).keeps_a_ledger)
     @rule(batch=st.lists(strategies.entries, min_size=1, max_size=6), others=strategies.batches)
     def write_entries(self, batch: list[LedgerEntry], others: list[Record]) -> None:
@@ -169,6 +182,7 @@ class BackendMachine(RuleBasedStateMachine):
             await _compare(
                 sessions_in(self._tested).find, sessions_in(self._reference).find, project, SessionQuery(limit=2)
             )
+            await _compare(scores_in(self._tested).find, scores_in(self._reference).find, project, ScoreQuery(limit=2))
             await self._compare_single(project)
             if self.keeps_a_ledger:
                 await self._compare_ledgers(project, LedgerQuery(limit=2))
@@ -181,7 +195,7 @@ class BackendMachine(RuleBasedStateMachine):
         same(totals, await reference.totals(project, query.since_ns), f"{project!r}, since {query.since_ns}")
 
     async def _compare_single(self, project: str) -> None:
-        """Compare what is read one by one: traces, trees, observations and sessions."""
+        """Compare what is read one by one: traces, trees, observations, sessions and scores."""
         found = await pages_of(traces_in(self._reference).find, project, TraceQuery(limit=1000))
         for trace in (trace for page in found for trace in page):
             key = project, trace.trace_id
@@ -194,6 +208,9 @@ class BackendMachine(RuleBasedStateMachine):
         for session in (session for page in listed for session in page):
             found_one = await sessions_in(self._tested).get(project, session.session_id)
             same(found_one, session, f"get session {session.session_id!r}")
+        judged = await pages_of(scores_in(self._reference).find, project, ScoreQuery(limit=1000))
+        for score in (score for page in judged for score in page):
+            same(await scores_in(self._tested).get(project, score.score_id), score, f"get score {score.score_id!r}")
 
     def _run(self, doing: Coroutine[Any, Any, T] | Awaitable[T]) -> T:
         return self._runner.run(_awaited(doing))

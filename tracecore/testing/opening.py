@@ -16,6 +16,8 @@ from tracecore.backend import (
     ObservationStore,
     Page,
     QueryConsole,
+    ScoreQuery,
+    ScoreStore,
     SessionQuery,
     SessionStore,
     TraceQuery,
@@ -30,6 +32,7 @@ __all__ = [
     "opened",
     "opened_with",
     "pages_of",
+    "scores_in",
     "sessions_in",
     "sql_of",
     "traces_in",
@@ -37,7 +40,7 @@ __all__ = [
 
 MakeBackend: TypeAlias = Callable[[], Backend]
 """Makes an unopened backend; every call makes another one for the same data."""
-Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery, LedgerQuery)
+Q = TypeVar("Q", TraceQuery, ObservationQuery, SessionQuery, ScoreQuery, LedgerQuery)
 T = TypeVar("T")
 _MOST_PAGES = 10_000
 
@@ -89,6 +92,11 @@ def observations_in(backend: Backend) -> ObservationStore:
 def sessions_in(backend: Backend) -> SessionStore:
     """Return the session store, which must be there."""
     return _present(backend.sessions, "sessions")
+
+
+def scores_in(backend: Backend) -> ScoreStore:
+    """Return the score store, which must be there."""
+    return _present(backend.scores, "scores")
 
 
 def ledger_in(backend: Backend) -> LedgerStore:

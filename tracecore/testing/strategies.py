@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from msgspec import Raw
 from msgspec.structs import replace
 
-from tracecore.backend import LedgerQuery, ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.records import (
     ABSENT,
     LEVELS,
@@ -44,6 +44,8 @@ __all__ = [
     "phrases",
     "projects",
     "records",
+    "score_ids",
+    "score_queries",
     "scores",
     "session_ids",
     "session_queries",
@@ -251,16 +253,19 @@ sessions: Final[SearchStrategy[Session]] = st.builds(
     trace_count=st.sampled_from((0, 7)),
 )
 """Sessions as they are written; a count that somebody sets is ignored by a store."""
+score_ids: Final[SearchStrategy[str]] = st.sampled_from(("c1", "c2", "c3"))
+_score_types: Final = st.sampled_from(("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"))
+_sources: Final = st.sampled_from(("API", "EVAL", "ANNOTATION"))
 scores: Final[SearchStrategy[Score]] = st.builds(
     Score,
     project=projects,
-    score_id=st.sampled_from(("c1", "c2", "c3")),
-    name=texts,
+    score_id=score_ids,
+    name=_names,
     timestamp_ns=_starts,
-    data_type=st.sampled_from(("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")),
+    data_type=_score_types,
     value=_maybe(_dollars),
     string_value=_maybe(texts),
-    source=st.sampled_from(("API", "EVAL", "ANNOTATION")),
+    source=_sources,
     trace_id=_maybe(trace_ids),
     observation_id=_maybe(span_ids),
     session_id=_maybe(session_ids),
@@ -342,6 +347,22 @@ session_queries: Final[SearchStrategy[SessionQuery]] = st.builds(
     user_id=_maybe(_users),
     since_ns=_maybe(_starts),
     until_ns=_maybe(_starts),
+)
+score_queries: Final[SearchStrategy[ScoreQuery]] = st.builds(
+    ScoreQuery,
+    limit=_limits,
+    name=_maybe(_names),
+    data_type=_maybe(_score_types),
+    source=_maybe(_sources),
+    trace_id=_maybe(trace_ids),
+    observation_id=_maybe(span_ids),
+    session_id=_maybe(session_ids),
+    experiment_id=_maybe(_short),
+    environment=_maybe(st.sampled_from(("production", "é"))),
+    since_ns=_maybe(_starts),
+    until_ns=_maybe(_starts),
+    min_value=_maybe(_dollars),
+    max_value=_maybe(_dollars),
 )
 ledger_queries: Final[SearchStrategy[LedgerQuery]] = st.builds(
     LedgerQuery,

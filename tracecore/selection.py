@@ -1,0 +1,172 @@
+"""What each query selects, and how a list of it is cut into pages: the contract's conditions in plain Python.
+
+The reference backend answers with them. Invariants: a condition that is not set always holds; a page begins after the
+key of the last item of the one before, so that what is added moves nobody's place.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from tracecore.backend import (
+    LARGEST_PAGE,
+    LedgerQuery,
+    ObservationQuery,
+    Page,
+    ScoreQuery,
+    SessionQuery,
+    TraceQuery,
+)
+from tracecore.errors import BackendRejected
+from tracecore.phrase import contains, payload_text
+from tracecore.records import Generation, LedgerEntry, Observation, Score, Session, Trace
+from tracecore.rollup import failed
+
+__all__ = [
+    "any_says",
+    "entry_matches",
+    "observation_matches",
+    "page_of",
+    "score_matches",
+    "session_matches",
+    "trace_matches",
+]
+
+T = TypeVar("T")
+_Query: TypeAlias = TraceQuery | ObservationQuery | SessionQuery | ScoreQuery | LedgerQuery
+_Key: TypeAlias = tuple[int | None, *tuple[str, ...]]
+"""A time in ns, or None for what has none and comes last; then the ids that break ties."""
+
+
+def _wanted(wanted: object, actual: object) -> bool:
+    return wanted is None or wanted == actual
+
+
+def _in_time(start_ns: int, query: _Query) -> bool:
+    return (query.since_ns is None or start_ns >= query.since_ns) and (
+        query.until_ns is None or start_ns < query.until_ns
+    )
+
+
+def trace_matches(trace: Trace, query: TraceQuery) -> bool:
+    """Return whether every condition but ``search`` holds."""
+    said = trace.attributes
+    return (
+        _wanted(query.user_id, said.user_id)
+        and _wanted(query.session_id, said.session_id)
+        and _wanted(query.name, trace.name)
+        and _wanted(query.release, said.release)
+        and _wanted(query.version, said.version)
+        and _wanted(query.environment, said.environment)
+        and set(query.tags) <= set(said.tags)
+        and _in_time(trace.start_ns, query)
+        and _wanted(query.has_error, trace.error_count > 0)
+        and _wanted(query.running, trace.running > 0)
+        and (query.min_duration_ns is None or trace.duration_ns >= query.min_duration_ns)
+        and (query.min_cost is None or (trace.total_cost is not None and trace.total_cost >= query.min_cost))
+    )
+
+
+def observation_matches(span: Observation, query: ObservationQuery) -> bool:
+    """Return whether every condition holds."""
+    return (
+        _wanted(query.trace_id, span.trace_id)
+        and _wanted(query.name, span.name)
+        and _wanted(query.type, span.type)
+        and _wanted(query.model, span.model if isinstance(span, Generation) else None)
+        and _wanted(query.user_id, span.trace.user_id)
+        and _wanted(query.session_id, span.trace.session_id)
+        and _in_time(span.start_ns, query)
+        and _wanted(query.has_error, failed(span))
+        and _wanted(query.running, span.status == "running")
+        and (query.min_duration_ns is None or (span.duration_ns or 0) >= query.min_duration_ns)
+        and (query.search is None or _says(span, query.search))
+    )
+
+
+def session_matches(session: Session, last_start: int | None, query: SessionQuery) -> bool:
+    """Return whether every condition holds of a session whose last trace began at ``last_start``."""
+    if last_start is None:
+        return query.user_id is None and query.since_ns is None and query.until_ns is None
+    return (query.user_id is None or query.user_id in session.user_ids) and _in_time(last_start, query)
+
+
+def score_matches(score: Score, query: ScoreQuery) -> bool:
+    """Return whether every condition holds."""
+    return (
+        _wanted(query.name, score.name)
+        and _wanted(query.data_type, score.data_type)
+        and _wanted(query.source, score.source)
+        and _wanted(query.trace_id, score.trace_id)
+        and _wanted(query.observation_id, score.observation_id)
+        and _wanted(query.session_id, score.session_id)
+        and _wanted(query.experiment_id, score.experiment_id)
+        and _wanted(query.environment, score.environment)
+        and _in_time(score.timestamp_ns, query)
+        and (query.min_value is None or (score.value is not None and score.value >= query.min_value))
+        and (query.max_value is None or (score.value is not None and score.value <= query.max_value))
+    )
+
+
+def entry_matches(entry: LedgerEntry, query: LedgerQuery) -> bool:
+    """Return whether every condition but ``last`` holds."""
+    return _wanted(query.process, entry.process) and _in_time(entry.minute_ns, query)
+
+
+def _says(span: Observation, phrase: str) -> bool:
+    """Return whether one payload, the status message or the error holds the phrase."""
+    texts = [payload_text(bytes(payload)) for payload in (span.input, span.output, span.metadata)]
+    texts += [span.status_message or ""]
+    if span.error is not None:
+        texts += [span.error.type, span.error.message, span.error.stack]
+    return any(contains(text, phrase) for text in texts)
+
+
+def any_says(spans: Iterable[Observation], phrase: str) -> bool:
+    """Return whether one of some observations holds the phrase."""
+    return any(_says(span, phrase) for span in spans)
+
+
+def page_of(
+    kind: str,
+    items: list[T],
+    key: Callable[[T], _Key],
+    query: _Query,
+) -> Page[T]:
+    """Return the items after the cursor, greatest key first, at most ``limit``."""
+    if not 1 <= query.limit <= LARGEST_PAGE:
+        raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {LARGEST_PAGE} items")
+
+    def rank(found: _Key) -> tuple[Any, ...]:
+        return (found[0] is not None, *found)
+
+    ordered = sorted(items, key=lambda item: rank(key(item)), reverse=True)
+    if query.cursor is not None:
+        after = rank(_decode_cursor(kind, query.cursor))
+        ordered = [item for item in ordered if rank(key(item)) < after]
+    shown = ordered[: query.limit]
+    return Page(shown, _encode_cursor(kind, key(shown[-1])) if len(ordered) > len(shown) else None)
+
+
+def _encode_cursor(kind: str, key: _Key) -> str:
+    # Bytes, because an id is any text, and JSON has no lone surrogates.
+    parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in key]
+    return base64.urlsafe_b64encode(msgspec.json.encode((f"memory {kind}", parts))).decode()
+
+
+def _decode_cursor(kind: str, cursor: str) -> _Key:
+    try:
+        made_by, parts = msgspec.json.decode(
+            base64.urlsafe_b64decode(cursor), type=tuple[str, tuple[int | bytes | None, ...]]
+        )
+        key = tuple(str(part, "utf-8", "surrogatepass") if isinstance(part, bytes) else part for part in parts)
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        made_by, key = "", ()
+    if made_by != f"memory {kind}":
+        raise BackendRejected(f"the cursor {cursor[:80]!r} was not made by this list", "start without a cursor")
+    return cast("_Key", key)

@@ -16,13 +16,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from tracecore.backend import Access, Backend, BackendFactory, Repeatable
-from tracecore.config import without_credentials
+from tracecore.config import Config, without_credentials
+from tracecore.credentials import with_secret
 from tracecore.errors import ConfigError, MissingDriver
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "another_backend", "known_schemes", "open_backend"]
+__all__ = ["GROUP", "another_backend", "configured_urls", "known_schemes", "open_backend"]
 
 GROUP: Final = "tracecore.backends"
 """The entry-point group: names are URL schemes in lower case, values are ``BackendFactory`` callables."""
@@ -58,6 +59,15 @@ def another_backend(before: object, url: str, *, source: str = "code") -> Backen
         ConfigError: as :func:`open_backend` does.
     """
     return before.another() if isinstance(before, Repeatable) else open_backend(url, source=source)
+
+
+def configured_urls(config: Config) -> list[str]:
+    """Return the URL of every backend that is configured, with the secret in the one that lacks it: not to be shown.
+
+    Raises:
+        ConfigError: the secret cannot be read, or nobody knows whose it is.
+    """
+    return with_secret([config.backend], config)
 
 
 def known_schemes() -> list[str]:

@@ -1,7 +1,7 @@
 """The query Structs as WHERE clauses. Columns come from this file, values are always parameters.
 
 A condition is a piece of SQL with ``?`` marks and the values for them. The dialects of both databases agree on all of
-it. Search is not here: each dialect has its own index.
+it but the name of one function (``position``). Search is not here: each dialect has its own index.
 """
 
 from __future__ import annotations
@@ -66,15 +66,18 @@ class Conditions(Struct):
         return " AND ".join(self.parts)
 
 
-def trace_conditions(project: str, query: TraceQuery) -> Conditions:
-    """Return the conditions on ``traces``, all but ``search`` and ``cursor``."""
+def trace_conditions(project: str, query: TraceQuery, *, position: str = "instr") -> Conditions:
+    """Return the conditions on ``traces``, all but ``search`` and ``cursor``.
+
+    ``position`` is the function that says where a text stands in another, from 1, or 0.
+    """
     found = Conditions()
     found.equal(project=project, user_id=query.user_id, session_id=query.session_id, name=query.name)
     found.equal(release=query.release, version=query.version, environment=query.environment)
     found.between("start_ns", query.since_ns, query.until_ns)
     for tag in query.tags:
         # Tags are packed one by one, so `,"tag"` stands in `,"a","b"]` only where a tag begins and ends.
-        found.add("instr(',' || substr(tags, 2), ?) > 0", f",{pack_tags((tag,))[1:-1]}")
+        found.add(f"{position}(',' || substr(tags, 2), ?) > 0", f",{pack_tags((tag,))[1:-1]}")
     if query.has_error is not None:
         found.add("error_count > 0" if query.has_error else "error_count = 0")
     if query.running is not None:

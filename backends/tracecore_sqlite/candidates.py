@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from tracecore.phrase import Phrase
 from tracecore_sql.filters import Conditions
-from tracecore_sqlite.search import TEXTS, expression, proves, statements
+from tracecore_sql.searching import TEXTS
+from tracecore_sqlite.search import expression, proves, statements
 
 __all__ = ["Query", "search_observations", "search_traces"]
 
@@ -21,7 +22,7 @@ Query: TypeAlias = tuple[str, list[Any]]
 """A statement and the values of its marks."""
 
 _FEW: Final = 10_000
-_SAYS: Final = f"tc_says(?, {TEXTS})"
+_SAYS: Final = f"tc_says(?, {', '.join(TEXTS)})"
 _BODIES: Final = "LEFT JOIN tc_bodies b ON b.id = o.id"
 
 

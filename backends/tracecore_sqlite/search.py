@@ -15,26 +15,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import Any, Final
 
-from tracecore.phrase import Phrase, is_spaceless, payload_text, words
+from tracecore.phrase import Phrase, is_spaceless
+from tracecore_sql.searching import TEXTS, phrase_tokens, searched_texts, text_tokens
 from tracecore_sql.statements import load_statements
 from tracecore_sqlite.bulk import Insert
 
-__all__ = ["TEXTS", "Indexer", "add_functions", "expression", "proves", "searched_texts", "statements"]
+__all__ = ["Indexer", "add_functions", "expression", "proves", "statements"]
 
 _SLICE_ROWS: Final = 200
 _SLICE_CHARACTERS: Final = 256 * 1024
-# FTS5 limits the depth of an expression, and the rarest words decide anyway.
-_MOST_TOKENS: Final = 24
 _FIRST_REDOC: Final = 2**62
 
-# The values that searched_texts is called with; a BLOB is taken for the text that it nearly is.
-TEXTS: Final = "b.input, b.output, b.metadata, o.status_message, o.error, b.error_stack"
-_AS_TEXT: Final = ", ".join(f"CAST({column} AS TEXT)" for column in TEXTS.split(", "))
+# A BLOB is taken for the text that it nearly is.
+_AS_TEXT: Final = ", ".join(f"CAST({column} AS TEXT)" for column in TEXTS)
 
 
 @cache
@@ -104,37 +100,13 @@ class Indexer:
 
 def expression(phrase: Phrase) -> str:
     """Return an FTS5 expression that every text with the phrase meets; empty when nothing can."""
-    found = phrase.words
-    tokens: dict[str, None] = {}
-    for at, word in enumerate(found):
-        before, after = found[at - 1] if at else "", found[at + 1] if at + 1 < len(found) else ""
-        if not is_spaceless(word):
-            tokens[f'"{word}"'] = None
-        elif is_spaceless(after):
-            tokens[f'"{word}{after}"'] = None
-        elif not is_spaceless(before):
-            tokens[f'"{word}" *'] = None
-    return " AND ".join(sorted(tokens, key=len, reverse=True)[:_MOST_TOKENS])
+    return " AND ".join(f'"{token.text}" *' if token.is_begun else f'"{token.text}"' for token in phrase_tokens(phrase))
 
 
 def proves(phrase: Phrase) -> bool:
     """Return whether the expression of a phrase is met by nothing else: it is one token, a word or a pair."""
     found = phrase.words
     return len(found) == 1 or (len(found) == 2 and all(map(is_spaceless, found)))  # noqa: PLR2004 - a pair
-
-
-def searched_texts(stored: Sequence[str | bytes | None]) -> Iterator[str]:
-    """Yield the texts of one observation that a search looks at, from the columns that hold them (``TEXTS``)."""
-    *payloads, status_message, error, error_stack = stored
-    for payload in payloads:
-        if payload is not None:
-            yield payload_text(payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload)
-    if status_message is not None:
-        yield _text(status_message)
-    if error is not None:
-        yield from json.loads(error).values()
-    if error_stack is not None:
-        yield _text(error_stack)
 
 
 def add_functions(raw: sqlite3.Connection) -> None:
@@ -144,12 +116,7 @@ def add_functions(raw: sqlite3.Connection) -> None:
 
 def _tokens_of(text: str) -> str:
     """Return a text cut into tokens by spaces; the tokenizer of the index does that to ASCII by itself."""
-    if text.isascii():
-        return text
-    found = words(text)
-    return " ".join(
-        word + after if is_spaceless(word) and is_spaceless(after) else word for word, after in pairwise([*found, ""])
-    )
+    return text if text.isascii() else " ".join(text_tokens(text))
 
 
 def _text(stored: str | bytes) -> str:

@@ -29,8 +29,9 @@ from msgspec import Meta, Struct
 
 from tracecore.errors import ConfigError
 
-__all__ = ["Config", "without_credentials"]
+__all__ = ["Config", "urls_in", "without_credentials"]
 
+_JOINT: Final = re.compile(r"\+(?=(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>//)?)")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -56,7 +57,7 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
         Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:", description="a URL such as 'sqlite:///traces.db' or 'memory:'"),
     ] = "sqlite:///tracecore.db"
     """URL of where records are kept; its scheme chooses the backend, a relative path begins at the working directory.
-    Default: sqlite:///tracecore.db."""
+    Several, joined by ``+``, are all sent to, each as if it were alone. Default: sqlite:///tracecore.db."""
 
     secret: Annotated[str, Meta(min_length=1, max_length=4096, description="text of 1 to 4096 characters")] | None = (
         None
@@ -308,7 +309,33 @@ def _mask(value: object, source: str) -> object:
     return imported_function(value, key="mask", source=source)
 
 
+def urls_in(text: str, opaque: Collection[str] = ()) -> list[str]:
+    """Return the URLs that are joined by ``+``: ``sqlite:///a.db+https://host`` has two of them.
+
+    A ``+`` joins where a whole URL is before it and ``scheme://`` behind it, or the ``scheme:`` of one of the schemes
+    that may be followed by anything. Any other belongs to its URL (``https+otlp://host``, ``sqlite:///a+b.db``), and so
+    does one that is written ``%2B``.
+    """
+    found, start = list[str](), 0
+    for plus in _JOINT.finditer(text):
+        joins = plus["slashes"] or plus["scheme"].lower() in opaque
+        if joins and ":" in text[start : plus.start()]:
+            found.append(text[start : plus.start()])
+            start = plus.start() + 1
+    return [*found, text[start:]]
+
+
 def without_credentials(url: str) -> str:
-    """Return ``url`` with user, password and secret query parameters replaced by ``***``."""
+    """Return ``url``, or several joined ones, with users, passwords and secret query parameters replaced by ``***``."""
+    urls = urls_in(url)
+    return "+".join([*map(_without_half_an_authority, urls[:-1]), ""]) + _without_credentials(urls[-1])
+
+
+def _without_half_an_authority(url: str) -> str:
+    """Return a URL that others follow; what is no port, but may be half a password that was not encoded, is hidden."""
+    return re.sub(r"//[^/?#@]*:(?![0-9]+(?:[/?#]|\Z)).*", "//***", _without_credentials(url))
+
+
+def _without_credentials(url: str) -> str:
     url = re.sub(r"(//|^(?!.*//))\S*@", r"\1***@", url)
     return re.sub(r"(?i)([?&;][^=&;]*(?:password|passwd|secret|token|key|header\.)[^=&;]*=)[^&;#]*", r"\1***", url)

@@ -16,14 +16,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from tracecore.backend import Access, Backend, BackendFactory, Repeatable
-from tracecore.config import Config, without_credentials
+from tracecore.config import Config, urls_in, without_credentials
 from tracecore.credentials import with_secret
 from tracecore.errors import ConfigError, MissingDriver
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "another_backend", "configured_urls", "known_schemes", "open_backend"]
+__all__ = ["GROUP", "another_backend", "configured_urls", "known_schemes", "open_backend", "open_to_read"]
 
 GROUP: Final = "tracecore.backends"
 """The entry-point group: names are URL schemes in lower case, values are ``BackendFactory`` callables."""
@@ -32,10 +32,28 @@ GROUP: Final = "tracecore.backends"
 def open_backend(url: str, *, access: Access = "write", source: str = "code") -> Backend:
     """Return the backend for ``url``, not opened yet; ``source`` says in errors where the URL came from.
 
+    Of several URLs joined by ``+`` (:func:`~tracecore.config.urls_in`) whoever reads is given the first backend that
+    has something to read; to write to them is a recorder's work.
+
     Raises:
         ConfigError: the scheme is unknown, its plug-in is broken, or the plug-in cannot use the URL.
         MissingDriver: the plug-in's driver is not installed.
     """
+    urls = urls_in(url, _plugins())
+    if len(urls) == 1:
+        return _opened(url, access, source)
+    if access == "write":
+        raise ConfigError("backend", without_credentials(url), source, "one URL here, not several joined by '+'")
+    backends = [_opened(one, access, source) for one in urls]
+    return next(filter(_can_be_read, backends), backends[0])
+
+
+def _can_be_read(backend: Backend) -> bool:
+    return any(store is not None for store in (backend.traces, backend.observations, backend.sql))
+
+
+def _opened(url: str, access: Access, source: str) -> Backend:
+    """Return the backend for one URL."""
     scheme = url.partition(":")[0].lower()
     plugin = _plugin(scheme, url, source)
     try:
@@ -67,7 +85,16 @@ def configured_urls(config: Config) -> list[str]:
     Raises:
         ConfigError: the secret cannot be read, or nobody knows whose it is.
     """
-    return with_secret([config.backend], config)
+    return with_secret(urls_in(config.backend, _plugins()), config)
+
+
+def open_to_read(config: Config) -> Backend:
+    """Return the configured backend that commands read from, not opened yet: of several as :func:`open_backend` does.
+
+    Raises:
+        ConfigError: as :func:`open_backend` and :func:`configured_urls` do.
+    """
+    return open_backend("+".join(configured_urls(config)), access="read", source=config.sources.get("backend", "code"))
 
 
 def known_schemes() -> list[str]:

@@ -1,0 +1,193 @@
+"""How a search becomes SQL: over the candidates of the index when they are few, else newest first until a page is full.
+
+A rare phrase has few candidates: they are looked up, and sorted. A common one has too many to sort, but is met soon
+when the rows are walked in the order of the list. Both ways read a bounded slice of candidates at a time, in the order
+of the list, prove them here, and go on behind the last one until the page is full; both give the same answer.
+"""
+
+# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from tracecore.backend import ObservationQuery
+from tracecore.phrase import Phrase
+from tracecore_postgres.reading import Connection, Rows, rows_of
+from tracecore_postgres.search import holds, wanted_words
+from tracecore_postgres.texts import stored_values
+from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
+from tracecore_sql.cursors import Key
+from tracecore_sql.filters import Conditions
+from tracecore_sql.from_rows import TRACE_COLUMNS
+from tracecore_sql.searching import TEXTS
+
+__all__ = ["search_observations", "search_traces"]
+
+After: TypeAlias = Callable[[Key | None], Conditions]
+"""Returns the conditions on rows of the list behind a position, or behind that of the cursor where there is none."""
+
+_FEW: Final = 10_000
+_TRACES: Final = 64
+"""Traces that are looked into at once."""
+_SLICE: Final = 256
+"""Observations whose texts are read at once, at most; fewer when these are long."""
+_SLICE_BYTES: Final = 8 * 1024 * 1024
+
+_LISTED: Final = len(LIST_COLUMNS)
+_WIDTH: Final = _LISTED + len(BODY_COLUMNS)
+_TEXTS_AT: Final = tuple(
+    LIST_COLUMNS.index(name) if table == "o" else _LISTED + BODY_COLUMNS.index(name)
+    for table, _, name in (text.partition(".") for text in TEXTS)
+)
+"""Where the texts stand in a row of both."""
+
+_COUNT: Final = f"""
+SELECT
+    (SELECT count(*) FROM (SELECT 1 FROM tc_search WHERE words @> ?::integer[] LIMIT {_FEW + 1}) i)
+    + (SELECT count(*) FROM (SELECT 1 FROM tc_unindexed LIMIT {_FEW + 1}) q)
+"""
+_CANDIDATES: Final = """
+(
+    SELECT s.week, s.id FROM tc_search s WHERE s.words @> ?::integer[]
+    UNION SELECT q.week, q.id FROM tc_unindexed q
+) c CROSS JOIN LATERAL (SELECT * FROM tc_observations f WHERE f.week = c.week AND f.id = c.id LIMIT 1) o
+"""
+# Single values, because the planner would rather work out any other form for all observations at once.
+_IS_CANDIDATE: Final = """
+(
+    (SELECT s.words @> ?::integer[] FROM tc_search s WHERE s.week = o.week AND s.id = o.id) IS TRUE
+    OR (SELECT q.id FROM tc_unindexed q WHERE q.week = o.week AND q.id = o.id) IS NOT NULL
+)
+"""
+_NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
+_BODIES: Final = "LEFT JOIN tc_bodies b ON b.week = o.week AND b.id = o.id"
+_SIZE: Final = " + ".join(f"coalesce(octet_length({text}), 0)" for text in TEXTS)
+_HOLDING: Final = f"""
+(
+    SELECT true FROM tc_observations o
+    WHERE o.week = t.week AND o.project = t.project AND o.trace_id = t.trace_id AND {_IS_CANDIDATE} LIMIT 1
+)
+"""
+_OF_TRACES: Final = f"""
+SELECT o.* FROM unnest(?::integer[], ?::text[]) AS t (week, trace_id) CROSS JOIN LATERAL (
+    SELECT o.* FROM tc_observations o
+    WHERE o.week = t.week AND o.project = ? AND o.trace_id = t.trace_id AND {_IS_CANDIDATE}
+) o
+"""
+
+
+class _Search:
+    """Look for one phrase in one project, on one connection."""
+
+    def __init__(self, connection: Connection, project: str, text: str) -> None:
+        self.phrase = Phrase(text)
+        self.words = wanted_words(project, self.phrase)
+        self._connection = connection
+
+    async def rows(self, sql: str, values: Sequence[Any]) -> Rows:
+        """Run a statement."""
+        return await rows_of(self._connection, sql, values)
+
+    async def is_rare(self) -> bool:
+        """Return whether there are few candidates."""
+        ((candidates,),) = await self.rows(_COUNT, [self.words])
+        return bool(candidates <= _FEW)
+
+
+async def search_observations(
+    connection: Connection, project: str, query: ObservationQuery, *, order: str, conditions: After
+) -> Rows:
+    """Return the first ``limit + 1`` observations that hold a phrase, as rows of what the query asks for."""
+    search = _Search(connection, project, query.search or "")
+    if not search.words:
+        return []
+    # One trace is walked through whatever the phrase.
+    rare = query.trace_id is None and await search.is_rare()
+    width = _WIDTH if query.bodies else _LISTED
+    found: Rows = []
+    where = conditions(None)
+    while True:
+        inner, values = _candidates(search, where, rare=rare)
+        inner = f"{inner} ORDER BY {order} LIMIT {_SLICE}"
+        rows, goes_on = await _bounded(search, inner, values, order=_NEWEST_FIRST)
+        found += [row[:width] for row in rows if holds(search.phrase, (row[at] for at in _TEXTS_AT))]
+        if not goes_on or len(found) > query.limit:
+            return found[: query.limit + 1]
+        last = dict(zip(LIST_COLUMNS, rows[-1], strict=False))
+        where = conditions((last["start_ns"], last["span_id"], last["trace_id"]))
+
+
+def _candidates(search: _Search, where: Conditions, *, rare: bool) -> tuple[str, list[Any]]:
+    """Return the statement for the candidates behind a position, all but its order and limit."""
+    if rare:
+        return f"SELECT * FROM (SELECT o.* FROM {_CANDIDATES}) o WHERE {where.sql}", [search.words, *where.values]
+    sql = f"SELECT * FROM tc_observations o WHERE {where.sql} AND {_IS_CANDIDATE}"
+    return sql, [*where.values, search.words]
+
+
+async def _bounded(search: _Search, inner: str, values: list[Any], *, order: str) -> tuple[Rows, bool]:
+    """Return as many of some observations, with their bodies, as are not too long together, and whether more follow."""
+    listed, body = (
+        ", ".join(f"{table}.{name} AS {table}_{name}" for name in names)
+        for table, names in (("o", LIST_COLUMNS), ("b", BODY_COLUMNS))
+    )
+    sized = (
+        f"SELECT {listed}, {body}, row_number() OVER w AS place, sum({_SIZE}) OVER w AS upto, "
+        f"count(*) OVER () AS every FROM ({inner}) o {_BODIES} WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
+    )
+    sql = f"SELECT * FROM ({sized}) s WHERE place = 1 OR upto <= {_SLICE_BYTES} ORDER BY place"
+    rows = await search.rows(sql, values)
+    every = rows[0][-1] if rows else 0
+    return rows, bool(every == _SLICE or len(rows) < every)
+
+
+async def search_traces(connection: Connection, project: str, phrase: str, *, conditions: After, limit: int) -> Rows:
+    """Return the first traces of which one observation holds a phrase, as rows of ``TRACE_COLUMNS``."""
+    search = _Search(connection, project, phrase)
+    if not search.words:
+        return []
+    rare = await search.is_rare()
+    found: Rows = []
+    where = conditions(None)
+    while True:
+        rows = await search.rows(*_traces(search, where, project, rare=rare))
+        weeks = {row[1]: row[-1] for row in rows}
+        proved = await _proved(search, project, weeks)
+        found += [row[:-1] for row in rows if row[1] in proved]
+        if len(rows) < _TRACES or len(found) >= limit:
+            return found[:limit]
+        last = dict(zip(TRACE_COLUMNS, rows[-1], strict=False))
+        where = conditions((last["start_ns"], last["trace_id"]))
+
+
+def _traces(search: _Search, where: Conditions, project: str, *, rare: bool) -> tuple[str, list[Any]]:
+    """Return the query for the next traces with a candidate, each with its week."""
+    columns = ", ".join(TRACE_COLUMNS)
+    behind = f"ORDER BY start_ns DESC, trace_id DESC LIMIT {_TRACES}"
+    if not rare:
+        sql = f"SELECT {columns}, week FROM tc_traces t WHERE {where.sql} AND {_HOLDING} {behind}"
+        return sql, [*where.values, search.words]
+    candidates = f"SELECT DISTINCT o.trace_id AS held FROM {_CANDIDATES} WHERE o.project = ?"
+    sql = (
+        f"SELECT {columns}, week FROM ({candidates}) h CROSS JOIN LATERAL "
+        f"(SELECT * FROM tc_traces f WHERE f.project = ? AND f.trace_id = h.held LIMIT 1) t WHERE {where.sql} {behind}"
+    )
+    return sql, [search.words, project, project, *where.values]
+
+
+async def _proved(search: _Search, project: str, weeks: dict[str, int]) -> set[str]:
+    """Return which of some traces, each in its week, hold the phrase."""
+    proved: set[str] = set()
+    order = "o.trace_id, o.span_id"
+    behind, key = "", list[str]()
+    goes_on = True
+    while goes_on and (left := [trace_id for trace_id in weeks if trace_id not in proved]):
+        values = [[weeks[trace_id] for trace_id in left], stored_values(left), project, search.words, *key]
+        inner = f"{_OF_TRACES} {behind} ORDER BY {order} LIMIT {_SLICE}"
+        rows, goes_on = await _bounded(search, inner, values, order=order)
+        proved |= {row[1] for row in rows if holds(search.phrase, (row[at] for at in _TEXTS_AT))}
+        if goes_on:
+            behind, key = f"WHERE ({order}) > (?, ?)", [rows[-1][1], rows[-1][2]]
+    return proved

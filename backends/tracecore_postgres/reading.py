@@ -1,0 +1,58 @@
+"""What the stores share: a page of rows by one statement, so that all of it is as of one moment.
+
+Statements are written with ``?`` marks, as the conditions are that both SQL backends share, and are numbered here.
+Lists never touch ``tc_bodies`` unless they are asked for bodies or search, and every list follows an index; the tests
+assert both from the query plan. A limit is part of the text, because the planner decides by it: a whole number that was
+checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from tracecore.backend import Page
+from tracecore_postgres.texts import stored_values, values_of
+from tracecore_sql.cursors import encode_cursor
+
+__all__ = ["Connection", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of"]
+
+Rows: TypeAlias = list[Sequence[Any]]
+T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """What of the driver's connection the stores need."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """Return the rows of one statement."""
+        ...
+
+
+Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+"""Lends a connection for reading; whatever the driver raises meanwhile comes out as one of our errors."""
+
+
+async def fetch(reading: Reading, sql: str, values: Sequence[Any]) -> Rows:
+    """Run one statement on a connection that is lent for it."""
+    async with reading() as connection:
+        return await rows_of(connection, sql, values)
+
+
+async def rows_of(connection: Connection, sql: str, values: Sequence[Any]) -> Rows:
+    """Run one statement; its values are escaped as stored texts are, and its rows are what they stand for."""
+    return [values_of(row) for row in await connection.fetch(numbered(sql), *stored_values(values))]
+
+
+def numbered(sql: str) -> str:
+    """Return a statement with its marks numbered from 1."""
+    first, *rest = sql.split("?")
+    return first + "".join(f"${number}{part}" for number, part in zip(count(1), rest, strict=False))
+
+
+def page_of(items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]]) -> Page[T]:
+    """Return the first ``limit`` items, and the cursor of the last when there are more."""
+    shown = items[:limit]
+    return Page(shown, encode_cursor(*position(shown[-1])) if len(items) > limit else None)

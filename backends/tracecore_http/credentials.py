@@ -1,0 +1,102 @@
+"""Credentials of a remote place: where they come from, the header they become, and that nobody sees them.
+
+A user and a password are sent as Basic, a password alone as a Bearer token. A password may be in a file of its own,
+which is read when it is first needed, and again after it was refused: whoever mends it need not start anything again.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from tracecore.errors import BackendUnavailable
+
+__all__ = ["Credentials", "Key"]
+
+_MOST_CHARACTERS: Final = 4096
+_HIDDEN: Final = "***"
+
+
+class Credentials(Struct, frozen=True):
+    """Say who asks. Not to be shown; ``repr`` does not."""
+
+    user: str = ""
+    password: str | None = None
+    secret_file: str | None = None
+    """Absolute path of a file that holds the password, or ``user:password``, and nothing else."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further headers of each request, which may be secrets too."""
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+class Key:
+    """Hold the credentials that are in use."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._pair: tuple[str, str] | None = None
+
+    def pair(self) -> tuple[str, str] | None:
+        """Return user and password, or None where there are none; read the file if that was not done yet.
+
+        Raises:
+            BackendUnavailable: the file cannot be read.
+        """
+        if self._pair is None:
+            self._pair = self._read()
+        return self._pair
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers that say who asks."""
+        found = list(self._credentials.headers)
+        pair = self.pair()
+        if pair is not None and not any(name == "authorization" for name, _ in found):
+            found.append(("authorization", _authorization(*pair)))
+        return found
+
+    def forget(self) -> None:
+        """Read the file again when the credentials are next needed: these were refused."""
+        self._pair = None
+
+    def hide(self, text: str) -> str:
+        """Return a text of the other side without our secrets, which it may have sent back."""
+        secrets = [value for _, value in self._credentials.headers]
+        if self._pair is not None:
+            secrets += [self._pair[1], _authorization(*self._pair).partition(" ")[2]]
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+    def _read(self) -> tuple[str, str] | None:
+        mine = self._credentials
+        if mine.secret_file is None:
+            return None if mine.password is None else (mine.user, mine.password)
+        secret = _text_of(mine.secret_file)
+        if not mine.user and ":" in secret:
+            user, _, password = secret.partition(":")
+            return user, password
+        return mine.user, secret
+
+
+def _authorization(user: str, password: str) -> str:
+    if not user:
+        return f"Bearer {password}"
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _text_of(path: str) -> str:
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            secret = file.read(_MOST_CHARACTERS + 1).strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise BackendUnavailable(f"the secret file {path} cannot be read: {why}", "mend it", retry_after=5.0) from error
+    if not 1 <= len(secret) <= _MOST_CHARACTERS or not secret.isprintable():
+        remedy = f"it must hold one line of 1 to {_MOST_CHARACTERS} characters"
+        raise BackendUnavailable(f"the secret file {path} holds no secret", remedy, retry_after=5.0)
+    return secret

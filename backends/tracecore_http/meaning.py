@@ -1,0 +1,143 @@
+"""What an answer means, in one table: what to do next with the same request.
+
+::
+
+    2xx                         it was done; its body says what
+    3xx                         the address has changed: an operator's matter, tried again now and then
+    400 422                     never: refused for good (the pump halves the batch)
+    401 403                     once an operator has mended the credentials; tried again now and then
+    404 405 and other 4xx       once an operator has mended the address or the server; tried again now and then
+    413                         in smaller parts
+    408 425 429 5xx             later, when the answer says (Retry-After: seconds, or a date)
+
+Nothing is lost for what an operator can mend, and nobody is asked more often than every half a minute meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from tracecore.backend import Receipt
+from tracecore.clock import wall_ns
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
+from tracecore.wire import Malformed, Problem, decode, error_of
+from tracecore_http.transport import Answer
+
+__all__ = ["TooLarge", "error_in", "united"]
+
+_MENDED: Final = 30.0
+"""Seconds after which is tried again what an operator has to mend."""
+_LONGEST: Final = 300
+"""Characters of the other side that an error quotes."""
+_DONE: Final = range(200, 300)
+_MOVED: Final = range(300, 400)
+_NEVER: Final = frozenset({400, 422})
+_WHO: Final = frozenset({401, 403})
+_LATER: Final = frozenset({408, 425, 429})
+_TOO_LARGE: Final = 413
+
+
+class TooLarge(BackendRejected):
+    """Report a request that the other side takes in smaller parts only."""
+
+
+def error_in(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendError | None:
+    """Return the error that an answer means, or None when what was asked was done.
+
+    ``hide`` takes our secrets out of what the other side says.
+    """
+    if answer.status in _DONE:
+        return None
+    return _ours(answer, hide) or _by_status(answer, location, hide)
+
+
+def united(receipts: list[Receipt | None]) -> Receipt | None:
+    """Return what the receipts of the parts of a batch say together."""
+    partial = [receipt for receipt in receipts if receipt is not None]
+    reasons = [receipt.reason for receipt in partial if receipt.reason]
+    return Receipt(sum(receipt.rejected for receipt in partial), "; ".join(reasons) or None) if partial else None
+
+
+def _by_status(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendError:
+    status, said = answer.status, hide(_said(answer))
+    what = f"{location} answered {_named(status)}{f': {said}' if said else ''}"
+    again = _retry_after(answer.headers.get("retry-after"))
+    if status == _TOO_LARGE:
+        return TooLarge(what)
+    if status in _NEVER:
+        return BackendRejected(what)
+    if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return BackendUnavailable(what, retry_after=again)
+    if status in _MOVED:
+        where = _where(answer, hide)
+        what = f"{location} has moved{f' to {where}' if where else ''}, and nothing is sent on"
+    remedy = "correct the credentials" if status in _WHO else "correct the address"
+    return BackendUnavailable(what, remedy, retry_after=max(again or 0.0, _MENDED))
+
+
+def _where(answer: Answer, hide: Callable[[str], str]) -> str:
+    """Return the address that a redirect names, without what may be a credential."""
+    address = answer.headers.get("location", "").partition("?")[0]
+    scheme, slashes, rest = address.rpartition("//")
+    host, slash, path = rest.partition("/")
+    return _printable(hide(f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"))
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _ours(answer: Answer, hide: Callable[[str], str]) -> BackendError | None:
+    """Return the error that a tracecore server raised."""
+    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+        return None
+    try:
+        problem = decode(answer.body, Problem)
+    except Malformed:
+        return None
+    shown = {"detail": _printable(hide(problem.detail)), "remedy": _printable(hide(problem.remedy))}
+    return error_of(msgspec.structs.replace(problem, **shown))
+
+
+class _Message(msgspec.Struct):
+    """What many servers say in JSON when they refuse something."""
+
+    message: str = ""
+    detail: str = ""
+
+
+def _said(answer: Answer) -> str:
+    """Return what the other side says about its refusal, as one short line."""
+    try:
+        found = msgspec.json.decode(answer.body, type=_Message)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        is_text = answer.headers.get("content-type", "").startswith("text/plain")
+        return _printable(answer.body[:_LONGEST].decode("utf-8", "replace")) if is_text else ""
+    return _printable(found.detail or found.message)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
+
+
+def _retry_after(value: str | None, now_ns: Callable[[], int] = wall_ns) -> float | None:
+    """Return the seconds that a header asks to wait: a number, or the time until a date; None for anything else."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now_ns() / 1e9
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

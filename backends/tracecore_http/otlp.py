@@ -1,0 +1,121 @@
+"""An OTLP/HTTP collector as a backend: it takes observations, and gives nothing back.
+
+OTLP carries spans that have ended. A running one counts as written, since its end follows; sessions and scores are
+rejected, with a reason; entries of the ledger are refused, and none is sent because ``Capabilities.ledger`` is False.
+A collector that keeps whatever it is sent has a span twice when an answer was lost: the same ids, for it to unite.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+import anyio.to_thread
+
+from tracecore.backend import Access, Batch, Capabilities, Receipt
+from tracecore.errors import BackendRejected
+from tracecore.records import LedgerEntry, Span
+from tracecore_http import otlp_json, otlp_protobuf
+from tracecore_http.address import Address
+from tracecore_http.batches import check, in_parts
+from tracecore_http.compressing import CONTENT_ENCODING, compressed
+from tracecore_http.conventions import OTHERS
+from tracecore_http.meaning import united
+from tracecore_http.remote import Remote
+from tracecore_http.resources import Export, grouped
+from tracecore_http.transport import Connect, HttpxTransport
+
+__all__ = ["OtlpBackend", "SpanSender"]
+
+
+class SpanSender:
+    """Send observations to one path of a server, as OTLP in one of its encodings."""
+
+    def __init__(self, remote: Remote, address: Address, path: str = "") -> None:
+        self._remote = remote
+        self._path = path
+        self._compression = address.compression
+        self._encoding: ModuleType = otlp_json if address.encoding == "json" else otlp_protobuf
+        content_type: str = self._encoding.CONTENT_TYPE
+        self._headers = [("content-type", content_type), *CONTENT_ENCODING[address.compression]]
+
+    async def send(self, export: Export, extra: list[tuple[str, str]] | None = None) -> Receipt | None:
+        """Send what is exported; return what of it was rejected."""
+        receipts: list[Receipt | None] = []
+        if export.resources:
+            body = await anyio.to_thread.run_sync(self.packed, export)
+            answer = await self._remote.ask(self._path, body, headers=[*self._headers, *(extra or [])])
+            is_json = answer.headers.get("content-type", "").startswith("application/json")
+            receipts.append((otlp_json if is_json else otlp_protobuf).receipt_of(answer.body))
+        if export.impossible:
+            receipts.append(Receipt(export.impossible, "OTLP cannot hold their ids or times"))
+        return united(receipts)
+
+    async def probe(self) -> None:
+        """Ask whether anybody is there who lets us in, with a request for nothing."""
+        try:
+            await self._remote.ask(self._path, self.packed(Export("", "", [], [])), headers=self._headers)
+        except BackendRejected:
+            return  # it is there, and does not like to be sent nothing
+
+    def packed(self, export: Export) -> bytes:
+        """Return what is exported as the body of a request."""
+        body: bytes = self._encoding.encode_export(export)
+        return compressed([body], self._compression)
+
+
+class OtlpBackend:
+    """Send observations to a collector; see :class:`tracecore.backend.Backend` for what each member means."""
+
+    traces: Final = None
+    observations: Final = None
+    sessions: Final = None
+    scores: Final = None
+    ledger: Final = None
+    sql: Final = None
+    capabilities: Final = Capabilities(level="received")
+
+    def __init__(self, address: Address, *, access: Access, connect: Connect = HttpxTransport) -> None:
+        self._address = address
+        self._access: Access = access
+        self._connect = connect
+        self._remote = Remote(address, connect)
+        self._sender = SpanSender(self._remote, address)
+        self.location: Final = address.location
+
+    def another(self) -> OtlpBackend:
+        """Return an unopened backend of the same collector, wherever the program has gone."""
+        return OtlpBackend(self._address, access=self._access, connect=self._connect)
+
+    async def open(self) -> None:
+        """Ask whether the collector is there, and lets us in."""
+        if self._remote.is_open:
+            return
+        await self._remote.open()
+        try:
+            await self._sender.probe()
+        except BaseException:
+            await self._remote.close()
+            raise
+
+    async def write(self, batch: Batch) -> Receipt | None:
+        """Send every observation of the batch that has ended."""
+        check(batch, self.location, access=self._access, is_open=self._remote.is_open)
+        if any(isinstance(record, LedgerEntry) for record in batch):
+            raise BackendRejected(f"{self.location} keeps no ledger", "write observations only")
+        return await in_parts(batch, self._send) if batch else None
+
+    async def maintain(self) -> bool:
+        """Do nothing: a collector looks after itself."""
+        return False
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._remote.close()
+
+    async def _send(self, batch: Batch) -> Receipt | None:
+        observations = [record for record in batch if isinstance(record, Span)]
+        export = await anyio.to_thread.run_sync(grouped, observations, OTHERS, [])
+        left_out = len(batch) - len(observations)
+        others = Receipt(left_out, "OTLP carries neither sessions nor scores") if left_out else None
+        return united([await self._sender.send(export), others])

@@ -1,0 +1,107 @@
+"""OTLP as JSON, which needs no driver: names in camel case, ids in hexadecimal, 64-bit integers as text."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tracecore.backend import Receipt
+from tracecore_http.resources import Export
+from tracecore_http.spans import Attributes, ExportedSpan, Value
+
+__all__ = ["CONTENT_TYPE", "encode_export", "receipt_of"]
+
+CONTENT_TYPE: Final = "application/json"
+
+
+class _KeyValue(Struct, frozen=True, gc=False):
+    key: str
+    value: dict[str, Any]
+
+
+class _Event(Struct, frozen=True, rename="camel"):
+    time_unix_nano: str
+    name: str
+    attributes: list[_KeyValue]
+
+
+class _Span(Struct, frozen=True, rename="camel", omit_defaults=True):
+    trace_id: str
+    span_id: str
+    name: str
+    kind: int
+    start_time_unix_nano: str
+    end_time_unix_nano: str
+    attributes: list[_KeyValue]
+    parent_span_id: str = ""
+    events: list[_Event] = []
+    status: dict[str, Any] = {}
+
+
+class _Partial(Struct, rename="camel"):
+    rejected_spans: int | str = 0
+    error_message: str = ""
+
+
+class _Answer(Struct, rename="camel"):
+    partial_success: _Partial | None = None
+
+
+def encode_export(export: Export) -> bytes:
+    """Return an ``ExportTraceServiceRequest``."""
+    scope = {
+        "name": export.scope_name,
+        "version": export.scope_version,
+        "attributes": _attributes(export.scope_attributes),
+    }
+    resources = [
+        {
+            "resource": {"attributes": _attributes(resource.attributes)},
+            "scopeSpans": [{"scope": scope, "spans": [_span(span) for span in resource.spans]}],
+        }
+        for resource in export.resources
+    ]
+    return msgspec.json.encode({"resourceSpans": resources})
+
+
+def receipt_of(body: bytes) -> Receipt | None:
+    """Return what an ``ExportTraceServiceResponse`` says was rejected; one that cannot be read says nothing."""
+    try:
+        partial = msgspec.json.decode(body, type=_Answer).partial_success
+        rejected = 0 if partial is None else int(partial.rejected_spans)
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
+        return None
+    return Receipt(rejected, partial.error_message or None) if partial is not None and rejected > 0 else None
+
+
+def _span(span: ExportedSpan) -> _Span:
+    return _Span(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_id or "",
+        name=span.name,
+        kind=span.kind,
+        start_time_unix_nano=str(span.start_ns),
+        end_time_unix_nano=str(span.end_ns),
+        attributes=_attributes(span.attributes),
+        events=[_Event(str(event.time_ns), event.name, _attributes(event.attributes)) for event in span.events],
+        status={"code": span.status, "message": span.message} if span.status else {},
+    )
+
+
+def _attributes(attributes: Attributes) -> list[_KeyValue]:
+    return [_KeyValue(key, _value(value)) for key, value in attributes]
+
+
+def _value(value: Value) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"stringValue": value}
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    return {"arrayValue": {"values": [{"stringValue": item} for item in value]}}

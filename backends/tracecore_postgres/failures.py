@@ -1,0 +1,137 @@
+"""What the errors of PostgreSQL and of its driver mean to a caller: try again, or never.
+
+The server names what happened by a code of five characters, whose first two are its class; one table says what each
+means. What is not in it may pass: a running service is kinder to itself by trying again than by throwing records away.
+
+* A **wrong password**, a missing database or right, and a schema or table that is gone may pass: an operator mends them
+  while the program runs, and meanwhile the records wait in its buffer.
+* **Values** that the database cannot hold will never fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, DiskFull
+
+__all__ = ["FAILURES", "driver_errors", "failure", "is_about_statements", "is_about_text", "sqlstate_of", "translated"]
+
+Meaning: TypeAlias = tuple[type[BackendError], str, str]
+"""The error, what happened, and what to do next."""
+
+_TRY_AGAIN: Final = "try again"
+_LARGER: Final = (BackendRejected, "cannot hold a value of this size", "record less")
+_VALUE: Final = (BackendRejected, "cannot hold a value", "record another value")
+_BUSY: Final = (BackendUnavailable, "was busy with the same rows", _TRY_AGAIN)
+_GONE: Final = (BackendUnavailable, "lost the connection", _TRY_AGAIN)
+_STOPPED: Final = (BackendUnavailable, "is being stopped or started", _TRY_AGAIN)
+_SIGN_IN: Final = (BackendUnavailable, "refused the user or the password", "check the credentials in the URL or the secret file")
+_TOO_MANY: Final = (BackendUnavailable, "has too many connections", "raise max_connections, or close some")
+_POOLER: Final = (BackendUnavailable, "lost a prepared statement to a pooler", "set statement_cache_size=0 in the URL")
+_SCHEMA: Final = (BackendUnavailable, "lacks a table or a column", "run `tracecore migrate`, or open it for writing")
+_UNKNOWN: Final = (BackendUnavailable, "failed", _TRY_AGAIN)
+
+FAILURES: Final[dict[str, Meaning]] = {
+    "08": _GONE,
+    "08P01": (BackendUnavailable, "was not understood", "check what stands between here and the server"),
+    "22": _VALUE,
+    "22021": (BackendRejected, "cannot hold a character", "record another value"),
+    "22P05": (BackendRejected, "cannot hold a character in its encoding", "use a database with the encoding UTF8"),
+    "23": (BackendRejected, "refused a record", "see the cause"),
+    "23514": (BackendUnavailable, "has no partition for the time of a record", _TRY_AGAIN),
+    "25006": (BackendUnavailable, "can only be read, as a standby can", "add target_session_attrs=read-write to the URL"),
+    "25P03": (BackendUnavailable, "ended a transaction that stood still", _TRY_AGAIN),
+    "25P04": (BackendUnavailable, "ended a transaction that took too long", _TRY_AGAIN),
+    "26000": _POOLER,
+    "28": _SIGN_IN,
+    "3D000": (BackendUnavailable, "has no such database", "create it, or correct the URL"),
+    "3F000": _SCHEMA,
+    "40": _BUSY,
+    "42501": (BackendUnavailable, "does not permit this to the user", "grant the user rights on the database and schema"),
+    "42703": _SCHEMA,
+    "42P01": _SCHEMA,
+    "42P05": _POOLER,
+    "53": (BackendUnavailable, "ran out of something", "see the cause"),
+    "53100": (DiskFull, "has no space left on its disk", "free some space on the server"),
+    "53200": (BackendUnavailable, "ran out of memory", _TRY_AGAIN),
+    "53300": _TOO_MANY,
+    "54": _LARGER,
+    "55": _BUSY,
+    "57014": (BackendUnavailable, "cancelled what took too long", _TRY_AGAIN),
+    "57P": _STOPPED,
+    "58": (BackendUnavailable, "failed to read or write", "check the disk of the server"),
+    "58P01": (BackendUnavailable, "lacks a file", "check the disk of the server"),
+    "F0": (BackendUnavailable, "has a mistake in its configuration", "see the cause"),
+    "XX001": (BackendUnavailable, "is damaged", "see the log of the server"),
+    "XX002": (BackendUnavailable, "has a damaged index", "see the log of the server"),
+}
+"""What a code means; the longest beginning of it that is here counts."""
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of everything that a call on the driver raises."""
+    import asyncpg  # noqa: PLC0415 - nobody pays for the driver who does not use it
+
+    return asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError, asyncio.TimeoutError, ValueError, OverflowError
+
+
+@contextmanager
+def translated(location: str) -> Generator[None]:
+    """Turn each error of the driver into one of ours, which names the database and the remedy."""
+    try:
+        yield
+    except driver_errors() as error:
+        raise failure(location, error) from error
+
+
+def failure(location: str, error: Exception) -> BackendError:
+    """Return what an error of the driver means; unknown ones may pass."""
+    kind, what, remedy = _meaning(error)
+    said = " ".join(str(error).split()) or type(error).__name__
+    return kind(f"{location} {what}", f"{remedy} ({said})")
+
+
+def sqlstate_of(error: BaseException | None) -> str:
+    """Return the code of an error, or an empty text where the server has not said one."""
+    code = getattr(error, "sqlstate", None)
+    return code if isinstance(code, str) else ""
+
+
+def is_about_text(error: BaseException) -> bool:
+    """Return whether a text was refused that can be stored escaped."""
+    return sqlstate_of(error) == "22021" or isinstance(error.__cause__, UnicodeEncodeError)
+
+
+def is_about_statements(error: BaseException) -> bool:
+    """Return whether a pooler that hands connections around has lost or mixed up prepared statements."""
+    return sqlstate_of(error) in {"26000", "42P05"}
+
+
+def _meaning(error: Exception) -> Meaning:
+    code = sqlstate_of(error)
+    for length in (5, 3, 2):
+        if len(code) >= length and code[:length] in FAILURES:
+            return FAILURES[code[:length]]
+    return _of_the_driver(error)
+
+
+def _of_the_driver(error: Exception) -> Meaning:
+    """Return what an error means that the driver raised by itself."""
+    import asyncpg  # noqa: PLC0415 - as above
+
+    if isinstance(error, asyncpg.DataError | OverflowError):
+        return _VALUE
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return BackendRejected, "cannot be reached so", "correct the URL"
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return BackendUnavailable, "did not answer in time", "check that it runs and can be reached"
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return BackendUnavailable, "is no server of the wanted kind now", _TRY_AGAIN
+    if isinstance(error, OSError):
+        return BackendUnavailable, "cannot be reached", "check that it runs and can be reached"
+    if isinstance(error, asyncpg.InterfaceError | EOFError):
+        return _GONE
+    return _UNKNOWN

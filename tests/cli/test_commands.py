@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.cli.recorded import Cli, Store, raw, span
-from tracecore.records import ErrorInfo, Generation, Record, TraceAttributes
+from tracecore.records import ErrorInfo, Generation, Record, Score, TraceAttributes
 
 HOSTILE = "\x1b]0;owned\x07\u202e\u200b\n"
 
@@ -111,6 +111,48 @@ def test_show_as_json(cli: Cli, stored: Store, sample: list[Record]) -> None:
     assert answer["trace"]["total_cost"] == 0.0125
     assert {item["span_id"][-1] for item in answer["observations"]} == {"1", "2", "3", "4"}
     assert next(item for item in answer["observations"] if item["span_id"][-1] == "1")["input"] == {"question": "why?"}
+
+
+JUDGED = [
+    Score("default", "c2", "tone", 2, "CATEGORICAL", None, "friendly", "EVAL", f"{0xA1:032x}", f"{2:016x}"),
+    Score(
+        "default", "c1", "quality", 1, value=0.75, trace_id=f"{0xA1:032x}", comment="\x1b[31mno", metadata=raw({"k": 1})
+    ),
+    Score(
+        "default", "c3", "seen", 3, "BOOLEAN", 1.0, trace_id=f"{0xA1:032x}", observation_id="f", author_user_id="ann"
+    ),
+    Score("default", "c4", "other", 4, value=1.0, trace_id=f"{0xB1:032x}"),
+    Score("default", "c5", "of a session", 5, value=1.0, session_id="s1"),
+]
+
+
+def test_scores_of_a_trace_are_shown(cli: Cli, stored: Store, sample: list[Record]) -> None:
+    """Below the waterfall stands how the trace and its steps were judged, oldest first, and nothing else was."""
+    url, trace_id = stored([*sample, *JUDGED]), f"{0xA1:032x}"
+    lines = cli("show", trace_id, "--backend", url).out.splitlines()
+    at = lines.index("3 scores")
+    assert lines[at - 1] == ""
+    assert [line.split() for line in lines[at + 1 :]] == [
+        ["score", "value", "of", "by", "comment"],
+        ["quality", "0.75", "the", "trace", "api", "\\x1b[31mno"],
+        ["tone", "friendly", "retrieve", "eval"],
+        ["seen", "true", "span", "f", "ann"],
+    ]
+    answer = cli("show", trace_id, "--json", "--backend", url).json
+    assert [score["score_id"] for score in answer["scores"]] == ["c1", "c2", "c3"]
+    full = cli("show", trace_id, "--full", "--backend", url).out
+    assert '    metadata:\n      {\n        "k": 1\n      }\n' in full
+    assert "score" not in cli("show", f"{0xC1:032x}", "--backend", url).out
+
+
+def test_long_scores_fit_the_terminal(cli: Cli, stored: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is longer than the terminal; with ``--full`` no text is cut."""
+    said = "very " * 40
+    url = stored([span(1, trace=0xA1), replace(JUDGED[1], name=said, comment=said)])
+    monkeypatch.setenv("COLUMNS", "80")
+    out = cli("show", f"{0xA1:032x}", "--backend", url).out
+    assert max(map(len, out.splitlines())) <= 80
+    assert cli("show", f"{0xA1:032x}", "--full", "--backend", url).out.count("very " * 39) == 2
 
 
 def test_sessions(cli: Cli, stored: Store, sample: list[Record]) -> None:

@@ -8,10 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
+from msgspec.structs import replace
 
-from tests.cli.recorded import Cli, Store, span
+from tests.cli.recorded import SECOND, START, Cli, Store, span
 from tracecore.cli.commands import export
-from tracecore.records import Observation, Record, Session, Span, decode_record
+from tracecore.json_lines import record_in
+from tracecore.records import Observation, Record, Score, Session, Span, decode_record
 
 
 def test_every_record_comes_once_and_can_be_read_again(cli: Cli, stored: Store, sample: list[Record]) -> None:
@@ -22,6 +25,28 @@ def test_every_record_comes_once_and_can_be_read_again(cli: Cli, stored: Store, 
     assert exported == {record.span_id: record for record in sample if isinstance(record, Span)}
     assert [record.session_id for record in records if isinstance(record, Session)] == ["s1", "s2"]
     assert Counter(type(record) for record in records)[Session] == 2
+
+
+def test_scores_come_last(cli: Cli, stored: Store, sample: list[Record]) -> None:
+    """Every score is a line, whatever it judges, newest first; a time selects those that were given in it."""
+    scores = [Score("default", f"c{n}", "tone", START + n * SECOND, value=n / 2, session_id="s1") for n in range(3)]
+    url = stored([*sample, *scores])
+    lines = cli("export", "--backend", url).out.splitlines()
+    assert [decode_record(line) for line in lines[-3:]] == scores[::-1]
+    out = cli("export", "--since", "2023-11-14T22:13:21Z", "--until", "2023-11-14T22:13:22Z", "--backend", url).out
+    assert [found for line in out.splitlines() if isinstance(found := decode_record(line), Score)] == [scores[1]]
+
+
+def test_what_utf_8_cannot_hold_comes_out(cli: Cli, stored: Store, tmp_path: Path) -> None:
+    """Lone surrogates and line breaks inside payloads are one line, which says the same, on stdout and in a file."""
+    odd = span(1, name="half \ud800", input="x")
+    odd = replace(odd, input=Raw(b'"\xed\xa0\x80"'), output=Raw(b'{"a":\n1}'))
+    url, out = stored([odd]), tmp_path / "odd.jsonl"
+    printed = cli("export", "--backend", url).out.splitlines()
+    cli("export", "--out", str(out), "--backend", url)
+    assert record_in(out.read_bytes()) == odd
+    found = record_in("".join(printed).encode())
+    assert found == replace(odd, input=Raw(b'"\\ud800"'))
 
 
 def test_a_time_and_a_project_limit_it(cli: Cli, stored: Store, sample: list[Record]) -> None:
@@ -100,7 +125,7 @@ def test_what_fails_half_way_leaves_no_file(
             raise KeyboardInterrupt
         return repr(record).encode()
 
-    monkeypatch.setattr(export, "encode_record", fails_in_the_end)
+    monkeypatch.setattr(export, "line_of", fails_in_the_end)
     result = cli("export", "--out", str(out), "--force", "--backend", stored([span(n, trace=n) for n in range(1, 9)]))
     assert result.code == 130
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

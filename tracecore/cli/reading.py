@@ -13,11 +13,22 @@ from typing import Final, TypeVar
 
 import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tracecore.backend import Backend, ObservationStore, Page, QueryConsole, SessionStore, TraceStore
+from tracecore.backend import (
+    LARGEST_PAGE,
+    Backend,
+    ObservationStore,
+    Page,
+    QueryConsole,
+    ScoreQuery,
+    SessionStore,
+    TraceStore,
+)
 from tracecore.config import Config
 from tracecore.errors import TracecoreError
-from tracecore.plugins import open_backend
+from tracecore.plugins import open_to_read
+from tracecore.records import Score
 
 __all__ = [
     "NoTracesYet",
@@ -25,8 +36,10 @@ __all__ = [
     "Settings",
     "observations_of",
     "opened",
+    "opened_to_read",
     "pages",
     "read",
+    "scores_of",
     "sessions_of",
     "sql_of",
     "traces_of",
@@ -84,8 +97,14 @@ def read(settings: Settings, work: Callable[[Backend], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def opened(config: Config) -> AsyncGenerator[Backend]:
-    """Open the configured backend for reading, and close it."""
-    backend = open_backend(config.backend, access="read", source=config.sources["backend"])
+    """Open the configured backend for reading, and close it; of several the first that has something to read."""
+    async with opened_to_read(open_to_read(config)) as backend:
+        yield backend
+
+
+@asynccontextmanager
+async def opened_to_read(backend: Backend) -> AsyncGenerator[Backend]:
+    """Open a backend that was made for reading, and close it."""
     if _is_missing_file(backend.location):
         raise NoTracesYet(backend.location)
     try:
@@ -121,6 +140,15 @@ def observations_of(backend: Backend) -> ObservationStore:
 def sessions_of(backend: Backend) -> SessionStore:
     """Return the session store, or say that there is none."""
     return _present(backend.sessions, "sessions", backend)
+
+
+async def scores_of(backend: Backend, project: str, query: ScoreQuery) -> AsyncIterator[Score]:
+    """Yield the scores that a query selects, newest first; none where the backend keeps none that can be read."""
+    store = backend.scores
+    if store is not None:
+        asked = replace(query, limit=LARGEST_PAGE)
+        async for score in pages(lambda cursor: store.find(project, replace(asked, cursor=cursor))):
+            yield score
 
 
 def sql_of(backend: Backend) -> QueryConsole:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import click
 from msgspec.structs import replace
 
-from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, SessionQuery, TraceQuery
+from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.cli.escaping import harmless_json
 from tracecore.cli.figures import count
 from tracecore.cli.moments import MOMENT
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import note, print_json
-from tracecore.cli.reading import Settings, observations_of, pages, read, sessions_of, traces_of
+from tracecore.cli.reading import Settings, observations_of, pages, read, scores_of, sessions_of, traces_of
 from tracecore.errors import Conflict, TracecoreError
-from tracecore.records import encode_record
+from tracecore.json_lines import line_of
 
 __all__ = ["CannotWrite", "export"]
 
+_HALVES = re.compile("[\ud800-\udfff]")
 _PAGE = 100
 """Observations with payloads read at once: each may be large, and a larger page is no faster (17 us a span)."""
 
@@ -35,7 +36,7 @@ class CannotWrite(TracecoreError):
         super().__init__(f"{path} cannot be written: {error.strerror or error}; nothing was left behind")
 
 
-@click.command(short_help="Write spans and sessions as JSON lines.")
+@click.command(short_help="Write spans, sessions and scores as JSON lines.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -47,7 +48,11 @@ class CannotWrite(TracecoreError):
 @click.option("--until", "until_ns", type=MOMENT, metavar="TIME", help="Started before.")
 @with_settings
 def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int | None, until_ns: int | None) -> None:
-    """Write every observation and session record of the project as JSON lines, newest first."""
+    """Write every observation, session record and score of the project as JSON lines, newest first.
+
+    A line is a record, as the backend jsonl: writes it. TIME limits spans by their start, sessions by the start of
+    their last trace, and scores by when they were given.
+    """
     time = SessionQuery(limit=LARGEST_PAGE, since_ns=since_ns, until_ns=until_ns)
 
     async def write(backend: Backend) -> int:
@@ -68,15 +73,17 @@ def export(settings: Settings, *, out: Path | None, force: bool, since_ns: int |
 
 
 async def _lines(backend: Backend, project: str, time: SessionQuery) -> AsyncIterator[bytes]:
-    """Yield encoded records: the observations, then the sessions."""
+    """Yield the lines of records: the observations, then the sessions, then the scores."""
     store = observations_of(backend)
     query = ObservationQuery(limit=_PAGE, since_ns=time.since_ns, until_ns=time.until_ns, bodies=True)
     async for observation in pages(lambda cursor: store.find(project, replace(query, cursor=cursor))):
-        yield encode_record(observation)
+        yield line_of(observation)
     if backend.sessions is not None:
         sessions = sessions_of(backend)
         async for session in pages(lambda cursor: sessions.find(project, replace(time, cursor=cursor))):
-            yield encode_record(session)
+            yield line_of(session)
+    async for score in scores_of(backend, project, ScoreQuery(since_ns=time.since_ns, until_ns=time.until_ns)):
+        yield line_of(score)
 
 
 async def _expected(backend: Backend, project: str, time: SessionQuery) -> int:
@@ -94,7 +101,7 @@ def _destination(out: Path | None, *, force: bool) -> Generator[Callable[[bytes]
     """Yield a function that writes one line; a file appears only when it is whole."""
     if out is None:
         terminal = sys.stdout.isatty()
-        yield lambda line: sys.stdout.write((harmless_json(line.decode()) if terminal else line.decode()) + "\n")
+        yield lambda line: sys.stdout.write(harmless_json(_text_of(line)) if terminal else _text_of(line))
         return
     if out.exists() and not force:
         raise Conflict(f"{out} exists; name another file or add --force")
@@ -103,7 +110,7 @@ def _destination(out: Path | None, *, force: bool) -> Generator[Callable[[bytes]
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
-            yield _line_writer(file)
+            yield file.write
         partial.replace(out)
     except OSError as error:
         raise CannotWrite(out, error) from error
@@ -111,8 +118,9 @@ def _destination(out: Path | None, *, force: bool) -> Generator[Callable[[bytes]
         partial.unlink(missing_ok=True)
 
 
-def _line_writer(file: IO[bytes]) -> Callable[[bytes], object]:
-    return lambda line: file.write(line + b"\n")
+def _text_of(line: bytes) -> str:
+    """Return a line as text; half a surrogate pair, which only a payload can hold as it is, becomes its escape."""
+    return _HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", line.decode("utf-8", "surrogatepass"))
 
 
 @contextmanager

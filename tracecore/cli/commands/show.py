@@ -6,16 +6,17 @@ import click
 import msgspec
 from msgspec import Raw
 
-from tracecore.backend import Backend
+from tracecore.backend import Backend, ScoreQuery
 from tracecore.cli.escaping import visible
 from tracecore.cli.figures import cost, count, duration, moment
 from tracecore.cli.identify import find_trace
+from tracecore.cli.judgements import judgements
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import print_json, print_lines, terminal_width
 from tracecore.cli.plain_table import width
-from tracecore.cli.reading import Settings, observations_of, read, traces_of
+from tracecore.cli.reading import Settings, observations_of, read, scores_of, traces_of
 from tracecore.cli.waterfall import waterfall
-from tracecore.records import Observation, Trace, encode_record
+from tracecore.records import Observation, Score, Trace, encode_record
 
 __all__ = ["show"]
 
@@ -25,22 +26,25 @@ __all__ = ["show"]
 @click.option("--full", is_flag=True, help="Write out every payload and stack.")
 @with_settings
 def show(settings: Settings, trace_id: str, *, full: bool) -> None:
-    """Show one trace: what happened when, how long it took, what it cost.
+    """Show one trace: what happened when, how long it took, what it cost, and how it was judged.
 
     ID is a trace id or the beginning of one.
     """
 
-    async def find(backend: Backend) -> tuple[Trace, list[Observation]]:
+    async def find(backend: Backend) -> tuple[Trace, list[Observation], list[Score]]:
         trace = await find_trace(traces_of(backend), settings.project, trace_id)
-        return trace, await observations_of(backend).tree(settings.project, trace.trace_id)
+        found = scores_of(backend, settings.project, ScoreQuery(trace_id=trace.trace_id))
+        scores = sorted([score async for score in found], key=lambda score: (score.timestamp_ns, score.score_id))
+        return trace, await observations_of(backend).tree(settings.project, trace.trace_id), scores
 
-    trace, observations = read(settings, find)
+    trace, observations, scores = read(settings, find)
     if settings.as_json:
-        spans = [Raw(encode_record(observation)) for observation in observations]
-        print_json(msgspec.json.encode({"trace": Raw(encode_record(trace)), "observations": spans}))
+        spans, judged = [[Raw(encode_record(one)) for one in records] for records in (observations, scores)]
+        print_json(msgspec.json.encode({"trace": Raw(encode_record(trace)), "observations": spans, "scores": judged}))
         return
     columns = terminal_width()
     print_lines([*heading(trace, columns=columns), "", *waterfall(observations, columns=columns, full=full)])
+    print_lines(judgements(scores, observations, columns=columns, full=full))
 
 
 def heading(trace: Trace, *, columns: int) -> list[str]:

@@ -129,7 +129,7 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
 
 
-def _retry_after(value: str | None, now_ns: Callable[[], int] = wall_ns) -> float | None:
+def _retry_after(value: str | None) -> float | None:
     """Return the seconds that a header asks to wait: a number, or the time until a date; None for anything else."""
     if value is None:
         return None
@@ -137,7 +137,7 @@ def _retry_after(value: str | None, now_ns: Callable[[], int] = wall_ns) -> floa
         seconds = float(value)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - now_ns() / 1e9
+            seconds = parsedate_to_datetime(value).timestamp() - wall_ns() / 1e9
         except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None

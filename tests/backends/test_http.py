@@ -1,0 +1,51 @@
+"""A tracecore server keeps the contract over HTTP: a real one, over a socket, with the reference backend behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.http_server import room_names, served
+from tracecore.backend import Capabilities
+from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, ScoreSuite
+from tracecore.testing.machine import run_machine
+from tracecore.testing.opening import MakeBackend
+from tracecore_http import open_backend
+
+
+@pytest.fixture
+def room() -> Iterator[str]:
+    """Return the URL of an empty room of a server."""
+    with served() as url:
+        yield f"{url}/{next(room_names)}"
+
+
+class TestHttp(BackendSuite, DurableSuite, LedgerSuite, ScoreSuite):
+    """Everything but SQL."""
+
+    expected = Capabilities(
+        durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True,
+        level="received",
+    )  # fmt: skip
+
+    @pytest.fixture
+    def make(self, room: str) -> MakeBackend:
+        """Return a maker of backends for the room of this test."""
+        return lambda: open_backend(room)
+
+    @pytest.fixture
+    def make_reader(self, room: str) -> MakeBackend:
+        """Return a maker of readers of the same room."""
+        return lambda: open_backend(room, access="read")
+
+
+def test_random_programs() -> None:
+    """Whatever is written in whatever order, every list says over HTTP what it says beside it."""
+    with served() as url:
+
+        def fresh() -> MakeBackend:
+            room = f"{url}/{next(room_names)}"
+            return lambda: open_backend(room)
+
+        run_machine(fresh, durable=True, examples=10)

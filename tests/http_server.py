@@ -1,0 +1,169 @@
+"""Servers for tests, each on a thread and a socket of its own.
+
+One is tracecore's endpoint, one a stub that is told what to say, and one speaks as badly as a test wants it to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import Any
+
+import uvicorn
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tracecore.memory import open_backend
+from tracecore.server.native import routes
+
+__all__ = ["Asked", "Reply", "Rooms", "raw", "room_names", "served", "stub"]
+
+room_names = (f"room{number}" for number in count())
+
+
+class Rooms:
+    """Serve tracecore's endpoint over the memory backend of the name with which the path begins."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, Starlette] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        name = scope["path"].split("/")[1]
+        if name not in self._apps:
+            backend = open_backend(f"memory:{name}")
+            await backend.open()
+            self._apps[name] = Starlette(routes=routes(backend))
+        await self._apps[name]({**scope, "root_path": f"/{name}"}, receive, send)
+
+
+@contextlib.contextmanager
+def served(app: ASGIApp | None = None) -> Iterator[str]:
+    """Serve an application, or rooms, for the length of a block; return the URL."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app or Rooms(), lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+class Asked(Struct):
+    """Hold a request as it arrived; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    peer: str = ""
+    """The other end of the connection."""
+
+
+class Reply(Struct):
+    """Say what to answer; without a status the connection is closed instead."""
+
+    status: int | None = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = {}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Stub
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(self.command, self.path, headers, body, f"{self.client_address}")
+        self.server.asked.append(asked)
+        reply = self.server.answer(asked)
+        if reply.status is None:
+            self.close_connection = True
+            return
+        self.send_response(reply.status)
+        for name, value in {"content-type": "application/json", **reply.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    do_GET = do_POST = _answer  # noqa: N815 - the names that the base class looks for
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+        """Say nothing."""
+
+
+class _Stub(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self, answer: Callable[[Asked], Reply]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer = answer
+        self.asked: list[Asked] = []
+
+    @property
+    def address(self) -> str:
+        """Return host and port."""
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that go away."""
+
+
+@contextlib.contextmanager
+def stub(answer: Callable[[Asked], Reply]) -> Iterator[_Stub]:
+    """Serve what a function answers, for the length of a block; clients must have closed by its end."""
+    server = _Stub(answer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="stub")
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def raw(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve one connection after the other by a function, for the length of a block; return host and port.
+
+    The function is given each connection when something has arrived on it; what it raises for a connection that has
+    gone ends that connection.
+    """
+    listening = socket.create_server(("127.0.0.1", 0))
+    connections: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            with connection, contextlib.suppress(OSError):
+                if connection.recv(1 << 16):
+                    talk(connection)
+
+    thread = threading.Thread(target=serve, name="raw")
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        for one in (listening, *connections):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listening.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -52,6 +52,7 @@ from tracecore.selection import (
     score_matches,
     session_matches,
     trace_matches,
+    without_payloads,
 )
 
 __all__ = ["MemoryBackend", "MemoryData", "open_backend"]
@@ -230,7 +231,7 @@ class MemoryTraces:
             and trace_matches(trace, query)
             and (query.search is None or any_says(data.traces[project, trace.trace_id].values(), query.search))
         ]
-        return page_of("traces", found, lambda trace: (trace.start_ns, trace.trace_id), query)
+        return page_of("memory traces", found, lambda trace: (trace.start_ns, trace.trace_id), query)
 
     async def get(self, project: str, trace_id: str) -> Trace | None:
         """Return one trace with the input and output of its root, or None."""
@@ -246,12 +247,12 @@ class MemoryObservations:
     async def find(self, project: str, query: ObservationQuery) -> Page[Observation]:
         """Return one page of observations, newest start first."""
         found = [
-            _copied(span) if query.bodies else _without_payloads(_copied(span))
+            _copied(span) if query.bodies else without_payloads(_copied(span))
             for (owner, _), spans in self._data().traces.items()
             for span in spans.values()
             if owner == project and observation_matches(span, query)
         ]
-        return page_of("observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query)
+        return page_of("memory observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query)
 
     async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
         """Return one observation with its payloads, or None."""
@@ -282,7 +283,7 @@ class MemorySessions:
             for traces in [data.traces_of(project, name)]
         ]
         page = page_of(
-            "sessions",
+            "memory sessions",
             [entry for entry in found if session_matches(entry[1], entry[0], query)],
             lambda entry: (entry[0], entry[1].session_id),
             query,
@@ -308,7 +309,7 @@ class MemoryScores:
         """Return one page of scores, newest timestamp first."""
         scores = self._data().scores.values()
         found = [score for score in scores if score.project == project and score_matches(score, query)]
-        return page_of("scores", found, lambda score: (score.timestamp_ns, score.score_id), query)
+        return page_of("memory scores", found, lambda score: (score.timestamp_ns, score.score_id), query)
 
     async def get(self, project: str, score_id: str) -> Score | None:
         """Return one score, or None."""
@@ -326,7 +327,7 @@ class MemoryLedger:
         entries = self._data().entries(project)
         chosen = last_entries(entries) if query.last else entries
         found = [_copied(entry) for entry in chosen if entry_matches(entry, query)]
-        return page_of("ledger", found, lambda entry: (entry.minute_ns, entry.process), query)
+        return page_of("memory ledger", found, lambda entry: (entry.minute_ns, entry.process), query)
 
     async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
         """Return the sum over the last entry of each process, less what it had said before ``since_ns``."""
@@ -348,19 +349,6 @@ def _copied(record: T) -> T:
         return record
     maps = ("usage_details", "provided_usage_details", "cost_details", "provided_cost_details")
     return replace(record, **{name: dict(value) for name in maps if (value := getattr(record, name)) is not None})
-
-
-def _without_payloads(span: Observation) -> Observation:
-    """Return an observation as a list shows it: every payload absent, an error without its stack."""
-    changes: dict[str, Any] = dict.fromkeys(("input", "output", "metadata", "tool_definitions", "tool_calls"), ABSENT)
-    if isinstance(span, Generation):
-        changes["model_parameters"] = ABSENT
-    if span.error is not None:
-        changes["error"] = replace(span.error, stack="")
-    if span.experiment is not None:
-        payloads = ("metadata", "item_expected_output", "item_metadata")
-        changes["experiment"] = replace(span.experiment, **dict.fromkeys(payloads, ABSENT))
-    return replace(span, **changes)
 
 
 def _last_start(traces: Iterable[Trace]) -> int | None:

@@ -1,7 +1,8 @@
 """What each query selects, and how a list of it is cut into pages: the contract's conditions in plain Python.
 
-The reference backend answers with them. Invariants: a condition that is not set always holds; a page begins after the
-key of the last item of the one before, so that what is added moves nobody's place.
+The reference backend answers with them, and so may every backend that holds in memory what it chooses from. Invariants:
+a condition that is not set always holds; a page begins after the key of the last item of the one before, so that what
+is added moves nobody's place.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from tracecore.backend import (
     LARGEST_PAGE,
@@ -24,7 +26,7 @@ from tracecore.backend import (
 )
 from tracecore.errors import BackendRejected
 from tracecore.phrase import contains, payload_text
-from tracecore.records import Generation, LedgerEntry, Observation, Score, Session, Trace
+from tracecore.records import ABSENT, Generation, LedgerEntry, Observation, Score, Session, Trace
 from tracecore.rollup import failed
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "score_matches",
     "session_matches",
     "trace_matches",
+    "without_payloads",
 ]
 
 T = TypeVar("T")
@@ -118,6 +121,19 @@ def entry_matches(entry: LedgerEntry, query: LedgerQuery) -> bool:
     return _wanted(query.process, entry.process) and _in_time(entry.minute_ns, query)
 
 
+def without_payloads(span: Observation) -> Observation:
+    """Return an observation as a list shows it: every payload absent, an error without its stack."""
+    changes: dict[str, Any] = dict.fromkeys(("input", "output", "metadata", "tool_definitions", "tool_calls"), ABSENT)
+    if isinstance(span, Generation):
+        changes["model_parameters"] = ABSENT
+    if span.error is not None:
+        changes["error"] = replace(span.error, stack="")
+    if span.experiment is not None:
+        payloads = ("metadata", "item_expected_output", "item_metadata")
+        changes["experiment"] = replace(span.experiment, **dict.fromkeys(payloads, ABSENT))
+    return replace(span, **changes)
+
+
 def _says(span: Observation, phrase: str) -> bool:
     """Return whether one payload, the status message or the error holds the phrase."""
     texts = [payload_text(bytes(payload)) for payload in (span.input, span.output, span.metadata)]
@@ -133,12 +149,18 @@ def any_says(spans: Iterable[Observation], phrase: str) -> bool:
 
 
 def page_of(
-    kind: str,
+    made_by: str,
     items: list[T],
     key: Callable[[T], _Key],
     query: _Query,
 ) -> Page[T]:
-    """Return the items after the cursor, greatest key first, at most ``limit``."""
+    """Return the items after the query's cursor, greatest key first, at most ``limit``.
+
+    ``made_by`` names the store and the list: the cursor of another one is refused.
+
+    Raises:
+        BackendRejected: the limit is out of range, or this list did not make the cursor.
+    """
     if not 1 <= query.limit <= LARGEST_PAGE:
         raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {LARGEST_PAGE} items")
 
@@ -147,26 +169,26 @@ def page_of(
 
     ordered = sorted(items, key=lambda item: rank(key(item)), reverse=True)
     if query.cursor is not None:
-        after = rank(_decode_cursor(kind, query.cursor))
+        after = rank(_decode_cursor(made_by, query.cursor))
         ordered = [item for item in ordered if rank(key(item)) < after]
     shown = ordered[: query.limit]
-    return Page(shown, _encode_cursor(kind, key(shown[-1])) if len(ordered) > len(shown) else None)
+    return Page(shown, _encode_cursor(made_by, key(shown[-1])) if len(ordered) > len(shown) else None)
 
 
-def _encode_cursor(kind: str, key: _Key) -> str:
+def _encode_cursor(made_by: str, key: _Key) -> str:
     # Bytes, because an id is any text, and JSON has no lone surrogates.
     parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in key]
-    return base64.urlsafe_b64encode(msgspec.json.encode((f"memory {kind}", parts))).decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode((made_by, parts))).decode()
 
 
-def _decode_cursor(kind: str, cursor: str) -> _Key:
+def _decode_cursor(made_by: str, cursor: str) -> _Key:
     try:
-        made_by, parts = msgspec.json.decode(
+        origin, parts = msgspec.json.decode(
             base64.urlsafe_b64decode(cursor), type=tuple[str, tuple[int | bytes | None, ...]]
         )
         key = tuple(str(part, "utf-8", "surrogatepass") if isinstance(part, bytes) else part for part in parts)
     except (msgspec.DecodeError, binascii.Error, ValueError):
-        made_by, key = "", ()
-    if made_by != f"memory {kind}":
+        origin, key = "", ()
+    if origin != made_by:
         raise BackendRejected(f"the cursor {cursor[:80]!r} was not made by this list", "start without a cursor")
     return cast("_Key", key)

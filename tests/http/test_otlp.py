@@ -225,7 +225,8 @@ async def test_how_spans_end() -> None:
     """Only an error is an error: by status, or by level; the message is what was said of it."""
     ends = await spans_of([
         span(1), span(2, status="cancelled", status_message="by the user"),
-        span(3, level="ERROR", status_message="bad"), span(4, status="error", error=ErrorInfo("E", "why")), span(5, status="error"),
+        span(3, level="ERROR", status_message="bad"), span(4, status="error", error=ErrorInfo("E", "why")),
+        span(5, status="error"),
     ])  # fmt: skip
     assert [(one.status.code, one.status.message) for one in ends] == [
         (0, ""),

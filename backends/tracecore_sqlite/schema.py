@@ -70,7 +70,7 @@ def check_readable(raw: sqlite3.Connection, path: str, known: Sequence[Migration
     """
     if _missing(raw, path, known):
         raise BackendUnavailable(
-            f"{path} has no schema of this version yet", "open it once for writing, as `tracecore doctor --write` does"
+            f"{path} has no schema of this version yet", "bring it up to date with `tracecore migrate`"
         )
 
 

@@ -92,7 +92,7 @@ async def test_an_older_schema_is_read_after_it_was_opened_for_writing(tmp_path:
     for _ in range(2):
         with pytest.raises(
             BackendUnavailable,
-            match="no schema of this version yet; open it once for writing, as `tracecore doctor --write` does",
+            match="no schema of this version yet; bring it up to date with `tracecore migrate`",
         ):
             async with opened(path, "read"):
                 pass

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from tracecore.cli.commands.copy import copy
 from tracecore.cli.commands.doctor import doctor
 from tracecore.cli.commands.export import export
+from tracecore.cli.commands.migrate import migrate
 from tracecore.cli.commands.recover import recover
 from tracecore.cli.commands.run import run
 from tracecore.cli.commands.sessions import sessions
@@ -41,5 +43,5 @@ def app() -> None:
     """See what was recorded: traces, sessions, tokens, cost, and which step was slow."""
 
 
-for _command in (traces, show, sessions, tail, sql, stats, export, doctor, recover, run):
+for _command in (traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run):
     app.add_command(_command)

@@ -14,7 +14,7 @@ import click
 from tracecore.cli.reading import Settings
 from tracecore.config import Config
 
-__all__ = ["COMMAND_LINE", "importing_as_the_program_does", "with_settings"]
+__all__ = ["COMMAND_LINE", "importing_as_the_program_does", "settings_of", "with_settings"]
 
 R = TypeVar("R")
 COMMAND_LINE: Final = "the command line"
@@ -29,13 +29,13 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @wraps(command)
     def with_options(backend: str | None, project: str | None, *, as_json: bool, **given: Any) -> R:
-        return command(_settings(backend, project, as_json=as_json), **given)
+        return command(settings_of(backend, project, as_json=as_json), **given)
 
     return with_options
 
 
-def _settings(backend: str | None, project: str | None, *, as_json: bool) -> Settings:
-    """Return the settings; the mask is not imported, because a command only reads."""
+def settings_of(backend: str | None, project: str | None, *, as_json: bool) -> Settings:
+    """Return the settings of a command; the mask is not imported, because a command only reads."""
     options = {"backend": backend, "project": project}
     given = {key: value for key, value in options.items() if value is not None}
     config = Config.load(overrides=given, overrides_source=COMMAND_LINE, without=("mask",))

@@ -21,7 +21,7 @@ from tracecore.cli.figures import count
 from tracecore.cli.launcher import Program, end_like_program, prepare
 from tracecore.config import Config
 from tracecore.default import default_recorder
-from tracecore.plugins import open_backend
+from tracecore.plugins import configured_urls, open_backend
 
 __all__ = ["USAGE", "set_up"]
 
@@ -71,7 +71,8 @@ def _check(key: str, value: str) -> None:
     source = f"option --{key}"
     config = Config.load(overrides={key: value}, overrides_source=source, without=("mask",))
     if key == "backend":
-        open_backend(config.backend, source=source)  # touches neither disk nor network
+        for url in configured_urls(config):
+            open_backend(url, source=source)  # touches neither disk nor network
 
 
 def _parsed(arguments: Sequence[str]) -> _Request:

@@ -2,9 +2,9 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``) and
-is found through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are
-:class:`BackendFactory` callables.
+(``backend``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``selection``, ``json_lines``, ``codec``, ``ids``,
+``clock``, ``forks``, ``errors``; ``wire`` where it speaks to our own server) and is found through the entry-point
+group ``tracecore.backends``, whose names are URL schemes and whose values are :class:`BackendFactory` callables.
 
 What holds for every method:
 
@@ -22,7 +22,7 @@ What holds for every method:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from msgspec import Struct
@@ -36,6 +36,7 @@ __all__ = [
     "BackendFactory",
     "Batch",
     "Capabilities",
+    "Inspectable",
     "LedgerQuery",
     "LedgerStore",
     "LedgerTotals",
@@ -469,6 +470,15 @@ class Migratable(Protocol):
 
         Raises as :meth:`Sink.open` does: for a schema newer than this program, too.
         """
+        ...
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """What a backend is besides, that knows more of where its data is than a location: for who looks for a mistake."""
+
+    async def facts(self) -> Mapping[str, str]:
+        """Return facts by name, such as the server's version, without credentials; called while it is open."""
         ...
 
 

@@ -99,6 +99,12 @@ class SqliteBackend:
         finally:
             await connection.close()
 
+    async def facts(self) -> dict[str, str]:
+        """Return which SQLite this is, and how the file is written."""
+        connection = await self._reader()
+        (mode,) = await connection.run(lambda: connection.raw.execute("PRAGMA journal_mode").fetchone())
+        return {"SQLite": sqlite3.sqlite_version, "journal mode": str(mode)}
+
     async def open(self) -> None:
         """Open the file and bring its schema up to date, or with read access check that it can be read."""
         if self._access == "write" and self._writing is None:

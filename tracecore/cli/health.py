@@ -1,39 +1,26 @@
-"""What doctor looks at: versions, settings, whether the backend answers, delivery; and what to do about what is wrong.
+"""What doctor looks at besides backends and the journal: versions and settings, and what to do about what is wrong.
 
-Invariants: nothing is created or changed unless a write was asked for; no finding shows credentials; every problem says
-what to do.
+Invariants: nothing is created or changed; no finding shows credentials; every problem says what to do.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import sqlite3
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
-import anyio
-
-from tracecore.backend import Backend, ObservationQuery, TraceQuery
-from tracecore.cli.delivery_findings import delivery_findings
 from tracecore.cli.findings import Finding
 from tracecore.cli.options import importing_as_the_program_does
-from tracecore.cli.reading import NoTracesYet, opened
-from tracecore.clock import wall_ns
-from tracecore.config import Config, without_credentials
+from tracecore.config import Config
 from tracecore.config_sources import ignored_variables
-from tracecore.errors import ConfigError, TracecoreError
-from tracecore.plugins import open_backend
-from tracecore.records import Span
+from tracecore.errors import ConfigError
 
-__all__ = ["backend_findings", "mask_finding", "settings", "settings_findings", "versions"]
+__all__ = ["mask_finding", "settings", "settings_findings", "versions"]
 
-_PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "click", "rich", "uvloop")
+_PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "asyncpg", "httpx2", "click", "rich", "uvloop")
 _SAFE_SQLITE: Final = (3, 51, 3)
-_PROBE: Final = Span("tracecore-doctor", "0" * 31 + "1", "0" * 15 + "1", "doctor", 0, duration_ns=0)
-"""Always the same record: probing again writes nothing new."""
 
 
 def versions() -> dict[str, str | None]:
@@ -48,9 +35,10 @@ def versions() -> dict[str, str | None]:
 
 
 def settings(config: Config) -> dict[str, dict[str, Any]]:
-    """Return every setting with its value, without credentials, and its source."""
+    """Return every setting with its value, without credentials, its source, and those that this one overrode."""
+    shown = config.shown()
     return {
-        key: {"value": _shown(getattr(config, key)), "source": source}
+        key: {"value": _shown(shown[key]), "source": source, "overrode": config.overridden.get(key, ())}
         for key, source in config.sources.items()
         if key != "mask"  # has a finding of its own
     }
@@ -81,63 +69,5 @@ def mask_finding() -> Finding:
     return Finding("no mask is set: payloads are kept as they are" if mask is None else f"mask: {_shown(mask)}")
 
 
-async def backend_findings(config: Config, *, write: bool) -> list[Finding]:
-    """Return whether the backend can be opened and read and, if asked for, written to; and what its ledger says."""
-    findings: list[Finding] = []
-    if write:
-        findings.append(await _written(config))
-    try:
-        async with opened(config) as backend:
-            findings.append(await _answer(backend, config.project))
-            findings += await delivery_findings(backend, config.project, wall_ns())
-    except NoTracesYet:
-        findings.append(_place_for_file(open_backend(config.backend, access="read").location))
-    except TracecoreError as error:
-        findings.append(Finding(str(error), ok=False, remedy="see the sentence above; --backend names another place"))
-    return findings
-
-
-async def _answer(backend: Backend, project: str) -> Finding:
-    started = wall_ns()
-    if backend.traces is not None:
-        page = await backend.traces.find(project, TraceQuery(limit=1))
-        what = "has traces" if page.items else "has no traces yet"
-    elif backend.observations is not None:
-        found = await backend.observations.find(project, ObservationQuery(limit=1))
-        what = "has spans" if found.items else "has no spans yet"
-    else:
-        return Finding(f"{backend.location} can be opened; it offers nothing to read")
-    took = (wall_ns() - started) / 1e6
-    return Finding(f"{backend.location} answered in {took:.1f} ms; project {project!r} {what}")
-
-
-async def _written(config: Config) -> Finding:
-    backend = open_backend(config.backend, source=config.sources["backend"])
-    try:
-        await backend.open()
-        await backend.write([_PROBE])
-    except TracecoreError as error:
-        return Finding(f"writing failed: {error}", ok=False, remedy="until this is mended, what is recorded is lost")
-    finally:
-        with anyio.move_on_after(5, shield=True):
-            await backend.close()
-    return Finding(f"{backend.location} can be written to (one record in project {_PROBE.project!r})")
-
-
-def _place_for_file(location: str) -> Finding:
-    folder = Path(location).absolute().parent
-    if not folder.is_dir():
-        return Finding(
-            f"{folder} does not exist, so that no file can be made there", ok=False, remedy=f"mkdir -p {folder}"
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Finding(
-            f"{folder} cannot be written to", ok=False, remedy="give this user access, or set another backend"
-        )
-    return Finding(f"{location} does not exist yet; the first span makes it")
-
-
 def _shown(value: object) -> object:
-    if isinstance(value, str):
-        return without_credentials(value)
-    return value if isinstance(value, int | float | None) else getattr(value, "__qualname__", repr(value))
+    return value if isinstance(value, str | int | float | None) else getattr(value, "__qualname__", repr(value))

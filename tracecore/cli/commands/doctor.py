@@ -9,6 +9,7 @@ import anyio
 import click
 
 from tracecore.cli import health
+from tracecore.cli.backend_findings import backend_findings
 from tracecore.cli.escaping import visible
 from tracecore.cli.findings import Finding
 from tracecore.cli.journal_findings import as_json, journal_findings, look_at_journal
@@ -32,7 +33,7 @@ def doctor(settings: Settings, *, write: bool) -> int:
     findings = [
         *health.settings_findings(os.environ),
         health.mask_finding(),
-        *anyio.run(lambda: health.backend_findings(settings.config, write=write)),
+        *anyio.run(lambda: backend_findings(settings.config, write=write)),
         *journal_findings(settings.config, journal, wall_ns()),
     ]
     healthy = all(finding.ok for finding in findings)
@@ -55,8 +56,8 @@ def _print(settings: Settings, findings: list[Finding]) -> None:
     installed = [[name, version or "not installed"] for name, version in health.versions().items()]
     print_table((Column("package"), Column("version")), installed)
     print_lines([""])
-    rows = [[key, _value(entry["value"]), entry["source"]] for key, entry in health.settings(settings.config).items()]
-    print_table((Column("setting"), Column("value", limit=60), Column("from", limit=80)), rows)
+    rows = [[key, _value(entry["value"]), _source(entry)] for key, entry in health.settings(settings.config).items()]
+    print_table((Column("setting"), Column("value", limit=60), Column("from", limit=160)), rows)
     print_lines([""])
     for finding in findings:
         # What is well as it is, but asks for attention, is no problem: the exit code stays 0.
@@ -65,6 +66,12 @@ def _print(settings: Settings, findings: list[Finding]) -> None:
         if finding.remedy:
             lead = "to mind" if finding.ok else "what to do"
             print_lines([f"         {lead}: {visible(finding.remedy)}"])
+
+
+def _source(entry: dict[str, Any]) -> str:
+    """Return where a setting comes from, and what would have counted otherwise."""
+    others = ", then ".join(entry["overrode"])
+    return f"{entry['source']}, over {others}" if others else str(entry["source"])
 
 
 def _value(value: Any) -> str:

@@ -26,7 +26,7 @@ _LOOK_EVERY_NS: Final = 60 * 10**9
 """How often the server is asked to do work that it has put off."""
 _SLICE: Final = 200
 """Records that are encoded at once: a call into C that long holds up no other thread for long."""
-_FEW: Final = 20
+_FEW: Final = 4
 """Records that are not worth a thread."""
 _JSON: Final = [("content-type", "application/json")]
 
@@ -120,5 +120,5 @@ def _pieces(batch: Batch) -> Iterator[bytes]:
     """Yield an array of records, piece by piece."""
     for start in range(0, len(batch), _SLICE):
         yield b"," if start else b"["
-        yield encode(batch[start : start + _SLICE])[1:-1]
+        yield encode(list(batch[start : start + _SLICE]))[1:-1]
     yield b"]"

@@ -7,25 +7,37 @@ A collector that keeps whatever it is sent has a span twice when an answer was l
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Final
+from typing import Final, Protocol
 
 import anyio.to_thread
 
 from tracecore.backend import Access, Batch, Capabilities, Receipt
 from tracecore.errors import BackendRejected
 from tracecore.records import LedgerEntry, Span
-from tracecore_http import otlp_json, otlp_protobuf
-from tracecore_http.address import Address
+from tracecore_http import otlp_json
+from tracecore_http.address import Address, Encoding
 from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.conventions import OTHERS
 from tracecore_http.meaning import united
 from tracecore_http.remote import Remote
 from tracecore_http.resources import Export, grouped
-from tracecore_http.transport import Connect, HttpxTransport
+from tracecore_http.transport import Answer, Connect, HttpxTransport
 
 __all__ = ["OtlpBackend", "SpanSender"]
+
+
+_CONTENT_TYPES: Final[dict[Encoding, str]] = {"protobuf": "application/x-protobuf", "json": "application/json"}
+
+
+class _Codec(Protocol):
+    """What the module of an encoding offers."""
+
+    @staticmethod
+    def encode_export(export: Export) -> bytes: ...
+
+    @staticmethod
+    def receipt_of(body: bytes) -> Receipt | None: ...
 
 
 class SpanSender:
@@ -35,18 +47,16 @@ class SpanSender:
         self._remote = remote
         self._path = path
         self._compression = address.compression
-        self._encoding: ModuleType = otlp_json if address.encoding == "json" else otlp_protobuf
-        content_type: str = self._encoding.CONTENT_TYPE
-        self._headers = [("content-type", content_type), *CONTENT_ENCODING[address.compression]]
+        self._encoding: Encoding = address.encoding
+        self._headers = [("content-type", _CONTENT_TYPES[address.encoding]), *CONTENT_ENCODING[address.compression]]
 
     async def send(self, export: Export, extra: list[tuple[str, str]] | None = None) -> Receipt | None:
         """Send what is exported; return what of it was rejected."""
         receipts: list[Receipt | None] = []
         if export.resources:
-            body = await anyio.to_thread.run_sync(self.packed, export)
+            body = await anyio.to_thread.run_sync(self._packed, export)
             answer = await self._remote.ask(self._path, body, headers=[*self._headers, *(extra or [])])
-            is_json = answer.headers.get("content-type", "").startswith("application/json")
-            receipts.append((otlp_json if is_json else otlp_protobuf).receipt_of(answer.body))
+            receipts.append(self._receipt_of(answer))
         if export.impossible:
             receipts.append(Receipt(export.impossible, "OTLP cannot hold their ids or times"))
         return united(receipts)
@@ -54,14 +64,27 @@ class SpanSender:
     async def probe(self) -> None:
         """Ask whether anybody is there who lets us in, with a request for nothing."""
         try:
-            await self._remote.ask(self._path, self.packed(Export("", "", [], [])), headers=self._headers)
+            await self._remote.ask(self._path, self._packed(Export("", "", [], [])), headers=self._headers)
         except BackendRejected:
             return  # it is there, and does not like to be sent nothing
 
-    def packed(self, export: Export) -> bytes:
-        """Return what is exported as the body of a request."""
-        body: bytes = self._encoding.encode_export(export)
-        return compressed([body], self._compression)
+    def _packed(self, export: Export) -> bytes:
+        return compressed([_codec(self._encoding).encode_export(export)], self._compression)
+
+    def _receipt_of(self, answer: Answer) -> Receipt | None:
+        """Return what an answer says was rejected, in whichever encoding it is, if that is one that we have."""
+        if answer.headers.get("content-type", "").startswith("application/json"):
+            return otlp_json.receipt_of(answer.body)
+        return _codec(self._encoding).receipt_of(answer.body) if self._encoding == "protobuf" else None
+
+
+def _codec(encoding: Encoding) -> _Codec:
+    """Return the module of an encoding; the driver of the one for protobuf was loaded when the backend was opened."""
+    if encoding == "json":
+        return otlp_json
+    from tracecore_http import otlp_protobuf  # noqa: PLC0415 - see above
+
+    return otlp_protobuf
 
 
 class OtlpBackend:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -11,9 +11,7 @@ from tracecore.backend import Receipt
 from tracecore_http.resources import Export
 from tracecore_http.spans import Attributes, ExportedSpan, Value
 
-__all__ = ["CONTENT_TYPE", "encode_export", "receipt_of"]
-
-CONTENT_TYPE: Final = "application/json"
+__all__ = ["encode_export", "receipt_of"]
 
 
 class _KeyValue(Struct, frozen=True, gc=False):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import anyio
+import anyio.to_thread
 
 from tracecore.errors import BackendUnavailable
 from tracecore_http.address import Address
 from tracecore_http.credentials import Key
+from tracecore_http.drivers import load
 from tracecore_http.meaning import error_in
 from tracecore_http.transport import Answer, Connect, HttpxTransport, Request, Transport
 
@@ -28,10 +31,12 @@ class Remote:
         self.is_open = False
         self._base: Final = address.base
         self._timeout: Final = address.timeout
+        self._drivers: Final = _drivers(address)
         self._transport: Final[Transport] = connect(address.location)
 
     async def open(self) -> None:
         """Make ready to send; opening twice is once."""
+        await anyio.to_thread.run_sync(load, *self._drivers)
         await self._transport.open()
         self.is_open = True
 
@@ -69,3 +74,13 @@ class Remote:
         if error is not None:
             raise error
         return answer
+
+
+def _drivers(address: Address) -> list[str]:
+    """Return the names of the modules that are needed to speak to an address."""
+    names = ["httpx2"]
+    if address.compression == "zstd":
+        names.append("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    if address.protocol != "native" and address.encoding == "protobuf":
+        names.append("tracecore_http.otlp_protobuf")
+    return names

@@ -2,7 +2,7 @@
 
 Whatever has these three methods can take its place. Invariants of the one here:
 
-* httpx2 is imported when it is opened, not before.
+* httpx2 is imported when it is opened, not before, and at a moment when nobody forks.
 * It follows no redirect, keeps no cookie, and asks for answers that are not compressed.
 * Of an answer no more is read than was asked for; the connection of one that is longer is closed.
 * A forked child never uses, closes or collects what the parent opened: it makes a client of its own when it first
@@ -15,10 +15,12 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+import anyio.to_thread
 from msgspec import Struct
 
 from tracecore.errors import BackendUnavailable
 from tracecore.forks import watch
+from tracecore_http.drivers import unforked
 
 if TYPE_CHECKING:
     import httpx2
@@ -84,7 +86,10 @@ class HttpxTransport:
         """Make the client."""
         self._is_open = True
         if self._client is None:
-            self._client = _new_client()
+            # It reads certificates, which takes tens of milliseconds.
+            client = await anyio.to_thread.run_sync(unforked, _new_client)
+            if self._client is None:  # nobody else was faster
+                self._client = client
             _open.add(self)
 
     async def exchange(self, request: Request) -> Answer:

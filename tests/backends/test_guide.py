@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tracecore.backend import Capabilities
-from tracecore.testing import backend_suite
+from tracecore.testing import backend_suite, faults
 
 BLOCK = re.compile(r"^```python\n# (?P<file>\S+)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -66,6 +68,36 @@ def test_every_part_and_capability_is_named(guide: str) -> None:
     parts = {part.__name__ for part in backend_suite._PARTS.values()}
     for name in (*Capabilities.__struct_fields__, *parts, "BackendSuite", "CapabilitySuite", "SinkSuite"):
         assert f"`{name}`" in guide, name
+
+
+def joins_the_suite(path: Path) -> bool:
+    """Return whether a test file joins what every backend joins."""
+    bases = {
+        base.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+        if isinstance(base, ast.Name)
+    }
+    return bool(bases & {"BackendSuite", "CapabilitySuite"})
+
+
+def test_a_backend_joins_with_a_short_file(guide: str, project_root: Path) -> None:
+    """The test file of each of our backends, and of the example's, has fewer than 60 lines, as the guide says."""
+    folders = (project_root / "tests" / "backends", project_root / "examples" / "custom_backend" / "tests")
+    joining = {path.name: path for folder in folders for path in folder.glob("test_*.py") if joins_the_suite(path)}
+    assert {"test_memory.py", "test_sqlite.py", "test_jsonl.py", "test_tracecore_folder.py"} <= joining.keys()
+    assert "fewer than 60 lines" in guide
+    assert {name: lines for name, path in joining.items() if (lines := len(path.read_text().splitlines())) >= 60} == {}
+
+
+def test_every_scheme_and_plan_is_named(guide: str, project_root: Path) -> None:
+    """The guide says when to use each backend of ours, and names every plan of ``faults``."""
+    project = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]
+    schemes = set(project["entry-points"]["tracecore.backends"]) - {"http", "postgres"}  # other names of the same
+    assert sorted(scheme for scheme in schemes if f"| `{scheme}:" not in guide) == []
+    plans = set(faults.__all__) - {"FaultyBackend", "Moment", "Plan"}
+    assert sorted(plan for plan in plans if f"| `{plan}(" not in guide) == []
 
 
 def test_every_link_of_the_guide_leads_somewhere(guide: str, project_root: Path) -> None:

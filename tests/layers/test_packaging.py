@@ -13,7 +13,10 @@ import pytest
 
 import tracecore
 
-PACKAGES = ("tracecore", "backends/tracecore_sqlite", "backends/tracecore_sql")
+PACKAGES = (
+    "tracecore", "backends/tracecore_sql", "backends/tracecore_sqlite", "backends/tracecore_postgres",
+    "backends/tracecore_http", "backends/tracecore_jsonl",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def wheel(project_root: Path, tmp_path: Path) -> Path:
 
 
 def test_wheel_holds_every_file_of_every_package(project_root: Path, wheel: Path) -> None:
-    """Python, SQL and py.typed of all three packages are in the wheel, at top level; tests and examples are not."""
+    """Python, SQL and py.typed of every package are in the wheel, at top level; tests and examples are not."""
     expected = {
         str(path.relative_to((project_root / package).parent))
         for package in PACKAGES
@@ -48,7 +51,7 @@ def test_wheel_declares_the_command_and_the_backends(wheel: Path) -> None:
         declared.read_string(archive.read(name).decode())
         members = archive.namelist()
     assert dict(declared["console_scripts"]) == {"tracecore": "tracecore.cli.main:main"}
-    assert {"sqlite", "memory"} <= set(declared["tracecore.backends"])
+    assert {"sqlite", "postgresql", "https", "jsonl", "stdout", "memory"} <= set(declared["tracecore.backends"])
     for target in (*declared["console_scripts"].values(), *declared["tracecore.backends"].values()):
         module = target.partition(":")[0].replace(".", "/")
         assert {f"{module}.py", f"{module}/__init__.py"} & set(members)

@@ -12,12 +12,13 @@ import anyio
 import pytest
 
 from tests.fakes import FakeBackend
-from tracecore.backend import Backend, Capabilities, TraceQuery
+from tracecore.backend import Backend, Batch, Capabilities, Receipt, ScoreQuery, TraceQuery
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.memory import open_backend
-from tracecore.testing.faults import Disconnecting, FailNth, FaultyBackend, Flaky, Moment, Plan, Slow
-from tracecore.testing.opening import opened_with, traces_in
-from tracecore.testing.samples import PROJECT, span, trace_id_of
+from tracecore.records import Record, Score
+from tracecore.testing.faults import Disconnecting, FailNth, FaultyBackend, Flaky, Moment, Plan, Rejecting, Slow
+from tracecore.testing.opening import opened_with, scores_in, traces_in
+from tracecore.testing.samples import PROJECT, score, span, trace_id_of
 
 
 def faulty(plan: Plan, inner: FakeBackend) -> FaultyBackend:
@@ -121,6 +122,50 @@ async def test_a_connection_can_be_lost_several_times() -> None:
         assert await outcomes(backend, 2) == [True, False]
     await backend.open()
     assert await outcomes(backend, 2) == [True, True]
+
+
+def is_score(record: Record) -> bool:
+    """Return whether a record is a score."""
+    return isinstance(record, Score)
+
+
+async def test_records_can_be_refused_with_their_batch() -> None:
+    """A batch that holds what is not wanted is refused whole, and one that does not is written."""
+    inner, plan = FakeBackend(), Rejecting(is_score)
+    backend = faulty(plan, inner)
+    with pytest.raises(BackendRejected, match="2 of 3 records are refused"):
+        await backend.write([span(1), score("a"), score("b")])
+    assert await backend.write([span(1)]) is None
+    assert (inner.batches, plan.refused) == ([[span(1)]], 2)
+
+
+async def test_records_can_be_kept_out_by_a_receipt() -> None:
+    """The rest of the batch is written, and the receipt says how many were not."""
+    inner, plan = FakeBackend(), Rejecting(is_score, receipt=True)
+    receipt = await faulty(plan, inner).write([score("a"), span(1), score("b")])
+    assert receipt is not None
+    assert (receipt.rejected, receipt.reason, inner.batches) == (2, "made to be refused", [[span(1)]])
+    assert plan.refused == 2
+
+
+async def test_the_receipt_of_the_backend_behind_passes() -> None:
+    """What the backend says of a batch reaches whoever wrote it."""
+
+    class Sparing(FakeBackend):
+        async def write(self, batch: Batch) -> Receipt:  # type: ignore[override]  # what the contract allows
+            return Receipt(len(batch), "not today")
+
+    assert await faulty(FailNth(0), Sparing()).write([span(1)]) == Receipt(1, "not today")
+
+
+async def test_the_scores_go_as_planned() -> None:
+    """The score store fails by its name, and otherwise answers."""
+    plan = FailNth(1, calls={"scores.get"})
+    async with opened_with(FaultyBackend(cast("Backend", open_backend("memory:")), plan), [score("a")]) as backend:
+        assert (await scores_in(backend).find(PROJECT, ScoreQuery())).items == [score("a")]
+        with pytest.raises(BackendUnavailable):
+            await scores_in(backend).get(PROJECT, "a")
+        assert await scores_in(backend).get(PROJECT, "a") == score("a")
 
 
 async def test_reads_go_as_planned_and_answer_as_ever() -> None:

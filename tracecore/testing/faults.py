@@ -31,9 +31,10 @@ from tracecore.backend import (
     SessionStore,
     TraceStore,
 )
-from tracecore.errors import BackendUnavailable
+from tracecore.errors import BackendRejected, BackendUnavailable
+from tracecore.records import Record
 
-__all__ = ["Disconnecting", "FailNth", "FaultyBackend", "Flaky", "Moment", "Plan", "Slow"]
+__all__ = ["Disconnecting", "FailNth", "FaultyBackend", "Flaky", "Moment", "Plan", "Rejecting", "Slow"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -149,6 +150,37 @@ class Disconnecting:
             raise self._error()
 
 
+class Rejecting:
+    """Refuse the records that ``which`` says yes to; ``refused`` counts them, each as often as it came.
+
+    A batch that holds one is refused as a whole, or, with ``receipt=True``, kept without it, as by somebody who takes
+    it record by record.
+    """
+
+    def __init__(self, which: Callable[[Record], bool], *, receipt: bool = False) -> None:
+        self._which = which
+        self._receipt = receipt
+        self.refused = 0
+
+    async def __call__(self, call: str, moment: Moment) -> None:
+        """Let every call pass: what is refused depends on what is written."""
+
+    def sift(self, batch: Batch) -> tuple[Batch, Receipt | None]:
+        """Return what of a batch may be written, and what is said about the rest.
+
+        Raises:
+            BackendRejected: the batch is refused.
+        """
+        kept = [record for record in batch if not self._which(record)]
+        refused = len(batch) - len(kept)
+        self.refused += refused
+        if not refused:
+            return batch, None
+        if not self._receipt:
+            raise BackendRejected(f"{refused} of {len(batch)} records are refused", "write the others")
+        return kept, Receipt(refused, "made to be refused")
+
+
 class FaultyBackend:
     """Stand before another backend, whose every call goes as a plan says."""
 
@@ -201,8 +233,12 @@ class FaultyBackend:
         await _as_planned("open", self._inner.open, self._plan)()
 
     async def write(self, batch: Batch) -> Receipt | None:
-        """Write, as the plan says; the answer is that of the backend behind."""
-        return await _as_planned("write", self._inner.write, self._plan)(batch)
+        """Write, as the plan says; the answer is that of the backend behind, unless records were refused here."""
+        receipt: Receipt | None = None
+        if isinstance(self._plan, Rejecting):
+            batch, receipt = self._plan.sift(batch)
+        answer = await _as_planned("write", self._inner.write, self._plan)(batch)
+        return receipt or answer
 
     async def maintain(self) -> bool:
         """Maintain, as the plan says."""

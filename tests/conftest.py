@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.torture.plugin"]
+pytest_plugins = ["tests.torture.plugin", "tests.postgres_server"]
 
 GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.005

@@ -1,8 +1,8 @@
 """The URL of a database: ``postgresql://user:password@host:port/database?schema=tracecore&retention_days=30``.
 
 What tracecore does not know is the driver's: hosts, ports, TLS and passwords are found as asyncpg finds them, in the
-URL, in its parameters, in ``PG…`` variables and in ``~/.pgpass``. A parameter that neither knows is refused by name, for
-the driver would hand it to the server as a setting, where a misspelt one stops every connection or does nothing.
+URL, in its parameters, in ``PG…`` variables and in ``~/.pgpass``. A parameter that neither knows is refused by name,
+for the driver would hand it to the server as a setting, where a misspelt one stops every connection or does nothing.
 """
 
 from __future__ import annotations
@@ -118,15 +118,19 @@ def _split(url: str) -> SplitResult:
 def _location(parts: SplitResult, drivers: dict[str, str], schema: str) -> str:
     """Return where the data is, without credentials. What is left to the environment is taken from there."""
     place = {key: drivers[key] for key in _PLACES if key in drivers}
-    host = parts.netloc.rpartition("@")[2] or ("" if place.keys() & {"host", "service"} else os.environ.get("PGHOST", ""))
-    named = place.keys() & {"dbname", "database", "service"}
-    database = parts.path.strip("/") or ("" if named else os.environ.get("PGDATABASE", ""))
+    host, database = parts.netloc.rpartition("@")[2], parts.path.strip("/")
+    if not host and not place.keys() & {"host", "service"}:
+        host = os.environ.get("PGHOST", "")
+    if not database and not place.keys() & {"dbname", "database", "service"}:
+        database = os.environ.get("PGDATABASE", "")
     return f"postgresql://{host}/{database}?{urlencode({**place, 'schema': schema}, quote_via=quote, safe='/,:')}"
 
 
 def _schema(url: str, value: str) -> str:
     if not value or len(value.encode("utf-8", "replace")) > _LONGEST_NAME or value.startswith("pg_"):
-        raise _refused(url, f"schema = a name of 1 to {_LONGEST_NAME} bytes that does not begin with pg_, not {value!r}")
+        raise _refused(
+            url, f"schema = a name of 1 to {_LONGEST_NAME} bytes that does not begin with pg_, not {value!r}"
+        )
     return value
 
 

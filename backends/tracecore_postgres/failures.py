@@ -10,7 +10,6 @@ means. What is not in it may pass: a running service is kinder to itself by tryi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
@@ -23,16 +22,16 @@ Meaning: TypeAlias = tuple[type[BackendError], str, str]
 """The error, what happened, and what to do next."""
 
 _TRY_AGAIN: Final = "try again"
+_REACH: Final = "check that it runs and can be reached"
 _LARGER: Final = (BackendRejected, "cannot hold a value of this size", "record less")
 _VALUE: Final = (BackendRejected, "cannot hold a value", "record another value")
 _BUSY: Final = (BackendUnavailable, "was busy with the same rows", _TRY_AGAIN)
 _GONE: Final = (BackendUnavailable, "lost the connection", _TRY_AGAIN)
 _STOPPED: Final = (BackendUnavailable, "is being stopped or started", _TRY_AGAIN)
-_SIGN_IN: Final = (BackendUnavailable, "refused the user or the password", "check the credentials in the URL or the secret file")
+_SIGN_IN: Final = (BackendUnavailable, "refused the user or the password", "check the URL or the secret file")
 _TOO_MANY: Final = (BackendUnavailable, "has too many connections", "raise max_connections, or close some")
 _POOLER: Final = (BackendUnavailable, "lost a prepared statement to a pooler", "set statement_cache_size=0 in the URL")
 _SCHEMA: Final = (BackendUnavailable, "lacks a table or a column", "run `tracecore migrate`, or open it for writing")
-_UNKNOWN: Final = (BackendUnavailable, "failed", _TRY_AGAIN)
 
 FAILURES: Final[dict[str, Meaning]] = {
     "08": _GONE,
@@ -42,7 +41,11 @@ FAILURES: Final[dict[str, Meaning]] = {
     "22P05": (BackendRejected, "cannot hold a character in its encoding", "use a database with the encoding UTF8"),
     "23": (BackendRejected, "refused a record", "see the cause"),
     "23514": (BackendUnavailable, "has no partition for the time of a record", _TRY_AGAIN),
-    "25006": (BackendUnavailable, "can only be read, as a standby can", "add target_session_attrs=read-write to the URL"),
+    "25006": (
+        BackendUnavailable,
+        "can only be read, as a standby can",
+        "add target_session_attrs=read-write to the URL",
+    ),
     "25P03": (BackendUnavailable, "ended a transaction that stood still", _TRY_AGAIN),
     "25P04": (BackendUnavailable, "ended a transaction that took too long", _TRY_AGAIN),
     "26000": _POOLER,
@@ -50,7 +53,11 @@ FAILURES: Final[dict[str, Meaning]] = {
     "3D000": (BackendUnavailable, "has no such database", "create it, or correct the URL"),
     "3F000": _SCHEMA,
     "40": _BUSY,
-    "42501": (BackendUnavailable, "does not permit this to the user", "grant the user rights on the database and schema"),
+    "42501": (
+        BackendUnavailable,
+        "does not permit this to the user",
+        "grant the user rights on the database and schema",
+    ),
     "42703": _SCHEMA,
     "42P01": _SCHEMA,
     "42P05": _POOLER,
@@ -75,7 +82,8 @@ def driver_errors() -> tuple[type[Exception], ...]:
     """Return the classes of everything that a call on the driver raises."""
     import asyncpg  # noqa: PLC0415 - nobody pays for the driver who does not use it
 
-    return asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError, asyncio.TimeoutError, ValueError, OverflowError
+    ours = asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+    return *ours, OSError, EOFError, ValueError, OverflowError
 
 
 @contextmanager
@@ -105,7 +113,7 @@ def is_about_text(error: BaseException) -> bool:
     return sqlstate_of(error) == "22021" or isinstance(error.__cause__, UnicodeEncodeError)
 
 
-def is_about_statements(error: BaseException) -> bool:
+def is_about_statements(error: BaseException | None) -> bool:
     """Return whether a pooler that hands connections around has lost or mixed up prepared statements."""
     return sqlstate_of(error) in {"26000", "42P05"}
 
@@ -122,16 +130,14 @@ def _of_the_driver(error: Exception) -> Meaning:
     """Return what an error means that the driver raised by itself."""
     import asyncpg  # noqa: PLC0415 - as above
 
-    if isinstance(error, asyncpg.DataError | OverflowError):
-        return _VALUE
-    if isinstance(error, asyncpg.ClientConfigurationError):
-        return BackendRejected, "cannot be reached so", "correct the URL"
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return BackendUnavailable, "did not answer in time", "check that it runs and can be reached"
-    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return BackendUnavailable, "is no server of the wanted kind now", _TRY_AGAIN
-    if isinstance(error, OSError):
-        return BackendUnavailable, "cannot be reached", "check that it runs and can be reached"
-    if isinstance(error, asyncpg.InterfaceError | EOFError):
-        return _GONE
-    return _UNKNOWN
+    for kinds, meaning in (
+        (asyncpg.ClientConfigurationError, (BackendRejected, "cannot be reached so", "correct the URL")),
+        ((ValueError, OverflowError), _VALUE),  # the driver's DataError is a ValueError
+        (TimeoutError, (BackendUnavailable, "did not answer in time", _REACH)),
+        (asyncpg.TargetServerAttributeNotMatched, (BackendUnavailable, "is not of the wanted kind now", _TRY_AGAIN)),
+        ((asyncpg.InterfaceError, EOFError, ConnectionError), _GONE),
+        (OSError, (BackendUnavailable, "cannot be reached", _REACH)),
+    ):
+        if isinstance(error, kinds):
+            return meaning
+    return BackendUnavailable, "failed", _TRY_AGAIN

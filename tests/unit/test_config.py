@@ -213,6 +213,52 @@ def test_an_error_about_a_url_hides_its_credentials(tmp_path: Path) -> None:
     assert "secret" not in repr(caught.value.value)
 
 
+def test_a_configuration_shows_no_secrets() -> None:
+    """Neither its text, nor what is drawn of it, nor its values for people hold a secret or a URL's password."""
+    config = Config(backend="postgresql://me:pass-word@db/traces", secret="hush", secret_file="/run/secrets/db")
+    for shown in (repr(config), str(config), repr(list(config.__rich_repr__())), repr(config.shown())):
+        assert "hush" not in shown
+        assert "pass-word" not in shown
+        assert "postgresql://***@db/traces" in shown
+        assert "/run/secrets/db" in shown
+    assert (config.secret, config.shown()["project"]) == ("hush", "default")
+    assert "secret=None" in repr(Config())
+
+
+@pytest.mark.parametrize("name", ["TRACECORE_SECRETS", "TRACECORE_SECRET"])
+def test_an_error_about_a_secret_does_not_show_it(tmp_path: Path, name: str) -> None:
+    """A misspelt variable and a value that cannot be are refused by name."""
+    value = "hush" * (1 if name.endswith("S") else 2000)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, {name: value})
+    assert name in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "hush" not in repr(caught.value.value)
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "tracecore.toml"])
+def test_a_secret_in_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    """Files are shared; the error names the file and what to do instead, and does not show the secret."""
+    table = "[tool.tracecore]\n" if name == "pyproject.toml" else ""
+    (tmp_path / name).write_text(f'{table}secret = "hush"\n')
+    with pytest.raises(ConfigError, match="TRACECORE_SECRET, or let secret_file name a file") as caught:
+        load(tmp_path)
+    assert name in str(caught.value)
+    assert "hush" not in str(caught.value)
+    (tmp_path / name).write_text(f'{table}secret_file = "/run/secrets/db"\n')
+    assert load(tmp_path).secret_file == "/run/secrets/db"
+
+
+def test_what_was_overridden_is_known(tmp_path: Path) -> None:
+    """For each key the sources that lost are named, the strongest first, and none where there was one source only."""
+    (tmp_path / "pyproject.toml").write_text('[tool.tracecore]\nproject = "a"\n')
+    (tmp_path / "tracecore.toml").write_text('project = "b"\nrelease = "b"\n')
+    config = load(tmp_path, {"TRACECORE_PROJECT": "c"}, project="d")
+    files = [str(tmp_path / "tracecore.toml"), f"{tmp_path / 'pyproject.toml'} [tool.tracecore]"]
+    assert config.overridden == {"project": ("environment variable TRACECORE_PROJECT", *files)}
+    assert Config().overridden == {}
+
+
 @given(st.dictionaries(st.sampled_from(Config.__struct_fields__), st.none() | st.text() | st.integers() | st.floats()))
 def test_any_value_is_accepted_whole_or_refused_by_name(values: dict[str, Any]) -> None:
     """No value, whatever it is, makes anything else than a valid configuration or a configuration error."""

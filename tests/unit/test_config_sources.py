@@ -116,7 +116,7 @@ def test_a_misspelt_key_names_the_nearest(tmp_path: Path) -> None:
         Config.load(environ={"TRACECORE_SMAPLE_RATE": "1"}, directory=nowhere)
     with pytest.raises(ConfigError, match=r"from code.*perhaps 'sample_rate'"):
         Config.load(environ={}, directory=nowhere, overrides={"smaple_rate": 1})
-    with pytest.raises(ConfigError, match=r"one of backend, project"):
+    with pytest.raises(ConfigError, match=r"one of backend, secret, secret_file, project"):
         Config.load(environ={}, directory=nowhere, overrides={"zzz": 1})
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tracecore import memory, plugins
+from tracecore.config import Config
 from tracecore.errors import ConfigError, MissingDriver
-from tracecore.plugins import GROUP, known_schemes, open_backend
+from tracecore.plugins import GROUP, configured_urls, known_schemes, open_backend
 
 PLUGIN = """
 from tracecore.errors import ConfigError, MissingDriver
@@ -149,3 +150,23 @@ def test_twice_the_same_entry_point_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: entries if group == GROUP else [])
     assert known_schemes() == ["own"]
     assert open_backend("own://host")
+
+
+def test_the_secret_reaches_the_plugin_and_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The factory gets the URL with the secret in it; the error about that URL hides it."""
+    install(monkeypatch, own="own_plugin:works", shy="own_plugin:refuses")
+    [url] = configured_urls(Config(backend="own://me@host/x", secret="hush/+"))
+    made: object = open_backend(url)
+    assert made == ("own://me:hush%2F%2B@host/x", "write")
+    [url] = configured_urls(Config(backend="shy://me@host/x", secret="hush/+"))
+    with pytest.raises(ConfigError) as caught:
+        open_backend(url)
+    assert "hush" not in str(caught.value)
+    assert "shy://***@host/x" in str(caught.value)
+
+
+def test_of_several_backends_the_one_without_a_secret_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is joined by a plus is taken apart first."""
+    install(monkeypatch, own="own_plugin:works", memory="tracecore.memory:open_backend")
+    config = Config(backend="memory:x+own://me@host/y", secret="hush")
+    assert configured_urls(config) == ["memory:x", "own://me:hush@host/y"]

@@ -74,7 +74,7 @@ class Compared(Struct):
 
 def readable(backend: Backend, selection: Selection) -> bool:
     """Return whether all that is selected can be read from a backend."""
-    stores = {
+    stores: dict[Part, object] = {
         "observations": backend.observations,
         "sessions": backend.sessions,
         "scores": backend.scores,
@@ -115,7 +115,7 @@ async def total_of(source: Backend, selection: Selection, patience: Patience) ->
 
 async def _counts(backend: Backend, selection: Selection, begun_ns: int, patience: Patience) -> dict[str, int]:
     parts = [part for part in selection.parts if part != "observations"]
-    counts = {"traces": 0, "observations": 0, **dict.fromkeys(parts, 0)}
+    counts: dict[str, int] = dict.fromkeys(["traces", "observations", *parts], 0)
     async for trace in _traces(backend, selection, begun_ns, patience):
         counts["traces"] += 1
         counts["observations"] += trace.observation_count

@@ -13,7 +13,7 @@ from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, MissingDriver
 from tracecore_postgres.abandoning import Abandoner
 from tracecore_postgres.address import Address, parse
-from tracecore_postgres.connection import Connection, Connector, Left, within
+from tracecore_postgres.connection import Connection, Connector, Left, is_clean, within
 from tracecore_postgres.console import PostgresConsole
 from tracecore_postgres.failures import is_about_statements, sqlstate_of, translated
 from tracecore_postgres.indexing import Indexer
@@ -219,7 +219,7 @@ class PostgresBackend:
             with translated(self.location):
                 yield connection, writer
         except BaseException as error:
-            if not isinstance(error, Exception) or connection.is_closed() or connection.is_in_transaction():
+            if not isinstance(error, Exception) or not is_clean(connection):
                 self._cut()
             raise
 

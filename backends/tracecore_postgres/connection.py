@@ -23,7 +23,7 @@ from tracecore_postgres.address import Address
 from tracecore_postgres.failures import is_about_statements, sqlstate_of, translated
 from tracecore_postgres.forking import disown_in_children
 
-__all__ = ["Connection", "Connector", "Left", "quoted", "within"]
+__all__ = ["Connection", "Connector", "Left", "is_clean", "quoted", "within"]
 
 _PATIENCE_S: Final = 10.0
 """How long connecting may take."""
@@ -202,6 +202,11 @@ class Connector:
         straight = pid == connection.get_server_pid() and began is not None
         lasting = path == quoted(self._address.schema) and (straight or bool(self._address.statement_cache_size))
         return lasting, Left(pid, began) if straight else None
+
+
+def is_clean(connection: Connection) -> bool:
+    """Return whether a connection is open, and in the middle of nothing."""
+    return not connection.is_closed() and not connection.is_in_transaction()
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ Lending: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
 
 _BEGIN: Final = """
 BEGIN READ ONLY; SET LOCAL statement_timeout = {timeout_ms}; SET LOCAL standard_conforming_strings = on;
-SET LOCAL idle_in_transaction_session_timeout = {idle_ms}
+SET LOCAL idle_in_transaction_session_timeout = {idle_ms};
 """
 # Locks of the session outlive the transaction; settings do not.
 _END: Final = "ROLLBACK; SELECT pg_advisory_unlock_all()"
@@ -48,9 +48,10 @@ _ITS_OWN_FAULT: Final = ("22", "2F", "21", "25", "38", "39", "3B", "42", "44", "
 class PostgresConsole:
     """Run a person's SQL; see :class:`tracecore.backend.QueryConsole`."""
 
-    def __init__(self, lending: Lending) -> None:
-        """Take a function that lends the connection for people's statements, to one of them at a time."""
+    def __init__(self, lending: Lending, settings: Callable[[], str]) -> None:
+        """Take what lends the connection for people's statements, and says what to set in each transaction of it."""
         self._lending = lending
+        self._settings = settings
 
     async def query(self, sql: str, *, limit: int = 1000, timeout: float = 30.0) -> Rows:
         """Run one read-only statement and return at most ``limit`` rows within ``timeout`` seconds."""
@@ -61,16 +62,20 @@ class PostgresConsole:
         async with self._lending() as connection:
             try:
                 async with asyncio.timeout(timeout + _GRACE_S):
+                    await connection.execute(_begin(self._settings(), timeout))
                     return await _answer(connection, sql, limit=limit, timeout=timeout)
             except TimeoutError as error:
                 connection.terminate()
                 raise _too_long(timeout) from error
 
 
-async def _answer(connection: Any, sql: str, *, limit: int, timeout: float) -> Rows:
+def _begin(settings: str, timeout: float) -> str:
     timeout_ms = min(_LONGEST_MS, max(1, int(timeout * 1000)))
     idle_ms = min(_LONGEST_MS, timeout_ms + int(_GRACE_S * 1000))
-    await connection.execute(_BEGIN.format(timeout_ms=timeout_ms, idle_ms=idle_ms))
+    return f"{_BEGIN.format(timeout_ms=timeout_ms, idle_ms=idle_ms)}{settings}"
+
+
+async def _answer(connection: Any, sql: str, *, limit: int, timeout: float) -> Rows:
     try:
         _check(sql, {row[0] for row in await connection.fetch(_SCHEMAS)})
         return await _rows(connection, sql, limit=limit)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_postgres.candidates import search_observations
-from tracecore_postgres.reading import Reading, Rows, fetch, page_of
+from tracecore_postgres.reading import Reading, Rows, fetch, page_of, walked
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
@@ -26,6 +26,7 @@ _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 _BODIES: Final = "LEFT JOIN tc_bodies b ON b.week = o.week AND b.id = o.id"
 _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
+_INDEXED: Final = ("project", "trace_id", "start_ns")
 _CURSOR: Final = "postgres observations"
 _ITS_WEEK: Final = "week = (SELECT t.week FROM tc_traces t WHERE t.project = ? AND t.trace_id = ?)"
 
@@ -82,7 +83,7 @@ class PostgresObservations:
 
 
 def _conditions(project: str, query: ObservationQuery, after: Key | None) -> Conditions:
-    where = observation_conditions(project, query)
+    where = walked(observation_conditions(project, query), by=_INDEXED)
     if query.trace_id is not None:
         where.add(_ITS_WEEK, project, query.trace_id)
     if after is not None:

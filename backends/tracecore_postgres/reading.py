@@ -16,8 +16,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from tracecore.backend import Page
 from tracecore_postgres.texts import stored_values, values_of
 from tracecore_sql.cursors import encode_cursor
+from tracecore_sql.filters import Conditions
 
-__all__ = ["Connection", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of"]
+__all__ = ["Connection", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of", "walked"]
 
 Rows: TypeAlias = list[Sequence[Any]]
 T = TypeVar("T")
@@ -50,6 +51,24 @@ def numbered(sql: str) -> str:
     """Return a statement with its marks numbered from 1."""
     first, *rest = sql.split("?")
     return first + "".join(f"${number}{part}" for number, part in zip(count(1), rest, strict=False))
+
+
+def walked(where: Conditions, *, by: tuple[str, ...]) -> Conditions:
+    """Return conditions by which a list is walked in its order until its page is full, by an index on some columns.
+
+    Conditions often go together (of one user, or one name, everything runs), which the planner does not know: it takes
+    them for so rare that it would rather read all there is and sort what is left. As the argument of a function, all of
+    them together are to it what every other row meets.
+    """
+    kept, tested = Conditions(), Conditions()
+    values = iter(where.values)
+    for part in where.parts:
+        (kept if part.startswith(tuple(f"{column} " for column in by)) else tested).add(
+            part, *(next(values) for _ in range(part.count("?")))
+        )
+    if tested.parts:
+        kept.add(f"coalesce({tested.sql}, false)", *tested.values)
+    return kept
 
 
 def page_of(items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]]) -> Page[T]:

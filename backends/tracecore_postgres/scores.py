@@ -8,7 +8,7 @@ from typing import Final
 
 from tracecore.backend import Page, ScoreQuery
 from tracecore.records import Score
-from tracecore_postgres.reading import Reading, fetch, page_of
+from tracecore_postgres.reading import Reading, fetch, page_of, walked
 from tracecore_sql.cursors import decode_cursor
 from tracecore_sql.filters import check_limit
 from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of
@@ -17,6 +17,9 @@ __all__ = ["PostgresScores"]
 
 _COLUMNS: Final = ", ".join(SCORE_COLUMNS)
 _ORDER: Final = "timestamp_ns DESC, score_id DESC"
+_INDEXED: Final = (
+    "project", "name", "trace_id", "observation_id", "session_id", "experiment_id", "timestamp_ns",
+)  # fmt: skip
 _CURSOR: Final = "postgres scores"
 _GET: Final = f"SELECT {_COLUMNS} FROM tc_scores WHERE project = ? AND score_id = ?"
 
@@ -30,7 +33,7 @@ class PostgresScores:
     async def find(self, project: str, query: ScoreQuery) -> Page[Score]:
         """Return one page of scores, newest timestamp first."""
         check_limit(query.limit)
-        where = score_conditions(project, query)
+        where = walked(score_conditions(project, query), by=_INDEXED)
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=1), "timestamp_ns", "score_id")
         sql = f"SELECT {_COLUMNS} FROM tc_scores WHERE {where.sql} ORDER BY {_ORDER} LIMIT {query.limit + 1}"

@@ -9,7 +9,7 @@ from typing import Final
 from tracecore.backend import Page, TraceQuery
 from tracecore.records import Trace
 from tracecore_postgres.candidates import search_traces
-from tracecore_postgres.reading import Reading, fetch, page_of
+from tracecore_postgres.reading import Reading, fetch, page_of, walked
 from tracecore_sql.cursors import Key, decode_cursor
 from tracecore_sql.filters import Conditions, check_limit, trace_conditions
 from tracecore_sql.from_rows import TRACE_COLUMNS, payload_of, trace_of
@@ -18,6 +18,7 @@ __all__ = ["PostgresTraces"]
 
 _COLUMNS: Final = ", ".join(TRACE_COLUMNS)
 _ORDER: Final = "start_ns DESC, trace_id DESC"
+_INDEXED: Final = ("project", "user_id", "session_id", "start_ns")
 _CURSOR: Final = "postgres traces"
 _GET: Final = f"""
 SELECT {", ".join(f"t.{column}" for column in TRACE_COLUMNS)}, b.input, b.output
@@ -62,7 +63,7 @@ class PostgresTraces:
 
 
 def _conditions(project: str, query: TraceQuery, after: Key | None) -> Conditions:
-    where = trace_conditions(project, query, position="strpos")
+    where = walked(trace_conditions(project, query, position="strpos"), by=_INDEXED)
     if after is not None:
         where.after(after, "start_ns", "trace_id")
     return where

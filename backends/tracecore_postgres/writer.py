@@ -104,7 +104,7 @@ class Writer:
             await _Transaction(connection, self._take_ids, weeks=weeks, escaped=escaped).write(kinds)
             ended = await connection.execute("COMMIT")
         except Exception:
-            if connection.is_in_transaction():
+            if not connection.is_closed() and connection.is_in_transaction():
                 with contextlib.suppress(Exception):  # whoever lent the connection cuts one that is not clean
                     await connection.execute("ROLLBACK")
             raise

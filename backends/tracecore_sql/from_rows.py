@@ -140,7 +140,7 @@ def _unpack_payloads(packed: str | bytes) -> Payloads:
     """Decode packed payloads; where one holds a lone surrogate, which msgspec refuses, cut them out as they are."""
     try:
         return _payloads.decode(packed)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeEncodeError):
         text = packed if isinstance(packed, str) else packed.decode("utf-8", "surrogatepass")
     found: dict[str, Raw] = {}
     at = 1
@@ -157,7 +157,7 @@ def unpack(decoder: msgspec.json.Decoder[T], packed: str | bytes) -> T:
     """Decode packed JSON, also with lone surrogates (which msgspec refuses) and with numbers that JSON has not."""
     try:
         return decoder.decode(packed)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeEncodeError):
         return msgspec.convert(_without_nulls(json.loads(packed)), decoder.type)
 
 

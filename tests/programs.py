@@ -23,10 +23,11 @@ from pathlib import Path
 import tracecore
 from tests.fakes import FakeBackend, JsonLines, hanging, span_record, unavailable
 from tracecore import Config, Recorder
+from tracecore.channel import Reopened
 OUT = Path(sys.argv[1])
 
 def configure(make_backend=lambda: JsonLines(OUT), **settings):
-    Recorder._open_configured = lambda _: make_backend()
+    Reopened.__call__ = lambda _: make_backend()
     return tracecore.configure(**settings)
 
 """

@@ -99,13 +99,14 @@ class Accounts:
         *,
         project: str = "default",
         service: str | None = None,
+        process: str | None = None,
         mask: Callable[[str], str] | None = None,
         wall: Callable[[], int] = wall_ns,
     ) -> None:
         self.own = Account(lambda shares, counts: ring.keep(lambda: self.entry(self.own, counts), shares))
         self._adopted: tuple[Counts, tuple[Account, ...]] = (Counts(), ())
         """What came of those accounts that are closed, and those that are open: replaced as a whole."""
-        self.process = new_trace_id()
+        self.process = process or new_trace_id()
         self.lost_traces = LostTraces()
         self.restarts = 0
         self.last_delivery_ns: int | None = None

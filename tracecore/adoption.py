@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,6 +86,20 @@ class Adoption:
         passing, destination = self._passing, destination_of(backend.location)
         passing.own, passing.keeps_nothing = destination, backend.capabilities.level == "accepted"
         return replace(origin, destination=destination)
+
+    def stand_beside(self, destinations: Collection[str]) -> None:
+        """Leave what is meant for these backends to others of this process, also where everything is asked for."""
+        self._passing.beside = frozenset(destinations)
+
+    @property
+    def destination(self) -> str | None:
+        """Return the backend that this delivers to, as homes name it."""
+        return self._passing.own
+
+    @property
+    def keeps_nothing(self) -> bool:
+        """Return whether that backend is given nothing but what is meant for it."""
+        return self._passing.keeps_nothing
 
     @contextlib.contextmanager
     def searching(self, *, everything: bool) -> Generator[None]:

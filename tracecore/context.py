@@ -29,7 +29,6 @@ from tracecore.records import Provenance, TraceAttributes
 
 if TYPE_CHECKING:
     from tracecore.open_span import Muted, OpenSpan
-    from tracecore.ring import Ring
 
 __all__ = [
     "EXCHANGE",
@@ -44,8 +43,10 @@ __all__ = [
     "Position",
     "Recording",
     "Route",
+    "Taker",
     "TraceState",
     "Watch",
+    "Watching",
 ]
 
 NO_ATTRIBUTES: Final = TraceAttributes()
@@ -69,6 +70,32 @@ class Watch(Struct, eq=False):
     suspect: Callable[[int], object] = _nothing
 
 
+class Watching(Protocol):
+    """What a route needs of a :class:`Watch`, or of what stands for several."""
+
+    @property
+    def overdue_ns(self) -> int:
+        """Return by when the pump must have shown a sign of life."""
+        ...
+
+    @property
+    def suspect(self) -> Callable[[int], object]:
+        """Return what is called with the time by who finds it later than that."""
+        ...
+
+
+class Taker(Protocol):
+    """What a route needs of a :class:`~tracecore.ring.Ring`, or of what stands for several."""
+
+    def has_counted(self, item: Any) -> bool:
+        """Return whether a push of the calling thread that has raised had counted its item."""
+        ...
+
+    def count_sampled(self) -> None:
+        """Count one span of the calling thread as left out by sampling."""
+        ...
+
+
 class Route(Struct, eq=False, frozen=True):
     """Say where the spans of a trace go, captured when its root opens and never looked up again.
 
@@ -77,7 +104,7 @@ class Route(Struct, eq=False, frozen=True):
     """
 
     project: str
-    ring: Ring[Any]
+    ring: Taker
     push: Callable[..., object]
     open_spans: set[OpenSpan]
     limits: Limits = DEFAULT_LIMITS
@@ -87,7 +114,7 @@ class Route(Struct, eq=False, frozen=True):
     capture_output: bool = True
     provenance: Provenance | None = None
     """Who sends, where the configuration names a service."""
-    watch: Watch = field(default_factory=Watch)
+    watch: Watching = field(default_factory=Watch)
     delivered: Callable[[TraceState, float], FlushResult] | None = None
     """Wait for what a trace has emitted, seconds at most."""
     adelivered: Callable[[TraceState, float], Awaitable[FlushResult]] | None = None

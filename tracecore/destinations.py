@@ -73,6 +73,8 @@ class Passing:
         """Of a home that does not say so nobody knows whether what is in it was masked."""
         self.own: str | None = None
         self.keeps_nothing = False
+        self.beside: frozenset[str] = frozenset()
+        """Destinations that others of this process deliver to: what is meant for those is never adopted here."""
         self._files = files
         self._takers: set[object] = set()
         """Who asks for everything just now."""
@@ -105,13 +107,16 @@ class Passing:
         Raises:
             OSError: it cannot be found out.
         """
-        if self.own is None or (self._takers and not self.keeps_nothing):
+        takes_all = bool(self._takers) and not self.keeps_nothing
+        if self.own is None or (takes_all and not self.beside):
             return False
         if home.name in self._elsewhere:
-            return True
+            return not takes_all or self._elsewhere[home.name] in self.beside
         origin = origin_of(home, self._files)
         destination = None if origin is None else origin.destination
         if destination == self.own or (destination is None and not self.keeps_nothing):
+            return False
+        if takes_all and destination not in self.beside:
             return False
         if not home.name.endswith(UNFINISHED):  # else it is being made, and may say more when it is
             self._elsewhere[home.name] = destination or UNKNOWN

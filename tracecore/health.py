@@ -1,4 +1,8 @@
-"""What is said of delivery: of everything before a moment, and of a recorder as a whole."""
+"""What is said of delivery: of everything before a moment, and of a recorder as a whole.
+
+Of a recorder with several backends each of these is said of every one of them, by its location, in ``backends``; above
+that stands the worst: what the slowest has delivered, and the most that one has pending or, by reason, has lost.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +29,14 @@ class FlushResult(Struct, frozen=True):
     """Records lost so far, by reason, zeros left out."""
     level: Level | None = "accepted"
     """What all of it survives, at least: accepted < handed_over < durable < received. None when some of it was lost."""
+    backends: dict[str, FlushResult] = {}
+    """The same for each backend, by its location, where there are several: ``delivered`` above means by all of them."""
 
 
 class Health(Struct, frozen=True):
     """Describe a recorder at one moment: ``emitted == delivered + pending + sum(lost.values())``, exactly.
 
+    With several backends that holds of each of ``backends``; ``emitted`` counts a record once, whatever their number.
     ``sampled`` counts traces left out by the sampling rate: they are not in ``emitted``. ``recovered`` are records that
     were delivered out of the journals of dead processes: they are in neither ``emitted`` nor ``delivered``.
     """
@@ -53,6 +60,8 @@ class Health(Struct, frozen=True):
     """The random id of this recorder in this process: ``service.instance.id``, and ``process`` in the ledger."""
     trouble: str | None = None
     """Why what is emitted now waits in memory although there should be a journal; None where all is well."""
+    backends: dict[str, Health] = {}
+    """The same for each backend, by its location, where there are several."""
 
 
 class Recovered(Struct, frozen=True):

@@ -409,6 +409,7 @@ def _nobody_works() -> bool:
 def _unknown(project: str, home: str) -> LedgerEntry:
     """Return an entry for a process of which nothing is known but the name of its home."""
     pid, _, process = home.partition("-")
+    process = process.partition("_")[0]  # behind it stands which of several backends of the process it was for
     now = wall_ns()
     return LedgerEntry(
         project, process, now - now % MINUTE_NS, now, pid=int(pid) if pid.isdecimal() else None, started_ns=now

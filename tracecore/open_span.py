@@ -103,8 +103,8 @@ class OpenSpan(Struct, eq=False, gc=False):
     attributes: TraceAttributes = NO_ATTRIBUTES
     extra: dict[str, Any] | None = None
     """Record fields that few spans have, by name."""
-    announced: bool = False
-    """Whether the pump has written it as running."""
+    announced: int = 0
+    """Which pumps have written it as running, a bit each. Without a call in between, so none misses another's bit."""
     entered: bool = False
     """Whether some block is inside of it."""
 

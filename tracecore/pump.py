@@ -75,6 +75,10 @@ class PumpSettings(Struct, frozen=True):
     mask: Callable[[str], str] | None = None
     abandon: bool = True
     """Whether spans that are still open when the pump has been stopped are written as abandoned."""
+    mark: int = 1
+    """The bit of ``OpenSpan.announced`` that is this pump's, of several that one recorder has."""
+    whither: str = ""
+    """What says in the log which of several pumps it is."""
 
 
 class Pump:
@@ -343,11 +347,12 @@ class Pump:
             return
         after = int(self._settings.pending_after * 1e9)
         self._next_pending = now + max(after // 4, 50_000_000)
-        due = [span for span in list(self._open_spans) if not span.announced and now - span.started >= after]
+        mark = self._settings.mark
+        due = [span for span in list(self._open_spans) if not span.announced & mark and now - span.started >= after]
         if due:
             await self._delivery.deliver(self._unended(due))
             for span in due:
-                span.announced = True
+                span.announced |= mark
 
     async def _abandon(self) -> None:
         """Write as abandoned, as of now, the spans that nobody has ended."""
@@ -389,7 +394,7 @@ class Pump:
                 await self._delivery.enter()
 
     def _is_known_to_run(self) -> bool:
-        return any(span.announced for span in list(self._open_spans))
+        return any(span.announced & self._settings.mark for span in list(self._open_spans))
 
     async def _maintain(self) -> bool:
         try:
@@ -464,8 +469,8 @@ class Pump:
         """Remember why delivery fails, and say so at most once in ten seconds."""
         self.accounts.last_error = named_error(error)
         if self._voice.may_speak_of("errors"):
-            what = text_of_error(error)
-            report("tracecore cannot deliver: %s; the program is not affected, losses are counted", what)
+            told = self._settings.whither, text_of_error(error)
+            report("tracecore cannot deliver%s: %s; the program is not affected, losses are counted", *told)
 
     def _report_losses(self, *, ended: bool = False) -> None:
         """Say how much was lost, at most once in ten seconds and only when it has grown."""
@@ -475,7 +480,7 @@ class Pump:
         count = sum(lost.values())
         if count > self.accounts.reported:
             reasons = ", ".join(f"{share} {reason}" for reason, share in lost.items())
-            report("tracecore has lost %d records so far (%s)", count, reasons)
+            report("tracecore has lost %d records%s so far (%s)", count, self._settings.whither, reasons)
             self.accounts.reported = count
 
 

@@ -190,7 +190,7 @@ class Ring(Generic[T]):
         """
 
     def begin(self, process: str) -> None:
-        """Make ready for what this process emits; ``process`` is the id that its ledger entries carry."""
+        """Make ready for what this process emits; ``process`` names it, and which of its buffers this is, in files."""
 
     def end(self) -> None:
         """Let go of whatever holds the items besides memory. Called once, after the last pump has ended."""

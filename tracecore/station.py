@@ -111,15 +111,17 @@ class Station:
 
     # -- the pump at work ---------------------------------------------------------------------------------------------
 
-    def revive(self) -> None:
+    def revive(self, home: str) -> None:
         """Begin to deliver in a forked child, with a backend of its own; again, where that has failed before.
+
+        ``home`` names what the buffer keeps in files.
 
         Raises:
             ConfigError: there is no such backend any more.
             RuntimeError: there is no thread to be had.
         """
         if not self._ready:
-            self._ring.begin(self.accounts.process)
+            self._ring.begin(home)
             self._ready = True
         with self._ring.consuming:  # of an attempt that was interrupted a pump may be at work
             self.pump.retire(keeps_sink=not self._shares_backend)
@@ -326,8 +328,8 @@ class Station:
                 return False
         if self._voice.may_speak_of("restarts"):
             report(
-                "tracecore's pump %s and was replaced; what it had in hand is delivered by the next one", why,
-                severe=True, error=pump.death,
+                "tracecore's pump%s %s and was replaced; what it had in hand is delivered by the next one",
+                self._settings.whither, why, severe=True, error=pump.death,
             )  # fmt: skip
         return True
 

@@ -168,8 +168,8 @@ def test_shutdown_interrupts_the_back_off() -> None:
 
     backend = FakeBackend(on_write=on_write)
     recorder = Recorder(Config(), backend=backend)
-    recorder._station.jitter = lambda _, __: 60.0
-    recorder._station.renew()
+    recorder._channels[0].station.jitter = lambda _, __: 60.0
+    recorder._channels[0].station.renew()
     recorder.start().emit(span_record())
     recorder.flush(0)
     assert attempts.wait(10)
@@ -189,8 +189,8 @@ def test_a_flush_makes_a_long_back_off_short() -> None:
 
     backend = FakeBackend(on_write=on_write)
     recorder = Recorder(Config(), backend=backend)
-    recorder._station.jitter = lambda _, __: 60.0
-    recorder._station.renew()
+    recorder._channels[0].station.jitter = lambda _, __: 60.0
+    recorder._channels[0].station.renew()
     recorder.start().emit(span_record())
     began = time.perf_counter()
     while time.perf_counter() - began < 1.5:

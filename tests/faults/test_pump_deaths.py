@@ -25,6 +25,7 @@ from tests.torture.declaring import by_mode, torture
 from tests.torture.trial import Trial
 from tracecore.account import Account
 from tracecore.backend import Backend, Capabilities
+from tracecore.channel import Reopened
 from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.errors import BackendRejected, BackendUnavailable
@@ -165,12 +166,12 @@ def run(fault: Fault, monkeypatch: pytest.MonkeyPatch, *, given: bool) -> tuple[
     store = Store()
     with monkeypatch.context() as patches:
         patched(patches, fault)
-        patches.setattr(Recorder, "_open_configured", lambda _: stepping(Awkward(store), fault))
+        patches.setattr(Reopened, "__call__", lambda _: stepping(Awkward(store), fault))
         config = Config(batch_items=7, mask=fault.around("mask", str), flush_interval_ms=5, pending_after_ms=1)
         recorder = Recorder(config, backend=stepping(Awkward(store), fault) if given else None)
-        recorder._station.clock = fault.around("clock", monotonic_ns)
-        recorder._station.jitter = fault.around("jitter", lambda _, __: 0.0)
-        recorder._station.renew()
+        recorder._channels[0].station.clock = fault.around("clock", monotonic_ns)
+        recorder._channels[0].station.jitter = fault.around("jitter", lambda _, __: 0.0)
+        recorder._channels[0].station.renew()
         recorder.start()
         spans = 0
         for number in range(SPANS):
@@ -241,13 +242,13 @@ def test_killed_at_random(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None
             store = Store()
             deadly = case.chance.random() < 0.7
             errors = [SystemExit, KeyboardInterrupt] if deadly else [Panic, ValueError]
-            monkeypatch.setattr(Recorder, "_open_configured", lambda _, store=store: Awkward(store))
+            monkeypatch.setattr(Reopened, "__call__", lambda _, store=store: Awkward(store))
             recorder = Recorder(Config(batch_items=case.chance.choice([7, 100, 4_096]), flush_interval_ms=1)).start()
             emitting = [threading.Thread(target=emit, args=(recorder, number)) for number in range(3)]
             for thread in emitting:
                 thread.start()
             while any(thread.is_alive() for thread in emitting):
-                kill(recorder._station.pump._thread_id or 0, case.chance.choice(errors))
+                kill(recorder._channels[0].station.pump._thread_id or 0, case.chance.choice(errors))
                 time.sleep(case.chance.uniform(0, 0.02))
             assert recorder.flush(30).pending == 0
             recorder.shutdown(30)
@@ -317,7 +318,7 @@ def test_who_dies_after_each_write_pauses(monkeypatch: pytest.MonkeyPatch) -> No
         deadline = time.monotonic() + 20
         while recorder.health().restarts < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
-        pauses = recorder._station.pump._pause
+        pauses = recorder._channels[0].station.pump._pause
     assert pauses >= 0.4, "the third pump pauses for a tenth of a second, each later one for twice as long"
     recorder.shutdown(20)
     assert recorder.health().delivered == 1

@@ -14,6 +14,7 @@ import pytest
 
 from tests.fakes import FakeBackend, accounts_balance, names, span_record, unavailable
 from tests.programs import run_program
+from tracecore.channel import Reopened
 from tracecore.config import Config
 from tracecore.open_span import open_root
 from tracecore.recorder import Recorder
@@ -56,7 +57,7 @@ def blocking() -> Iterator[Callable[..., Blocking]]:
 
 def recording(monkeypatch: pytest.MonkeyPatch, make: Callable[[], FakeBackend], **settings: Any) -> Recorder:
     """Return a started recorder that makes its backends itself."""
-    monkeypatch.setattr(Recorder, "_open_configured", lambda _: make())
+    monkeypatch.setattr(Reopened, "__call__", lambda _: make())
     return Recorder(Config(**{"pending_after_ms": 0, **settings})).start()
 
 
@@ -126,7 +127,7 @@ def test_whoever_finds_no_room_notices_too(monkeypatch: pytest.MonkeyPatch, bloc
     recorder = recording(monkeypatch, lambda: FakeBackend(on_write=write), buffer_items=3)
     emitted = 0
     deadline = time.monotonic() + WITHIN
-    while recorder._station.accounts.restarts == 0:
+    while recorder._channels[0].station.accounts.restarts == 0:
         assert time.monotonic() < deadline
         recorder.emit(span_record(str(emitted)))
         emitted += 1
@@ -179,7 +180,7 @@ def test_the_one_backend_of_a_program(blocking: Callable[..., Blocking]) -> None
     assert backend.calls.count("open") == 2
     closed = backend.calls.count("close")
     block.release.set()
-    wait_for(lambda: not any(thread.alive for thread in recorder._station._hanging))
+    wait_for(lambda: not any(thread.alive for thread in recorder._channels[0].station._hanging))
     emit(recorder, "second")
     assert recorder.flush(WITHIN).delivered
     assert backend.calls.count("close") == closed, "not by the pump that was replaced"
@@ -220,7 +221,7 @@ def test_patience_doubles_while_nothing_is_delivered(
 
     recorder = recording(monkeypatch, lambda: FakeBackend(on_write=write))
     patience: list[float] = []
-    station = recorder._station
+    station = recorder._channels[0].station
     for _ in range(3):
         patience.append(station.pump._patience_ns / 1e9)
         emit(recorder, "work")

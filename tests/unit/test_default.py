@@ -15,6 +15,7 @@ import pytest
 import tracecore
 from tests.fakes import FakeBackend, names
 from tracecore import default
+from tracecore.channel import Reopened
 from tracecore.config import Config
 from tracecore.context import SWITCH
 from tracecore.errors import ConfigError
@@ -44,7 +45,7 @@ def offering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def offer(*backends: FakeBackend) -> None:
         left = list(backends)
-        monkeypatch.setattr(Recorder, "_open_configured", lambda _: left.pop(0))
+        monkeypatch.setattr(Reopened, "__call__", lambda _: left.pop(0))
 
     return offer
 
@@ -73,14 +74,14 @@ def test_a_failure_that_may_pass_is_tried_again(
     """No thread to be had at the first span: that is told, and after a pause a later span starts the recorder."""
     backend, failures = FakeBackend(), [OSError("no more files")]
 
-    def opened(_: Recorder) -> FakeBackend:
+    def opened(_: Reopened) -> FakeBackend:
         if failures:
             raise failures.pop()
         return backend
 
     now = [1_000_000_000]
     undecided()
-    monkeypatch.setattr(Recorder, "_open_configured", opened)
+    monkeypatch.setattr(Reopened, "__call__", opened)
     monkeypatch.setattr(default, "monotonic_ns", lambda: now[0])
     tracecore.span("lost").end()
     tracecore.span("lost too").end()
@@ -214,10 +215,10 @@ def test_a_backend_that_breaks_at_once_is_no_harm(
     """A plug-in that raises anything while it is made leaves the first span to go on unrecorded."""
     undecided()
 
-    def broken(_: Recorder) -> None:
+    def broken(_: Reopened) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Recorder, "_open_configured", broken)
+    monkeypatch.setattr(Reopened, "__call__", broken)
     with caplog.at_level(logging.DEBUG, "tracecore"):
         tracecore.span("work").end()
         tracecore.span("work").end()
@@ -343,13 +344,13 @@ def test_a_child_forked_while_it_starts_is_not_stuck(
     inside, release = threading.Event(), threading.Event()
     parent = os.getpid()
 
-    def slow(_: Recorder) -> FakeBackend:
+    def slow(_: Reopened) -> FakeBackend:
         if os.getpid() == parent:
             inside.set()
             release.wait(30)
         return FakeBackend()
 
-    monkeypatch.setattr(Recorder, "_open_configured", slow)
+    monkeypatch.setattr(Reopened, "__call__", slow)
     thread = threading.Thread(target=lambda: tracecore.span("parent's").end())
     thread.start()
     assert inside.wait(30)

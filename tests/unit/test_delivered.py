@@ -82,7 +82,7 @@ def test_does_not_wait_for_what_comes_later(recording: Callable[..., Recorder]) 
     gate = Gate("first", "later")
     recorder = recording(gate.backend)
     first = trace(recorder, "first")
-    recorder._station.wake()
+    recorder._channels[0].station.wake()
     assert gate.waiting.wait(WITHIN)
     for _ in range(20):
         trace(recorder, "later")
@@ -141,7 +141,7 @@ def test_a_full_buffer_is_told_to_whom_it_concerns(recording: Callable[..., Reco
     gate = Gate("first", "fits")
     recorder = recording(gate.backend, buffer_items=1)
     first = trace(recorder, "first")
-    recorder._station.wake()
+    recorder._channels[0].station.wake()
     assert gate.waiting.wait(WITHIN)
     fits, lost = trace(recorder, "fits"), trace(recorder, "lost")
     assert lost.delivered(WITHIN) == FlushResult(delivered=False, pending=0, lost={"ring_full": 1}, level=None)
@@ -225,7 +225,7 @@ def test_of_more_losses_than_are_remembered(recording: Callable[..., Recorder]) 
     recorder = recording(FakeBackend())
     root = trace(recorder, "root")
     assert root.delivered(WITHIN).delivered
-    traces = recorder._station.accounts.lost_traces
+    traces = recorder._channels[0].station.accounts.lost_traces
     traces._most = 1
     for number in range(3):
         traces.add(f"{number}", "ring_full")
@@ -250,7 +250,7 @@ def test_what_is_lost_while_one_asks_is_not_called_delivered(
 
     recorder = recording(FakeBackend(on_write=refuse))
     root = trace(recorder, "root")
-    traces = recorder._station.accounts.lost_traces
+    traces = recorder._channels[0].station.accounts.lost_traces
     real = traces.of
 
     def of(trace_id: str) -> dict[str, int] | None:
@@ -269,7 +269,7 @@ def test_where_losses_cannot_be_counted_nobody_vouches(recording: Callable[..., 
     recorder = recording(FakeBackend())
     root = trace(recorder, "root")
     assert root.delivered(WITHIN).delivered
-    traces = recorder._station.accounts.lost_traces
+    traces = recorder._channels[0].station.accounts.lost_traces
     with traces._lock:
         traces.add(root.trace_id, "ring_full")
         assert not root.delivered(0).delivered

@@ -121,7 +121,7 @@ def test_looking_after_homes_leaves_that_to_others(tmp_path: Path) -> None:
 
 def test_suspecting_a_pump_leaves_that_to_others(recorder: Recorder) -> None:
     """Interrupted while it looks after the pump, a program keeps nobody from replacing it."""
-    station = recorder._station
+    station = recorder._channels[0].station
 
     def suspect() -> None:
         station.watch.overdue_ns = 0
@@ -132,7 +132,7 @@ def test_suspecting_a_pump_leaves_that_to_others(recorder: Recorder) -> None:
 
 def test_succeeding_a_pump_leaves_the_buffer_to_the_next(recorder: Recorder) -> None:
     """Interrupted while one pump takes the place of another, the buffer is nobody's."""
-    station, ring = recorder._station, recorder._ring
+    station, ring = recorder._channels[0].station, recorder._channels[0].ring
 
     def succeed() -> None:
         with suppress(RuntimeError):

@@ -243,7 +243,7 @@ def test_flush_after_the_end_returns_at_once() -> None:
     recorder = recording(backend, batch_items=1)
     for _ in range(3):
         recorder.emit(span_record())
-    recorder._station.wake()
+    recorder._channels[0].station.wake()
     assert began.wait(10)
     recorder.stop(0)
     release.set()
@@ -259,7 +259,7 @@ def test_full_buffer_drops_the_newest() -> None:
     backend, began, release = blocked()
     recorder = recording(backend, buffer_items=4, batch_items=1)
     recorder.emit(span_record("first"))
-    recorder._station.wake()
+    recorder._channels[0].station.wake()
     assert began.wait(10)
     accepted = [recorder.emit(span_record(f"s{n}")) for n in range(6)]
     assert accepted == [True] * 4 + [False] * 2
@@ -283,7 +283,7 @@ def test_waiting_for_room_is_bounded() -> None:
     backend, began, release = blocked()
     recorder = recording(backend, buffer_items=1, batch_items=1, on_full="wait", full_wait_ms=1)
     recorder.emit(span_record())
-    recorder._station.wake()
+    recorder._channels[0].station.wake()
     assert began.wait(10)
     assert [recorder.emit(span_record()) for _ in range(3)] == [True, False, False]
     release.set()

@@ -101,7 +101,7 @@ def test_the_accounts_of_bytes_do_not_drift() -> None:
         failing_span(recorder)
         open_trace(recorder).update(input=PAYLOAD, metadata={"k": 1}, usage_details={"input": 1}).end()
         recorder.emit(span_record(input=Raw(JSON_TEXT)))
-        assert any(lane.bytes for lane in recorder._ring.lanes())
+        assert any(lane.bytes for lane in recorder._channels[0].ring.lanes())
         assert recorder.flush().delivered
-        assert [lane.bytes for lane in recorder._ring.lanes()] == [0]
+        assert [lane.bytes for lane in recorder._channels[0].ring.lanes()] == [0]
     assert recorder.shutdown().delivered

@@ -15,7 +15,6 @@ from tracecore import recorder as recorders
 from tracecore.config import Config
 from tracecore.recorder import Recorder, is_recording
 from tracecore.segments import is_home
-from tracecore.waiting import Waiter
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +45,12 @@ def test_a_shutdown_that_ran_out_of_time_lets_go_when_the_pump_ends(tmp_path: Pa
     assert list(filter(is_home, (path.name for path in tmp_path.iterdir())))
     assert not is_recording()
     assert recorder in recorders._UNENDED, "a child that is forked now must forget what is the parent's"
-    thread: Any = recorder._station.thread
+    thread: Any = recorder._channels[0].station.thread
     backend.let_go.set()
     thread.join(60)
     assert list(tmp_path.iterdir()) == []
     assert recorder not in recorders._UNENDED
-    assert recorder._station._listeners == []
+    assert recorder._channels[0].station._listeners == []
 
 
 @pytest.mark.parametrize("cancellations", [1, 2, 3])
@@ -90,10 +89,10 @@ def test_a_shutdown_that_is_interrupted_lets_go_when_the_pump_ends(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Waiter, "wait", interrupt)
+    monkeypatch.setattr(recorders, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         recorder.shutdown(60)
-    thread: Any = recorder._station.thread
+    thread: Any = recorder._channels[0].station.thread
     backend.let_go.set()
     thread.join(60)
     assert list(tmp_path.iterdir()) == []
@@ -115,7 +114,7 @@ def test_a_shutdown_that_is_cancelled_lets_go_when_the_pump_ends(tmp_path: Path)
             await waiting
 
     asyncio.run(host())
-    thread: Any = recorder._station.thread
+    thread: Any = recorder._channels[0].station.thread
     backend.let_go.set()
     thread.join(60)
     assert list(tmp_path.iterdir()) == []
@@ -125,11 +124,11 @@ def test_the_buffer_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a recorder is shut down, its buffer ends once, and nobody listens to the pump any more."""
     recorder = Recorder(Config(), backend=FakeBackend()).start()
     ends: list[int] = []
-    monkeypatch.setattr(recorder._ring, "end", lambda: ends.append(1))
+    monkeypatch.setattr(recorder._channels[0].ring, "end", lambda: ends.append(1))
     for _ in range(3):
         recorder.shutdown(60)
     assert ends == [1]
-    assert recorder._station._listeners == []
+    assert recorder._channels[0].station._listeners == []
     kept = weakref.ref(recorder)
     assert kept() not in recorders._UNENDED
 
@@ -143,7 +142,7 @@ def test_two_threads_that_let_go_at_once() -> None:
             super().remove(value)
 
     recorder = Recorder(Config(), backend=FakeBackend()).start()
-    recorder._station._listeners = Raced([recorder._end_buffer])
-    recorder._station.unlisten(recorder._end_buffer)
-    assert recorder._station._listeners == []
+    recorder._channels[0].station._listeners = Raced([recorder._channels[0].end_buffer])
+    recorder._channels[0].station.unlisten(recorder._channels[0].end_buffer)
+    assert recorder._channels[0].station._listeners == []
     assert recorder.shutdown(60).delivered

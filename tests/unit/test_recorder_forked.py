@@ -37,8 +37,8 @@ class Child:
         monkeypatch.setattr(tracecore.station, "PumpThread", thread)
         self.recorder = Recorder(Config(flush_interval_ms=60_000), backend=self._backend())
         if not shares_backend:
-            self.recorder._station._shares_backend = False
-            self.recorder._station._make_backend = self._backend
+            self.recorder._channels[0].station._shares_backend = False
+            self.recorder._channels[0].station._make_backend = self._backend
         self.recorder.begin()
         self.recorder.after_fork()
 
@@ -100,11 +100,11 @@ def test_a_child_without_a_thread(child: Child, caplog: pytest.LogCaptureFixture
     assert [record.getMessage() for record in caplog.records] == [
         "tracecore records nothing in this forked process for now"
     ]
-    child.recorder._station.watch.overdue_ns = 0  # the second has passed
+    child.recorder._channels[0].station.watch.overdue_ns = 0  # the second has passed
     child.work("d")
     assert child.attempts == 2
     child.on_thread = lambda begin: begin()
-    child.recorder._station.watch.overdue_ns = 0
+    child.recorder._channels[0].station.watch.overdue_ns = 0
     child.work("e")
     assert child.delivered() == ["a", "b", "c", "d", "e"]
     assert len(caplog.records) == 1

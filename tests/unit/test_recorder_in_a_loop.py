@@ -273,7 +273,7 @@ def test_the_end_of_a_wait_leaves_nothing_behind(event_loop: str) -> None:
                 scope.cancel()
                 await recorder.aflush(3_600)
             recorder.flush(0.0)
-        assert recorder._station._listeners == []
+        assert recorder._channels[0].station._listeners == []
 
     run(event_loop, host)
 

@@ -22,7 +22,11 @@ _stores = itertools.count()
 @pytest.fixture(autouse=True)
 def _our_backends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
     """Offer our backends, installed or not, and an empty working directory."""
-    offered = {"memory": "tracecore.memory:open_backend", "sqlite": "tracecore_sqlite:open_backend"}
+    offered = {
+        "memory": "tracecore.memory:open_backend",
+        "sqlite": "tracecore_sqlite:open_backend",
+        "jsonl": "tracecore_jsonl:open_backend",
+    }
     entries = [EntryPoint(scheme, value, plugins.GROUP) for scheme, value in offered.items()]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: entries if group == plugins.GROUP else [])
     monkeypatch.chdir(tmp_path)

@@ -92,6 +92,7 @@ def runner(folder: Path, project_root: Path, *prefix: str) -> Runner:
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tracecore\nVersion: 0\n")
     (installed / "entry_points.txt").write_text(
         "[tracecore.backends]\nmemory = tracecore.memory:open_backend\nsqlite = tracecore_sqlite:open_backend\n"
+        "jsonl = tracecore_jsonl:open_backend\n"
     )
     return run
 

@@ -69,7 +69,8 @@ class Compared(Struct):
         else:
             return
         if len(self.named) < _NAMED:
-            self.named.append(f"{name_of(record)} is {'missing' if found is None else 'different'}")
+            said = f"{name_of(record)} is {'missing' if found is None else 'different'}"
+            self.named.append(said.encode("utf-8", "backslashreplace").decode())
 
 
 def readable(backend: Backend, selection: Selection) -> bool:
@@ -114,7 +115,7 @@ async def total_of(source: Backend, selection: Selection, patience: Patience) ->
 
 
 async def _counts(backend: Backend, selection: Selection, begun_ns: int, patience: Patience) -> dict[str, int]:
-    parts = [part for part in selection.parts if part != "observations"]
+    parts: list[Part] = [part for part in selection.parts if part != "observations"]
     counts: dict[str, int] = dict.fromkeys(["traces", "observations", *parts], 0)
     async for trace in _traces(backend, selection, begun_ns, patience):
         counts["traces"] += 1

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 __all__ = ["PARTS", "CopyState", "Job", "Part", "Position", "StateFile", "state_directory"]
 
@@ -38,7 +39,8 @@ class Job(Struct, frozen=True):
     @property
     def digest(self) -> str:
         """Return a name for a file."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:32]
+        said = repr(astuple(self)).encode("utf-8", "backslashreplace")  # a path may be no UTF-8
+        return hashlib.sha256(said).hexdigest()[:32]
 
 
 class Position(Struct, frozen=True, omit_defaults=True):

@@ -141,14 +141,14 @@ class Copier:
             receipt: Receipt | None = await self._patience(lambda: self._target.write(batch))
         except BackendRejected as error:
             if len(batch) == 1:
-                return [(f"{name_of(batch[0])}: {error}", 1)]
+                return [(_plain(f"{name_of(batch[0])}: {error}"), 1)]
             middle = len(batch) // 2
             return [*await self._accepted(batch[:middle]), *await self._accepted(batch[middle:])]
         if receipt is None or not receipt.rejected:
             return []
         why = receipt.reason or "no reason was given"
         among = name_of(batch[0]) if len(batch) == 1 else f"{receipt.rejected} of {len(batch)} from {name_of(batch[0])}"
-        return [(f"{among}: {why}", receipt.rejected)]
+        return [(_plain(f"{among}: {why}"), receipt.rejected)]
 
 
 def in_words(kind: str, number: int | None = None) -> str:
@@ -166,6 +166,11 @@ def name_of(record: Record) -> str:
     if isinstance(record, Score):
         return f"score {record.score_id}"
     return f"ledger entry of process {record.process}, minute {record.minute_ns}"
+
+
+def _plain(text: str) -> str:
+    """Return a text that can be kept as UTF-8, whatever ids are made of."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _cut(records: Sequence[Record]) -> list[list[Record]]:

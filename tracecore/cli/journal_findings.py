@@ -20,7 +20,7 @@ from tracecore.cli.journal_survey import CannotLook, SeenHome, State, Survey, re
 from tracecore.config import Config
 from tracecore.destinations import destination_of
 from tracecore.errors import ConfigError
-from tracecore.plugins import open_backend
+from tracecore.plugins import configured_urls, open_backend
 from tracecore.segments import DAMAGED, SEGMENT
 
 __all__ = ["Journal", "as_json", "journal_findings", "look_at_journal"]
@@ -38,8 +38,8 @@ class Journal(Struct, frozen=True):
     file_system: str | None = None
     free: int | None = None
     """Bytes."""
-    destination: str | None = None
-    """How homes name the configured backend; None where there is none."""
+    destinations: frozenset[str] | None = None
+    """How homes name the configured backends; None where there is none."""
 
 
 def look_at_journal(config: Config) -> Journal:
@@ -50,15 +50,16 @@ def look_at_journal(config: Config) -> Journal:
     except CannotLook as error:
         return Journal(Survey(readable(directory.absolute())), str(error))
     nearest = nearest_directory(directory)
-    return Journal(seen, None, file_system_of(nearest), free_bytes(nearest), _destination(config))
+    return Journal(seen, None, file_system_of(nearest), free_bytes(nearest), _destinations(config))
 
 
-def _destination(config: Config) -> str | None:
+def _destinations(config: Config) -> frozenset[str] | None:
+    source = config.sources.get("backend", "code")
     try:
-        backend = open_backend(config.backend, access="read", source=config.sources.get("backend", "code"))
+        backends = [open_backend(url, access="read", source=source) for url in configured_urls(config)]
     except ConfigError:  # another finding says so
         return None
-    return destination_of(backend.location)
+    return frozenset(destination_of(backend.location) for backend in backends)
 
 
 def as_json(journal: Journal) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def as_json(journal: Journal) -> dict[str, Any]:
         "file_system": journal.file_system,
         "free_bytes": journal.free,
         **{state: {"homes": len(seen.of(state)), "bytes": _size(seen.of(state))} for state in states},
-        "left_elsewhere": {location: len(homes) for location, homes in seen.elsewhere(journal.destination).items()},
+        "left_elsewhere": {location: len(homes) for location, homes in seen.elsewhere(journal.destinations).items()},
         "records_left": seen.waiting,
         "all_counted": seen.counted,
         "damaged": {"segments": len(seen.damaged), "bytes": sum(segment.bytes for segment in seen.damaged)},
@@ -133,7 +134,7 @@ def _in_use(seen: Survey) -> Iterator[Finding]:
 def _left(journal: Journal, now_ns: int, *, used: bool) -> Iterator[Finding]:
     """Say what dead processes left for the configured backend, and who will deliver it."""
     seen = journal.seen
-    homes = seen.left_for(journal.destination)
+    homes = seen.left_for(journal.destinations)
     full = [home for home in homes if seen.may_hold(home)]
     if empty := len(homes) - len(full):
         what = f"dead processes left {count(empty, 'home')} without a record in {seen.directory}"
@@ -156,10 +157,11 @@ def _left(journal: Journal, now_ns: int, *, used: bool) -> Iterator[Finding]:
 def _elsewhere(journal: Journal) -> Iterator[Finding]:
     """Say what waits for other backends than the configured one, and for which."""
     seen = journal.seen
-    for location, homes in seen.elsewhere(journal.destination).items():
+    configured = " and ".join(sorted(journal.destinations or ()))
+    for location, homes in seen.elsewhere(journal.destinations).items():
         where = f"{count(len(homes), 'home')} ({bytes_size(_size(homes))}) in {seen.directory}"
         yield Finding(
-            f"dead processes left {_records(seen, homes)} in {where} for {location}, not for {journal.destination}",
+            f"dead processes left {_records(seen, homes)} in {where} for {location}, not for {configured}",
             ok=bool(seen.of("in_use")),
             remedy="start what delivers there, or run `tracecore recover` with that place as --backend; with --all the "
             "configured backend gets them",

@@ -79,16 +79,17 @@ class Survey(Struct, frozen=True):
         """Return the homes of one state."""
         return [home for home in self.homes if home.state == state]
 
-    def left_for(self, destination: str | None) -> list[SeenHome]:
-        """Return the homes that nobody has and whoever delivers to this backend adopts; of None all of them."""
-        return [home for home in self.of("left") if destination is None or home.destination in {None, destination}]
+    def left_for(self, backends: frozenset[str] | None) -> list[SeenHome]:
+        """Return the homes that nobody has and whoever delivers to these backends adopts; of None all of them."""
+        return [home for home in self.of("left") if backends is None or home.destination in {None, *backends}]
 
-    def elsewhere(self, destination: str | None) -> dict[str, list[SeenHome]]:
-        """Return the homes that nobody has and that are meant for other backends than this, by those; with records."""
+    def elsewhere(self, backends: frozenset[str] | None) -> dict[str, list[SeenHome]]:
+        """Return the homes that nobody has and that are meant for other backends than these, by those; with records."""
         found: dict[str, list[SeenHome]] = {}
         for home in self.of("left"):
-            if home.destination is not None and destination not in {None, home.destination} and self.may_hold(home):
-                found.setdefault(home.destination, []).append(home)
+            meant_for = home.destination
+            if meant_for is not None and backends is not None and meant_for not in backends and self.may_hold(home):
+                found.setdefault(meant_for, []).append(home)
         return found
 
     def may_hold(self, home: SeenHome) -> bool:

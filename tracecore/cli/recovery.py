@@ -20,13 +20,14 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tracecore.backend import Backend
 from tracecore.cli.journal_survey import KeptAside, SeenHome, Survey, survey
 from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.destinations import destination_of
 from tracecore.errors import BackendUnavailable, TracecoreError
 from tracecore.health import Health, Recovered
-from tracecore.plugins import open_backend
+from tracecore.plugins import configured_urls, open_backend
 from tracecore.recorder import Recorder
 
 __all__ = ["Answer", "KeepsNothing", "recovered_from"]
@@ -62,8 +63,8 @@ class Answer(Struct, frozen=True):
     """Whether the time sufficed."""
     last_error: str | None = None
     """What was the matter last, if anything was."""
-    destination: str | None = None
-    """The only backend for which homes were adopted; None where it was to be every one."""
+    destinations: frozenset[str] | None = None
+    """The only backends for which homes were adopted; None where it was to be every one."""
 
     @property
     def complete(self) -> bool:
@@ -73,12 +74,12 @@ class Answer(Struct, frozen=True):
     @property
     def elsewhere(self) -> dict[str, list[SeenHome]]:
         """Return the homes that wait for other backends, by those."""
-        return self.after.elsewhere(self.destination)
+        return self.after.elsewhere(self.destinations)
 
     @property
     def left(self) -> list[SeenHome]:
         """Return the homes that still hold records, and that nobody else has."""
-        found = [home for home in self.after.left_for(self.destination) if self.after.may_hold(home)]
+        found = [home for home in self.after.left_for(self.destinations) if self.after.may_hold(home)]
         if not self.finished:  # what was begun may still be in our own hands
             begun = {home.name for home in self.begun}
             found += [home for home in self.after.of("in_use") if home.name in begun]
@@ -87,7 +88,7 @@ class Answer(Struct, frozen=True):
     @property
     def begun(self) -> list[SeenHome]:
         """Return the homes that were to be delivered."""
-        return self.before.left_for(self.destination)
+        return self.before.left_for(self.destinations)
 
     @property
     def kept_aside(self) -> list[KeptAside]:
@@ -117,7 +118,7 @@ def recovered_from(
     """
     deadline_ns = monotonic_ns() + int(timeout * 1e9)
     before = survey(Path(config.journal_dir))
-    answer = Answer(before, before, destination=None if everything else _destination(config))
+    answer = Answer(before, before, destinations=None if everything else _destinations(config))
     if answer.begun:
         answer = replace(answer, location=_checked(config, timeout))
     while here := _names_left(answer):
@@ -129,20 +130,26 @@ def recovered_from(
 
 
 def _names_left(answer: Answer) -> set[str]:
-    return {home.name for home in answer.after.left_for(answer.destination)}
+    return {home.name for home in answer.after.left_for(answer.destinations)}
 
 
-def _destination(config: Config) -> str:
-    return destination_of(open_backend(config.backend, source=config.sources.get("backend", "code")).location)
+def _backends(config: Config) -> list[Backend]:
+    source = config.sources.get("backend", "code")
+    return [open_backend(url, source=source) for url in configured_urls(config)]
+
+
+def _destinations(config: Config) -> frozenset[str]:
+    return frozenset(destination_of(backend.location) for backend in _backends(config))
 
 
 def _checked(config: Config, timeout: float) -> str:
-    """Return where a backend keeps what it takes; refuse one for which no time suffices, not one that is away."""
-    backend = open_backend(config.backend, source=config.sources["backend"])
-    if backend.capabilities.level == "accepted":
-        raise KeepsNothing(backend.location)
+    """Return where the backends keep what they take; refuse one for which no time suffices, not one that is away."""
+    backends = _backends(config)
+    locations = " and ".join(backend.location for backend in backends)
+    if all(backend.capabilities.level == "accepted" for backend in backends):
+        raise KeepsNothing(locations)
 
-    async def open_once() -> None:
+    async def open_once(backend: Backend) -> None:
         try:
             with suppress(BackendUnavailable), anyio.move_on_after(timeout):
                 await backend.open()
@@ -150,14 +157,15 @@ def _checked(config: Config, timeout: float) -> str:
             with anyio.move_on_after(_LAST_WORDS, shield=True):
                 await backend.close()
 
-    anyio.run(open_once)
-    return backend.location
+    for backend in backends:
+        anyio.run(open_once, backend)
+    return locations
 
 
 def _one_round(config: Config, answer: Answer, deadline_ns: int, tell: Callable[[Health], object]) -> Answer:
     """Let one recorder deliver until a moment of the monotonic clock; add what it did to the answer."""
     recorder, pause = Recorder(config), _LOOK_EVERY
-    everything = answer.destination is None
+    everything = answer.destinations is None
     with _without_log():
         try:
             recorder.start()

@@ -96,7 +96,8 @@ def _waiting(location: str, homes: list[SeenHome], answer: Answer) -> str:
     """Return for whom homes wait that were passed over."""
     what = f"{count(len(homes), 'home')} ({bytes_size(sum(home.bytes for home in homes))}) in {answer.after.directory}"
     verb = "waits" if len(homes) == 1 else "wait"
-    return f"{what} {verb} for {location}: name that with --backend, or deliver to {answer.destination} with --all"
+    to = " and ".join(sorted(answer.destinations or ()))
+    return f"{what} {verb} for {location}: name that with --backend, or deliver to {to} with --all"
 
 
 def _last_error(answer: Answer) -> str:

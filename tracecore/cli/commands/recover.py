@@ -23,7 +23,7 @@ from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.errors import ConfigError
 from tracecore.health import Health
-from tracecore.plugins import open_backend
+from tracecore.plugins import configured_urls, open_backend
 
 __all__ = ["recover"]
 
@@ -52,7 +52,8 @@ def recover(settings: Settings, *, directory: str | None, timeout_ns: int, every
     of living processes are left alone, and without --all those that are meant for another backend. Exit code 1 if
     something is still there: run it again, nothing is stored twice.
     """
-    open_backend(settings.config.backend, source=settings.config.sources["backend"])  # touches neither disk nor network
+    for url in configured_urls(settings.config):
+        open_backend(url, source=settings.config.sources["backend"])  # touches neither disk nor network
     config = _config(settings, directory)
     with _progress() as tell:
         answer = recovered_from(config, timeout_ns / 1e9, tell, everything=everything)

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
-from tracecore_postgres.reading import Connection, Rows, rows_of
+from tracecore_postgres.reading import BODIES, Connection, Rows, rows_of
 from tracecore_postgres.search import holds, wanted_words
 from tracecore_postgres.texts import stored_values
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
@@ -62,7 +62,6 @@ _IS_CANDIDATE: Final = """
 )
 """
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
-_BODIES: Final = "LEFT JOIN tc_bodies b ON b.week = o.week AND b.id = o.id"
 _SIZE: Final = " + ".join(f"coalesce(octet_length({text}), 0)" for text in TEXTS)
 _HOLDING: Final = f"""
 (
@@ -135,7 +134,7 @@ async def _bounded(search: _Search, inner: str, values: list[Any], *, order: str
     )
     sized = (
         f"SELECT {listed}, {body}, row_number() OVER w AS place, sum({_SIZE}) OVER w AS upto, "
-        f"count(*) OVER () AS every FROM ({inner}) o {_BODIES} WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
+        f"count(*) OVER () AS every FROM ({inner}) o {BODIES} WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
     )
     sql = f"SELECT * FROM ({sized}) s WHERE place = 1 OR upto <= {_SLICE_BYTES} ORDER BY place"
     rows = await search.rows(sql, values)

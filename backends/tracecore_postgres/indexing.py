@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from tracecore_postgres.reading import rows_of
+from tracecore_postgres.reading import BODIES, rows_of
 from tracecore_postgres.search import indexed_words
 from tracecore_sql.searching import TEXTS
 
@@ -19,16 +19,15 @@ _SLICE_ROWS: Final = 200
 _SLICE_BYTES: Final = 256 * 1024
 
 _IS_DUE: Final = "SELECT count(*) >= $1 FROM (SELECT 1 FROM tc_unindexed LIMIT $1) q"
-_BODIES: Final = "LEFT JOIN tc_bodies b ON b.week = k.week AND b.id = k.id"
 _SIZE: Final = " + ".join(f"coalesce(octet_length({text}), 0)" for text in TEXTS if text.startswith("b."))
-# The next rows, at most so many and of so many bytes, but at least one.
+# The next rows, at most so many and of so many bytes, but at least one. The planner has to know how few they are.
 _TAKE: Final = f"""
 WITH next AS MATERIALIZED (
-    SELECT q.week, q.id FROM tc_unindexed q ORDER BY q.week, q.id LIMIT ? FOR UPDATE SKIP LOCKED
+    SELECT q.week, q.id FROM tc_unindexed q ORDER BY q.week, q.id LIMIT {{rows}} FOR UPDATE SKIP LOCKED
 ),
 sized AS (
-    SELECT k.week, k.id, row_number() OVER w AS place, sum({_SIZE}) OVER w AS upto
-    FROM next k {_BODIES} WINDOW w AS (ORDER BY k.week, k.id ROWS UNBOUNDED PRECEDING)
+    SELECT o.week, o.id, row_number() OVER w AS place, sum({_SIZE}) OVER w AS upto
+    FROM next o {BODIES} WINDOW w AS (ORDER BY o.week, o.id ROWS UNBOUNDED PRECEDING)
 )
 DELETE FROM tc_unindexed q USING sized s
 WHERE q.week = s.week AND q.id = s.id AND (s.place = 1 OR s.upto <= ?)
@@ -39,7 +38,7 @@ _READ: Final = f"""
 SELECT o.week, o.id, o.project, {", ".join(TEXTS)}
 FROM unnest(?::integer[], ?::bigint[]) AS k (week, id)
 CROSS JOIN LATERAL (SELECT * FROM tc_observations f WHERE f.week = k.week AND f.id = k.id LIMIT 1) o
-{_BODIES}
+{BODIES}
 """  # noqa: S608 - as above
 _KEEP: Final = """
 INSERT INTO tc_search (week, id, words) VALUES ($1, $2, $3) ON CONFLICT (id, week) DO UPDATE SET words = excluded.words
@@ -54,7 +53,7 @@ class Indexer:
         if not await self._is_due(connection):
             return False
         async with connection.transaction():
-            taken = await rows_of(connection, _TAKE, [_SLICE_ROWS, _SLICE_BYTES])
+            taken = await rows_of(connection, _TAKE.format(rows=_SLICE_ROWS), [_SLICE_BYTES])
             rows = await rows_of(connection, _READ, [[week for week, _ in taken], [number for _, number in taken]])
             documents: list[tuple[int, int, list[int]]] = []
             for week, number, project, *texts in rows:

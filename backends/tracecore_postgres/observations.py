@@ -13,7 +13,7 @@ from typing import Any, Final
 from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_postgres.candidates import search_observations
-from tracecore_postgres.reading import Reading, Rows, fetch, page_of, walked
+from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, page_of, walked
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
@@ -23,7 +23,6 @@ __all__ = ["PostgresObservations"]
 
 _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
-_BODIES: Final = "LEFT JOIN tc_bodies b ON b.week = o.week AND b.id = o.id"
 _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
 _INDEXED: Final = ("project", "trace_id", "start_ns")
@@ -70,12 +69,12 @@ class PostgresObservations:
         if not query.bodies:
             return await fetch(self._reading, f"SELECT {_LIST} {page}", where.values)
         # The page is found before any body is looked up; sorting it again is next to nothing.
-        sql = f"SELECT {_LIST}, {_BODY} FROM (SELECT o.* {page}) o {_BODIES} ORDER BY {_NEWEST_FIRST}"
+        sql = f"SELECT {_LIST}, {_BODY} FROM (SELECT o.* {page}) o {BODIES} ORDER BY {_NEWEST_FIRST}"
         return await fetch(self._reading, sql, where.values)
 
     async def _of_trace(self, project: str, trace_id: str, also: str, *values: Any) -> list[Observation]:
         sql = (
-            f"SELECT {_LIST}, {_BODY} FROM tc_observations o {_BODIES} "
+            f"SELECT {_LIST}, {_BODY} FROM tc_observations o {BODIES} "
             f"WHERE o.project = ? AND o.trace_id = ? AND o.{_ITS_WEEK} {also}"
         )
         rows = await fetch(self._reading, sql, [project, trace_id, project, trace_id, *values])

@@ -11,15 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from tracecore.backend import Page
 from tracecore_postgres.texts import stored_values, values_of
 from tracecore_sql.cursors import encode_cursor
 from tracecore_sql.filters import Conditions
 
-__all__ = ["Connection", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of", "walked"]
+__all__ = ["BODIES", "Connection", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of", "walked"]
 
+BODIES: Final = """
+LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id LIMIT 1) b ON true
+"""
+"""Joins the bodies ``b`` of observations ``o``: by their key, one by one, however many the planner expects."""
 Rows: TypeAlias = list[Sequence[Any]]
 T = TypeVar("T")
 

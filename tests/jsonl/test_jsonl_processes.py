@@ -82,6 +82,9 @@ import tracecore
 from tracecore.testing.samples import span
 
 tracecore.configure(backend=f"jsonl:{sys.argv[1]}", pending_after_ms=0)
+with tracecore.span("before"):
+    pass
+assert tracecore.flush(20).delivered
 with tracecore.span("parent"):
     children = []
     for number in range(6):
@@ -170,4 +173,4 @@ def test_a_program_that_forks(tmp_path: Path) -> None:
     ended = python(str(path), folder=tmp_path, program=FORKS)
     assert (ended.returncode, ended.stderr) == (0, "")
     names = sorted(record.name for record in records_in(path) if isinstance(record, Span))
-    assert names == sorted(["parent", *(f"{who} {n}" for who in ("child", "beside") for n in range(6))])
+    assert names == sorted(["before", "parent", *(f"{who} {n}" for who in ("child", "beside") for n in range(6))])

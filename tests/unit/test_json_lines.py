@@ -27,10 +27,10 @@ def test_a_record_is_one_line_and_comes_back(record: Record) -> None:
     assert record_in(line[:-1]) == record
 
 
-@given(BLANKS, BLANKS, BLANKS)
-def test_white_space_inside_a_payload_comes_back(first: str, second: str, third: str) -> None:
+@given(BLANKS, BLANKS)
+def test_white_space_inside_a_payload_comes_back(first: str, second: str) -> None:
     """Line breaks and tabs between the values of a payload survive, and the line is the same JSON to other readers."""
-    payload = f'{first}{{"a":{second}["x\\n",{third}2]}}{third}'.encode()
+    payload = f'{{"a":{first}["x\\n",{second}2]{first}}}'.encode()
     record = span(1, input=Raw(payload), output=Raw(b"1"))
     line = line_of(record)
     assert record_in(line) == record

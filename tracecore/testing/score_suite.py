@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from msgspec.structs import replace
 
-from tracecore.backend import Page, ScoreQuery
+from tracecore.backend import Batch, Page, ScoreQuery
 from tracecore.errors import BackendRejected
 from tracecore.records import Record, Score, merge
 from tracecore.testing.comparing import same
@@ -149,7 +149,7 @@ class ScoreSuite(Contract):
         """Sink.write: "Keep every record of the batch, or none of it"."""
         async with opened_with(make(), [score("kept")]) as backend:
             with pytest.raises(BackendRejected):
-                await backend.write([score("half"), score("kept", comment="changed"), "no record"])  # type: ignore[list-item]
+                await backend.write(cast("Batch", [score("half"), score("kept", comment="changed"), "no record"]))
             same((await scores_in(backend).find(PROJECT, ScoreQuery())).items, [score("kept")])
 
     async def test_scores_of_projects_stay_apart(self, make: MakeBackend) -> None:

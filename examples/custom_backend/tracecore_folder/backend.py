@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from asyncio import to_thread
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +12,7 @@ from tracecore.backend import Access, Batch, Capabilities
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, Closed, ConfigError, DiskFull
 from tracecore.json_lines import Malformed
 from tracecore.records import Score, Session, Span
-from tracecore_folder.folder import Folder
+from tracecore_folder.folder import Folder, on_a_thread
 from tracecore_folder.stores import FolderObservations, FolderScores, FolderSessions, FolderTraces, Reading
 
 T = TypeVar("T")
@@ -54,7 +53,7 @@ class FolderBackend:
     async def open(self) -> None:
         """Make the folder, or with read access see that it is there."""
         prepare = self._folder.create if self._access == "write" else self._folder.check
-        await self._told(lambda: to_thread(prepare))
+        await self._told(lambda: on_a_thread(prepare))
         self._open = True
 
     async def write(self, batch: Batch) -> None:
@@ -68,7 +67,7 @@ class FolderBackend:
                 raise BackendRejected(f"a folder has no place for a {type(record).__name__}", "write records only")
         kept = [_own(record) if isinstance(record, Session) else record for record in batch]
         # A write that is cancelled goes on, on its thread: the lock of the folder keeps the next one waiting.
-        await self._told(lambda: to_thread(self._folder.keep, kept))
+        await self._told(lambda: on_a_thread(self._folder.keep, kept))
 
     async def maintain(self) -> bool:
         """Return that there is nothing to do: what lists say is worked out when they are read."""

@@ -1,23 +1,37 @@
 """The files of a folder: one for each trace, session and score, a line for each record in it.
 
-Invariant: a file appears whole, because it is written under another name and renamed. Everything here blocks, and runs
-on a thread.
+Invariant: a file appears whole, because it is written under another name and renamed. Everything of a :class:`Folder`
+blocks, and runs on a thread.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from urllib.parse import quote
+
+import anyio.to_thread
 
 from tracecore.json_lines import line_of, merged, record_in
 from tracecore.records import Observation, Record, Score, Session, Span
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _LONGEST_NAME = 100
+
+
+async def on_a_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call what blocks on a thread; who waits for it may be cancelled, and it goes on by itself.
+
+    The pool of ``asyncio.to_thread`` is of no use here: it is closed before a program writes its last batch.
+    """
+    return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), abandon_on_cancel=True)
 
 
 class Folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
@@ -12,7 +11,7 @@ from tracecore import selection
 from tracecore.backend import ObservationQuery, Page, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.records import ABSENT, Observation, Score, Session, Trace
 from tracecore.rollup import roll_up, roll_up_session
-from tracecore_folder.folder import Folder
+from tracecore_folder.folder import Folder, on_a_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +26,7 @@ class Reading:
 
     async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns that blocks."""
-        return await self._run(lambda: to_thread(function, *args, **kwargs))
+        return await self._run(lambda: on_a_thread(function, *args, **kwargs))
 
 
 class FolderTraces:

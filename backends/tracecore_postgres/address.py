@@ -117,13 +117,14 @@ def _split(url: str) -> SplitResult:
 
 def _location(parts: SplitResult, drivers: dict[str, str], schema: str) -> str:
     """Return where the data is, without credentials. What is left to the environment is taken from there."""
-    place = {key: drivers[key] for key in _PLACES if key in drivers}
+    place: dict[str, str] = {key: drivers[key] for key in _PLACES if key in drivers}
     host, database = parts.netloc.rpartition("@")[2], parts.path.strip("/")
     if not host and not place.keys() & {"host", "service"}:
         host = os.environ.get("PGHOST", "")
     if not database and not place.keys() & {"dbname", "database", "service"}:
         database = os.environ.get("PGDATABASE", "")
-    return f"postgresql://{host}/{database}?{urlencode({**place, 'schema': schema}, quote_via=quote, safe='/,:')}"
+    place["schema"] = schema
+    return f"postgresql://{host}/{database}?{urlencode(place, quote_via=quote, safe='/,:')}"
 
 
 def _schema(url: str, value: str) -> str:

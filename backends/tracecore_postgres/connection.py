@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore_postgres.address import Address
+from tracecore_postgres.driver import driver
 from tracecore_postgres.failures import is_about_statements, sqlstate_of, translated
 from tracecore_postgres.forking import disown_in_children
 
@@ -153,8 +154,6 @@ class Connector:
                 return await self._connect()
 
     async def _connect(self) -> Connection:
-        import asyncpg  # noqa: PLC0415 - nobody pays for the driver who does not use it
-
         address = self._address
         settings = {"application_name": address.application_name or "tracecore"}
         if not self.pooled:
@@ -162,7 +161,7 @@ class Connector:
             settings["idle_in_transaction_session_timeout"] = "60s"  # of a process that stands still holding locks
             if address.synchronous_commit is not None:
                 settings["synchronous_commit"] = address.synchronous_commit
-        connection = await asyncpg.connect(
+        connection: Any = await driver().connect(
             address.dsn,
             password=address.password(),
             timeout=_PATIENCE_S,
@@ -171,8 +170,7 @@ class Connector:
             max_cacheable_statement_size=0,
             server_settings=settings,
         )
-        transport: Any = connection._transport  # noqa: SLF001 - there is no public way
-        sock = transport.get_extra_info("socket")
+        sock: Any = connection._transport.get_extra_info("socket")  # noqa: SLF001 - there is no public way
         disown_in_children(connection, sock.fileno())
         _keep_alive(sock)
         return cast("Connection", connection)
@@ -199,7 +197,7 @@ class Connector:
         pid, path, began = await connection.fetchrow(_WHO)
         if self._address.synchronous_commit is None:
             await connection.execute(_WAIT_FOR_DISK.format(local="false"))
-        straight = pid == connection.get_server_pid() and began is not None
+        straight: bool = pid == connection.get_server_pid()
         lasting = path == quoted(self._address.schema) and (straight or bool(self._address.statement_cache_size))
         return lasting, Left(pid, began) if straight else None
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, DiskFull
+from tracecore_postgres.driver import driver
 
 __all__ = ["FAILURES", "driver_errors", "failure", "is_about_statements", "is_about_text", "sqlstate_of", "translated"]
 
@@ -80,7 +81,7 @@ FAILURES: Final[dict[str, Meaning]] = {
 
 def driver_errors() -> tuple[type[Exception], ...]:
     """Return the classes of everything that a call on the driver raises."""
-    import asyncpg  # noqa: PLC0415 - nobody pays for the driver who does not use it
+    asyncpg = driver()
 
     ours = asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
     return *ours, OSError, EOFError, ValueError, OverflowError
@@ -128,7 +129,7 @@ def _meaning(error: Exception) -> Meaning:
 
 def _of_the_driver(error: Exception) -> Meaning:
     """Return what an error means that the driver raised by itself."""
-    import asyncpg  # noqa: PLC0415 - as above
+    asyncpg = driver()
 
     for kinds, meaning in (
         (asyncpg.ClientConfigurationError, (BackendRejected, "cannot be reached so", "correct the URL")),

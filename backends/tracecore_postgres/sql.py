@@ -38,9 +38,8 @@ _SESSIONS: Final = {
     "public": "smallint", "bookmarked": "smallint",
 }  # fmt: skip
 _SCORES: Final = dict.fromkeys(SCORE_COLUMNS, "text") | {"timestamp_ns": "bigint", "value": "double precision"}
-_ENTRIES: Final = dict.fromkeys(LEDGER_COLUMNS, "bigint") | dict.fromkeys(
-    ("project", "process", "lost", "host", "service_name"), "text"
-)
+_ENTRY_TEXTS: Final = ("project", "process", "lost", "host", "service_name")
+_ENTRIES: Final = {name: "text" if name in _ENTRY_TEXTS else "bigint" for name in LEDGER_COLUMNS}
 
 
 class Sql(Struct, frozen=True):

@@ -350,7 +350,7 @@ def _parts(observations: list[Observation]) -> Iterable[list[Observation]]:
 
 
 def _weight(one: Observation) -> int:
-    return len(one.input) + len(one.output) + len(one.metadata)  # pyright: ignore[reportArgumentType] # Raw is sized
+    return len(one.input) + len(one.output) + len(one.metadata)
 
 
 def _process(one: Observation) -> str:

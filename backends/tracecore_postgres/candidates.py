@@ -183,7 +183,7 @@ async def _proved(search: _Search, project: str, weeks: dict[str, int]) -> set[s
     behind, key = "", list[str]()
     goes_on = True
     while goes_on and (left := [trace_id for trace_id in weeks if trace_id not in proved]):
-        values = [[weeks[trace_id] for trace_id in left], stored_values(left), project, search.words, *key]
+        values: list[Any] = [[weeks[trace_id] for trace_id in left], stored_values(left), project, search.words, *key]
         inner = f"{_OF_TRACES} {behind} ORDER BY {order} LIMIT {_SLICE}"
         rows, goes_on = await _bounded(search, inner, values, order=order)
         proved |= {row[1] for row in rows if holds(search.phrase, (row[at] for at in _TEXTS_AT))}

@@ -131,11 +131,10 @@ def value_for_people(value: Any) -> Any:
 
 def _readable(text: str) -> str:
     """Return a stored text; what no text outside may hold (half a surrogate pair) becomes the replacement character."""
-    found = value_of(text)
-    if found is text:
-        return text
-    packed = found if isinstance(found, bytes) else cast("str", found).encode("utf-8", "surrogatepass")
-    return packed.decode("utf-8", "replace")
+    found: str | bytes = value_of(text)
+    if isinstance(found, str):
+        found = text if found is text else found.encode("utf-8", "surrogatepass")
+    return found if isinstance(found, str) else found.decode("utf-8", "replace")
 
 
 def _meaning(error: Exception, timeout: float) -> BackendError | None:

@@ -1,7 +1,9 @@
 """The whole thing in one command: ``python -m examples.rag_service.demo``.
 
 Starts the service, lets two dozen users ask 240 questions, stops it, and shows with tracecore's own commands what was
-recorded. Then it checks the file against what the users saw; the exit code is 1 if anything is missing.
+recorded. Then it checks what was stored against what the users saw; the exit code is 1 if anything is missing.
+
+The traces go to a file, or, where ``TRACECORE_BACKEND`` is set, to the backend that it names, under a new project.
 """
 
 from __future__ import annotations
@@ -24,17 +26,24 @@ from examples.rag_service.app import VERSION
 from examples.rag_service.driver import Outcome, make_plan, play
 from examples.rag_service.progress import ProgressLine
 from examples.rag_service.server_process import ServerFailed, ServerProcess
-from examples.rag_service.verification import Recorded, read_recorded, verify
-from tracecore import TracecoreError
-from tracecore.plugins import open_backend
+from examples.rag_service.verification import PROJECT, Recorded, read_recorded, verify
+from tracecore import Config, TracecoreError
+from tracecore.backend import Backend
+from tracecore.config import without_credentials
+from tracecore.plugins import open_to_read
 
 __all__ = ["main"]
 
 SLOW_STEPS: Final = (
-    "select name, count(*) as calls, round(avg(duration_ms), 2) as avg_ms, round(max(duration_ms), 2) as max_ms "
-    "from spans group by name order by avg(duration_ms) desc"
+    "select name, count(*) as calls, round(cast(avg(duration_ms) as numeric), 2) as avg_ms, "
+    "round(cast(max(duration_ms) as numeric), 2) as max_ms "
+    "from spans where project = '{project}' group by name order by avg(duration_ms) desc"
 )
-COST_PER_USER: Final = "select user_id, count(*), sum(total_cost) from traces group by user_id"
+COST_PER_USER: Final = (
+    "select user_id, count(*), sum(total_cost) from traces where project = '{project}' group by user_id"
+)
+WHERE: Final = ("TRACECORE_BACKEND", "TRACECORE_SECRET", "TRACECORE_SECRET_FILE", "TRACECORE_PROJECT")
+"""What the caller may say of where the traces go."""
 TABLE_ROWS: Final = "10"
 DATABASE: Final = Path("demo-traces.db")
 INTERRUPTED: Final = 130
@@ -42,7 +51,7 @@ SEED: Final = 7
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; return 0 when everything that happened is in the file."""
+    """Run the demo; return 0 when everything that happened was stored."""
     options = _options(arguments)
     try:
         return _demonstrate(options)
@@ -57,11 +66,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.rag_service.demo", description=__doc__)
     parser.add_argument("--users", type=_positive, default=24, help="how many users ask at once (24)")
     parser.add_argument("--requests", type=_positive, default=240, help="how many questions they ask (240)")
-    parser.add_argument("--database", type=Path, default=DATABASE, help=f"where the traces go ({DATABASE})")
+    parser.add_argument("--database", type=Path, help=f"a file for the traces (TRACECORE_BACKEND, or {DATABASE})")
     parser.add_argument("--keep", action="store_true", help="add to the file instead of beginning a new one")
     options = parser.parse_args(arguments)
-    if options.database != DATABASE and options.database.exists() and not options.keep:
+    if options.database is not None and options.database.exists() and not options.keep:
         parser.error(f"{options.database} exists: add to it with --keep, or name another file")
+    if options.database is None and not os.environ.get("TRACECORE_BACKEND"):
+        options.database = DATABASE
     return options
 
 
@@ -72,27 +83,40 @@ def _positive(text: str) -> int:
 
 
 def _demonstrate(options: argparse.Namespace) -> int:
-    database = options.database.resolve()
-    url = f"sqlite:///{_relative(database)}"
-    if not options.keep:
+    environment = _environment(_place(options))
+    backend = _backend(environment)
+    if options.database is not None and not options.keep:
         for suffix in ("", "-wal", "-shm"):
+            database = options.database.resolve()
             database.with_name(database.name + suffix).unlink(missing_ok=True)
     started, since_ns = time.perf_counter(), time.time_ns()
-    outcomes = anyio.run(_drive, options, url)
-    shown = _show_traces(url, outcomes)
-    checks = verify(outcomes, anyio.run(_read, url, since_ns))
+    outcomes = anyio.run(_drive, options, environment)
+    if backend.traces is None or backend.observations is None or backend.sessions is None:
+        print(f"\nEverything went to {backend.location}. It cannot be read back from here, so it was not verified.")
+        return 0
+    shown = _show_traces(environment, outcomes, with_sql=backend.sql is not None)
+    recorded = anyio.run(_read, environment, since_ns)
+    checks = verify(outcomes, recorded)
     print(f"\n{_ruled('is everything there?')}\n", *map(str, checks), sep="\n")
-    _say_what_next(database, url, _example(outcomes), seconds=time.perf_counter() - started)
+    _say_what_next(backend, environment, _example(outcomes), seconds=time.perf_counter() - started)
     return 0 if shown and not any(check.problems for check in checks) else 1
 
 
-def _environment(url: str) -> dict[str, str]:
-    """Return the environment of the service and the commands: the caller's, without what it says of tracing."""
+def _place(options: argparse.Namespace) -> dict[str, str]:
+    """Return the settings that say where the traces go: to a file, or where the caller's environment says."""
+    if options.database is not None:
+        return {"TRACECORE_BACKEND": f"sqlite:///{_relative(options.database.resolve())}", "TRACECORE_PROJECT": PROJECT}
+    # Others may write to the same place: a project of its own has what this run did, and nothing else.
+    own = {"TRACECORE_PROJECT": f"demo-{time.time_ns():x}"}
+    return own | {name: value for name in WHERE if (value := os.environ.get(name))}
+
+
+def _environment(place: dict[str, str]) -> dict[str, str]:
+    """Return the environment of the service and the commands: the caller's, but for what it says of tracing."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
     return {
         **own,
-        "TRACECORE_BACKEND": url,
-        "TRACECORE_PROJECT": "default",
+        **place,
         "TRACECORE_ENABLED": "true",
         "TRACECORE_SAMPLE_RATE": "1",
         "TRACECORE_ENVIRONMENT": "demo",
@@ -101,10 +125,18 @@ def _environment(url: str) -> dict[str, str]:
     }
 
 
-async def _drive(options: argparse.Namespace, url: str) -> list[Outcome]:
+def _backend(environment: dict[str, str]) -> Backend:
+    """Return the backend that the commands will read, not opened; nothing reads what is in the memory of another."""
+    backend = open_to_read(Config.load(environ=environment))
+    if backend.traces is not None and not backend.capabilities.durable:
+        raise ServerFailed(f"{backend.location} is in the memory of the service; name a backend that others can read")
+    return backend
+
+
+async def _drive(options: argparse.Namespace, environment: dict[str, str]) -> list[Outcome]:
     """Start the service, let the users ask, stop the service; return what came back."""
     users, requests = options.users, options.requests
-    async with ServerProcess(_environment(url)) as server, server.client(connections=users) as client:
+    async with ServerProcess(environment) as server, server.client(connections=users) as client:
         service = await server.ready(client)
         print(
             f"{server.base_url} serves {service['passages']} passages of {service['sources']} modules and packages; "
@@ -113,8 +145,8 @@ async def _drive(options: argparse.Namespace, url: str) -> list[Outcome]:
         listed = (await client.get("/sources")).json()["sources"]
         names = [(name, source["name"]) for source in listed for name in source["examples"]]
         line = ProgressLine(sys.stderr, "asking")
-        # Another run into the same file must not begin the same traces again.
-        seed = time.time_ns() if options.keep else SEED
+        # Another run into the same place must not begin the same traces again.
+        seed = time.time_ns() if options.keep or options.database is None else SEED
         plan = make_plan(names, users=users, requests=requests, seed=seed)
         started = time.perf_counter()
         outcomes = await play(client, plan, answered=lambda done: line.show("questions", done, requests))
@@ -122,11 +154,11 @@ async def _drive(options: argparse.Namespace, url: str) -> list[Outcome]:
         return outcomes
 
 
-async def _read(url: str, since_ns: int) -> Recorded:
-    backend = open_backend(url, access="read")
+async def _read(environment: dict[str, str], since_ns: int) -> Recorded:
+    backend = _backend(environment)
     await backend.open()
     try:
-        return await read_recorded(backend, since_ns)
+        return await read_recorded(backend, since_ns, environment["TRACECORE_PROJECT"])
     finally:
         await backend.close()
 
@@ -142,33 +174,37 @@ def _say_what_happened(outcomes: Sequence[Outcome], *, seconds: float) -> None:
     )
 
 
-def _show_traces(url: str, outcomes: Sequence[Outcome]) -> bool:
-    """Show the file with the product's own commands; return whether all of them worked."""
+def _show_traces(environment: dict[str, str], outcomes: Sequence[Outcome], *, with_sql: bool) -> bool:
+    """Show what was stored with the product's own commands; return whether all of them worked."""
+    slow = ("sql", SLOW_STEPS.format(project=environment["TRACECORE_PROJECT"]))
     return all([
-        _tracecore("the newest traces", url, "traces", "--limit", TABLE_ROWS),
-        _tracecore("one request, step by step", url, "show", _example(outcomes)),
-        _tracecore("who came back", url, "sessions", "--limit", TABLE_ROWS),
-        _tracecore("tokens and cost", url, "stats"),
-        _tracecore("which step was slow?", url, "sql", SLOW_STEPS),
+        _tracecore("the newest traces", environment, "traces", "--limit", TABLE_ROWS),
+        _tracecore("one request, step by step", environment, "show", _example(outcomes)),
+        _tracecore("who came back", environment, "sessions", "--limit", TABLE_ROWS),
+        _tracecore("tokens and cost", environment, "stats"),
+        not with_sql or _tracecore("which step was slow?", environment, *slow),
     ])  # fmt: skip
 
 
-def _tracecore(title: str, url: str, *command: str) -> bool:
+def _tracecore(title: str, environment: dict[str, str], *command: str) -> bool:
     print(f"\n{_ruled(title)}\n$ tracecore {_quoted(command)}\n", flush=True)
-    process = subprocess.run([sys.executable, "-m", "tracecore", *command], env=_environment(url), check=False)
+    process = subprocess.run([sys.executable, "-m", "tracecore", *command], env=environment, check=False)
     return process.returncode == 0
 
 
-def _say_what_next(database: Path, url: str, trace_id: str, *, seconds: float) -> None:
-    size = database.stat().st_size / 1024 if database.exists() else 0
+def _say_what_next(backend: Backend, environment: dict[str, str], trace_id: str, *, seconds: float) -> None:
+    file = Path(backend.location)
+    size = f" ({file.stat().st_size / 1024:,.0f} KiB)" if file.is_file() else ""
     tracecore = f"{_relative(Path(sys.executable))} -m tracecore"
-    print(
-        f"\nEverything is in {database} ({size:,.0f} KiB). The demo took {seconds:.0f} s. Try next:\n\n"
-        f"  export TRACECORE_BACKEND={url}\n"
-        f"  {tracecore} traces --user user-103\n"
-        f"  {tracecore} show {trace_id}\n"
-        f'  {tracecore} sql "{COST_PER_USER}"\n'
-    )
+    url, project = without_credentials(environment["TRACECORE_BACKEND"]), environment["TRACECORE_PROJECT"]
+    lines = [
+        f"\nEverything is in {backend.location}{size}. The demo took {seconds:.0f} s. Try next:\n",
+        f"  export TRACECORE_BACKEND={url} TRACECORE_PROJECT={project}",
+        f"  {tracecore} traces --user user-103",
+        f"  {tracecore} show {trace_id}",
+        f'  {tracecore} sql "{COST_PER_USER.format(project=project)}"' if backend.sql else f"  {tracecore} stats",
+    ]
+    print(*lines, sep="\n")
 
 
 def _example(outcomes: Sequence[Outcome]) -> str:

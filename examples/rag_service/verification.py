@@ -1,6 +1,6 @@
-"""Does the file hold what happened? Each claim compares what the clients saw with what the stores of a backend return.
+"""Is everything there that happened? Each claim compares what the clients saw with what a backend's stores return.
 
-The clients know nothing of the file, and the file nothing of the clients: whatever both agree on was recorded and kept.
+The clients know nothing of the backend, and it nothing of the clients: whatever both agree on was recorded and kept.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ class Check(Struct, frozen=True):
 
 
 class Recorded(Struct, frozen=True):
-    """What a file holds: every trace and session by its id, and the observations of the traces of this run."""
+    """What a backend holds of a project: every trace and session by its id, and the trees of the traces of this run."""
 
     traces: dict[str, Trace]
     sessions: dict[str, Session]
     trees: dict[str, list[Observation]]
 
 
-async def read_recorded(backend: Backend, since_ns: int) -> Recorded:
-    """Read an open backend; this run's traces are those that began at ``since_ns`` (since the epoch) or later."""
-    assert backend.observations is not None  # noqa: S101 - every backend of the demo has all stores
-    traces = await _all_traces(backend)
+async def read_recorded(backend: Backend, since_ns: int, project: str = PROJECT) -> Recorded:
+    """Read an open backend, which has all stores; the traces of this run began at ``since_ns`` (epoch) or later."""
+    assert backend.observations is not None  # noqa: S101 - see above
+    traces = await _all_traces(backend, project)
     recent = [trace_id for trace_id, trace in traces.items() if trace.start_ns >= since_ns]
-    trees = {trace_id: await backend.observations.tree(PROJECT, trace_id) for trace_id in recent}
-    return Recorded(traces, await _all_sessions(backend), trees)
+    trees = {trace_id: await backend.observations.tree(project, trace_id) for trace_id in recent}
+    return Recorded(traces, await _all_sessions(backend, project), trees)
 
 
 def verify(outcomes: Sequence[Outcome], recorded: Recorded) -> list[Check]:
-    """Compare what the clients saw with what the file holds."""
+    """Compare what the clients saw with what the backend holds."""
     answered = {outcome.trace_id: outcome for outcome in outcomes}
     pairs = [(outcome, recorded.trees.get(trace_id, [])) for trace_id, outcome in answered.items()]
 
@@ -70,34 +70,34 @@ def verify(outcomes: Sequence[Outcome], recorded: Recorded) -> list[Check]:
     wrong = [f"{one.status} for {one.turn.body}" for one in outcomes if one.status != one.turn.expected_status]
     return [
         Check(f"{len(outcomes)} requests were answered as they should", wrong),
-        Check(f"{len(recorded.trees)} traces in the file, one per request", [*surplus, *lost, *_repeated(outcomes)]),
+        Check(f"{len(recorded.trees)} traces, one per request", [*surplus, *lost, *_repeated(outcomes)]),
         each("every trace has all its steps, in one tree", _has_all_steps),
         each("every failure is an error in its trace, and nothing else is", _has_right_errors),
         each("every trace knows its user, session and platform", _knows_who_asked),
-        each("tokens and cost in the file are those of the answers", _has_same_usage),
+        each("tokens and cost are those of the answers", _has_same_usage),
         each("every generation has prompt, version and time of the first token", _has_whole_generation),
         Check(f"{len(recorded.sessions)} sessions hold the traces of their users", _wrong_sessions(outcomes, recorded)),
     ]
 
 
-async def _all_traces(backend: Backend) -> dict[str, Trace]:
+async def _all_traces(backend: Backend, project: str) -> dict[str, Trace]:
     assert backend.traces is not None  # noqa: S101 - as above
     found: list[Trace] = []
-    page: Page[Trace] = await backend.traces.find(PROJECT, TraceQuery(limit=PAGE))
+    page: Page[Trace] = await backend.traces.find(project, TraceQuery(limit=PAGE))
     found += page.items
     while page.next_cursor is not None:
-        page = await backend.traces.find(PROJECT, TraceQuery(limit=PAGE, cursor=page.next_cursor))
+        page = await backend.traces.find(project, TraceQuery(limit=PAGE, cursor=page.next_cursor))
         found += page.items
     return {trace.trace_id: trace for trace in found}
 
 
-async def _all_sessions(backend: Backend) -> dict[str, Session]:
+async def _all_sessions(backend: Backend, project: str) -> dict[str, Session]:
     assert backend.sessions is not None  # noqa: S101 - as above
     found: list[Session] = []
-    page: Page[Session] = await backend.sessions.find(PROJECT, SessionQuery(limit=PAGE))
+    page: Page[Session] = await backend.sessions.find(project, SessionQuery(limit=PAGE))
     found += page.items
     while page.next_cursor is not None:
-        page = await backend.sessions.find(PROJECT, SessionQuery(limit=PAGE, cursor=page.next_cursor))
+        page = await backend.sessions.find(project, SessionQuery(limit=PAGE, cursor=page.next_cursor))
         found += page.items
     return {session.session_id: session for session in found}
 

@@ -136,7 +136,7 @@ def test_no_traces_yet_says_how_to_begin(cli: Cli, tmp_path: Path, monkeypatch: 
     """Before anything was recorded, a command says so and what to do, and makes no file."""
     where = tmp_path / "traces.db"
     made = MemoryBackend(MemoryData(), location=str(where), access="read")
-    monkeypatch.setattr(reading, "open_backend", lambda *_, **__: made)
+    monkeypatch.setattr(reading, "open_to_read", lambda _: made)
     result = cli("traces")
     assert result.code == 1
     assert f"no traces yet: {where} does not exist; record some with `python -m tracecore run app.py`" in result.err

@@ -20,11 +20,41 @@ def test_the_demo_shows_and_verifies_what_it_did(
     arguments = ["--users", "6", "--requests", "24", "--database", str(database)]
     assert demo.main(arguments) == 0
     shown = capfd.readouterr().out
-    assert "24 traces in the file, one per request" in shown
+    assert "24 traces, one per request" in shown
     assert "FAILED" not in shown
     assert all(step in shown for step in ("POST /ask", "embed", "retrieve", "build-prompt", "generate"))
     assert demo.main([*arguments, "--keep"]) == 0
     assert "FAILED" not in capfd.readouterr().out
+
+
+@pytest.mark.timeout(240)  # as above
+@pytest.mark.parametrize("backend", ["sqlite:///elsewhere.db?synchronous=full", "jsonl:elsewhere.jsonl"])
+def test_the_demo_runs_wherever_the_environment_says(
+    backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One variable chooses another backend; where that can be read, everything is verified, in a project of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACECORE_BACKEND", backend)
+    assert demo.main(["--users", "4", "--requests", "12"]) == 0
+    shown = capfd.readouterr().out
+    assert "FAILED" not in shown
+    if backend.startswith("sqlite"):
+        assert "12 traces, one per request" in shown
+        assert "TRACECORE_PROJECT=demo-" in shown
+    else:
+        made = tmp_path / "elsewhere.jsonl"
+        assert f"Everything went to {made}" in shown
+        assert len(made.read_bytes().splitlines()) > 12
+
+
+def test_what_nobody_else_can_read_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traces in the memory of the service could not be shown: that is said before it starts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACECORE_BACKEND", "memory:demo")
+    assert demo.main(["--requests", "1"]) == 1
+    assert "in the memory of the service" in capsys.readouterr().err
 
 
 def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ async def test_a_run_that_was_recorded_whole_is_verified() -> None:
     checks = verify(outcomes, recorded)
     assert [check.problems for check in checks] == [[]] * 8
     assert "5 requests were answered" in str(checks[0])
-    assert "5 traces in the file" in str(checks[1])
+    assert "5 traces, one per request" in str(checks[1])
 
 
 def _without_trace(recorded: Recorded, trace_id: str) -> Recorded:
@@ -62,7 +62,7 @@ def _unversioned(one: Observation) -> Observation:
 @pytest.mark.parametrize(
     ("spoil", "claim"),
     [
-        (_without_trace, "traces in the file"),
+        (_without_trace, "traces, one per request"),
         (lambda r, t: _with_tree(r, t, lambda one: None if one.name == "retrieve" else one), "all its steps"),
         (lambda r, t: _with_tree(r, t, lambda one: replace(one, parent_id="f" * 16)), "all its steps"),
         (lambda r, t: _with_tree(r, t, lambda one: replace(one, duration_ns=None)), "all its steps"),
@@ -72,7 +72,7 @@ def _unversioned(one: Observation) -> Observation:
         (lambda r, t: _with_tree(r, t, _unversioned), "prompt, version"),
         (lambda r, _: replace(r, sessions={}), "sessions hold"),
         (lambda r, _: replace(r, traces={}), "sessions hold"),
-        (lambda r, _: replace(r, trees={**r.trees, "b" * 32: []}), "traces in the file"),
+        (lambda r, _: replace(r, trees={**r.trees, "b" * 32: []}), "traces, one per request"),
     ],
 )
 async def test_whatever_is_missing_or_wrong_is_found(spoil: Callable[[Recorded, str], Recorded], claim: str) -> None:

@@ -31,14 +31,20 @@ async def _only_tree(recorder: Recorder, backend: MemoryBackend) -> list[Observa
 
 @pytest.mark.parametrize(
     ("name", "lines"),
-    [("quickstart.py", 25), ("asgi_service.py", 60), ("background_worker.py", 60), ("survives_kill.py", 60)],
+    [
+        ("quickstart.py", 25),
+        ("asgi_service.py", 60),
+        ("background_worker.py", 60),
+        ("survives_kill.py", 60),
+        ("choose_backend.py", 60),
+    ],
 )
 def test_examples_stay_small(name: str, lines: int) -> None:
     """An example that is read in a minute is read."""
     assert len((EXAMPLES / name).read_text().splitlines()) <= lines
 
 
-@pytest.mark.parametrize("name", ["quickstart.py", "background_worker.py", "survives_kill.py"])
+@pytest.mark.parametrize("name", ["quickstart.py", "background_worker.py", "survives_kill.py", "choose_backend.py"])
 def test_a_script_runs_as_printed_and_leaves_its_traces(name: str, tmp_path: Path) -> None:
     """``python examples/NAME`` works without any set-up and writes tracecore.db where it is started."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
@@ -96,3 +102,27 @@ async def test_the_worker_keeps_its_threads_in_one_trace(tmp_path: Path) -> None
         ("compress", "ok"),
         ("skipped", "ok"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("backend", "level", "read_back"),
+    [
+        ("sqlite:///chosen.db", "handed_over", "3 traces with 6 spans are in it"),
+        ("sqlite:///chosen.db?synchronous=full", "durable", "3 traces with 6 spans are in it"),
+        ("memory:chosen", "accepted", "3 traces with 6 spans are in it"),
+        ("jsonl:chosen.jsonl", "handed_over", "it is read elsewhere"),
+        ("jsonl:chosen.jsonl+sqlite:///chosen.db", "handed_over", "3 traces with 6 spans are in it"),
+    ],
+)
+def test_one_program_on_any_backend(backend: str, level: str, read_back: str, tmp_path: Path) -> None:
+    """The very same program delivers to whatever the environment names, and reads it back where that is possible."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "choose_backend.py")], cwd=tmp_path, capture_output=True, text=True,
+        env={**own, "TRACECORE_BACKEND": backend}, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    delivered, found = done.stdout.splitlines()
+    assert delivered.endswith(f": delivered ({level})")
+    assert "chosen" in delivered
+    assert found == read_back

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +95,28 @@ def test_a_child_begins_anew_and_may_fork(fresh: forks._Watchers) -> None:
 
 def _say(pipe: int, what: bytes) -> None:
     os.write(pipe, what)
+
+
+def test_a_fork_waits_for_imports_and_not_for_the_lock_of_logging(project_root: Path) -> None:
+    """Forked while the pump imports what it needs, a child has all of it, and delivers its spans."""
+    code = f"""
+import os, sys
+sys.path[:0] = [{str(project_root)!r}, {str(project_root / "backends")!r}]
+import tracecore
+
+tracecore.configure(backend="memory:")
+with tracecore.span("parent"):
+    pass
+child = os.fork()
+with tracecore.span("either"):
+    pass
+delivered = tracecore.shutdown(20).delivered
+if not child:
+    os._exit(not delivered)
+assert os.waitpid(child, 0)[1] == 0
+assert delivered
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    for _ in range(3):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -47,7 +47,7 @@ def served(app: ASGIApp | None = None) -> Iterator[str]:
     """Serve an application, or rooms, for the length of a block; return the URL."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app or Rooms(), lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app or Rooms(), loop="asyncio", lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
-from json.decoder import JSONDecodeError, scanstring
+from json import JSONDecodeError
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -56,7 +56,7 @@ def decode(data: bytes, kind: type[T]) -> T:
         Malformed: the bytes are no such value.
     """
     try:
-        return _decoder(kind).decode(data)
+        return cast("T", _decoder(cast("Hashable", kind)).decode(data))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         if not _is_odd(data):
             raise Malformed(str(error)) from error
@@ -67,7 +67,7 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 @cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
@@ -167,14 +167,18 @@ class _Reader:
         while self._next() != "}":
             if found:
                 self._expect(",")
-            self._expect('"')
-            name, self._at = scanstring(self._text, self._at, True)  # noqa: FBT003 - a function of C takes no names
+            name = self._name()
             self._expect(":")
             self._next()
             is_record = is_record or (not found and name == "record")
             found[name] = self._member(name) if is_record else self._any()
         self._at += 1
         return found
+
+    def _name(self) -> str:
+        if self._next() != '"':
+            raise JSONDecodeError("Expecting a name", self._text, self._at)
+        return cast("str", self._plain())
 
     def _member(self, name: str) -> Any:
         """Return one member of a record, or of an object in it that holds payloads."""

@@ -24,7 +24,7 @@ from tracecore_http.meaning import united
 from tracecore_http.otlp import SpanSender
 from tracecore_http.remote import Remote
 from tracecore_http.resources import grouped, own_version
-from tracecore_http.spans import iso_time, text
+from tracecore_http.spans import Attributes, iso_time, text
 from tracecore_http.transport import Answer, Connect, HttpxTransport
 
 __all__ = ["LangfuseBackend"]
@@ -103,7 +103,8 @@ class LangfuseBackend:
         scores = [record for record in batch if isinstance(record, Score)]
         pair = self._remote.key.pair()
         public_key = pair[0] if pair is not None else ""
-        export = await anyio.to_thread.run_sync(grouped, observations, LANGFUSE, [("public_key", public_key)])
+        scope: Attributes = [("public_key", public_key)]
+        export = await anyio.to_thread.run_sync(grouped, observations, LANGFUSE, scope)
         headers = _who(public_key)
         receipts = [await self._spans.send(export, [*headers, ("x-langfuse-ingestion-version", _INGESTION_VERSION)])]
         receipts += [await self._send_scores(body, headers) for body in _bodies(scores)]

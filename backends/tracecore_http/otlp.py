@@ -7,7 +7,7 @@ A collector that keeps whatever it is sent has a span twice when an answer was l
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import anyio.to_thread
 
@@ -15,29 +15,21 @@ from tracecore.backend import Access, Batch, Capabilities, Receipt
 from tracecore.errors import BackendRejected
 from tracecore.records import LedgerEntry, Span
 from tracecore_http import otlp_json
-from tracecore_http.address import Address, Encoding
+from tracecore_http.address import Address, Compression, Encoding
 from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.conventions import OTHERS
 from tracecore_http.meaning import united
 from tracecore_http.remote import Remote
 from tracecore_http.resources import Export, grouped
+from tracecore_http.spans import Attributes
 from tracecore_http.transport import Answer, Connect, HttpxTransport
 
 __all__ = ["OtlpBackend", "SpanSender"]
 
 
+_NO_ATTRIBUTES: Final[Attributes] = []
 _CONTENT_TYPES: Final[dict[Encoding, str]] = {"protobuf": "application/x-protobuf", "json": "application/json"}
-
-
-class _Codec(Protocol):
-    """What the module of an encoding offers."""
-
-    @staticmethod
-    def encode_export(export: Export) -> bytes: ...
-
-    @staticmethod
-    def receipt_of(body: bytes) -> Receipt | None: ...
 
 
 class SpanSender:
@@ -46,7 +38,7 @@ class SpanSender:
     def __init__(self, remote: Remote, address: Address, path: str = "") -> None:
         self._remote = remote
         self._path = path
-        self._compression = address.compression
+        self._compression: Compression = address.compression
         self._encoding: Encoding = address.encoding
         self._headers = [("content-type", _CONTENT_TYPES[address.encoding]), *CONTENT_ENCODING[address.compression]]
 
@@ -69,22 +61,25 @@ class SpanSender:
             return  # it is there, and does not like to be sent nothing
 
     def _packed(self, export: Export) -> bytes:
-        return compressed([_codec(self._encoding).encode_export(export)], self._compression)
+        return compressed([_encoded(export, self._encoding)], self._compression)
 
     def _receipt_of(self, answer: Answer) -> Receipt | None:
         """Return what an answer says was rejected, in whichever encoding it is, if that is one that we have."""
         if answer.headers.get("content-type", "").startswith("application/json"):
             return otlp_json.receipt_of(answer.body)
-        return _codec(self._encoding).receipt_of(answer.body) if self._encoding == "protobuf" else None
+        if self._encoding == "json":
+            return None
+        from tracecore_http import otlp_protobuf  # noqa: PLC0415 - its driver was loaded when the backend was opened
+
+        return otlp_protobuf.receipt_of(answer.body)
 
 
-def _codec(encoding: Encoding) -> _Codec:
-    """Return the module of an encoding; the driver of the one for protobuf was loaded when the backend was opened."""
+def _encoded(export: Export, encoding: Encoding) -> bytes:
     if encoding == "json":
-        return otlp_json
-    from tracecore_http import otlp_protobuf  # noqa: PLC0415 - see above
+        return otlp_json.encode_export(export)
+    from tracecore_http import otlp_protobuf  # noqa: PLC0415 - as above
 
-    return otlp_protobuf
+    return otlp_protobuf.encode_export(export)
 
 
 class OtlpBackend:
@@ -138,7 +133,7 @@ class OtlpBackend:
 
     async def _send(self, batch: Batch) -> Receipt | None:
         observations = [record for record in batch if isinstance(record, Span)]
-        export = await anyio.to_thread.run_sync(grouped, observations, OTHERS, [])
+        export = await anyio.to_thread.run_sync(grouped, observations, OTHERS, _NO_ATTRIBUTES)
         left_out = len(batch) - len(observations)
         others = Receipt(left_out, "OTLP carries neither sessions nor scores") if left_out else None
         return united([await self._sender.send(export), others])

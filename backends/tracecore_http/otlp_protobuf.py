@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -19,8 +18,12 @@ from tracecore_http.spans import Attributes, ExportedSpan, Value
 
 __all__ = ["encode_export", "receipt_of"]
 
-_KINDS: Final = {kind: Span.SpanKind.ValueType(kind) for kind in Span.SpanKind.values()}
-_CODES: Final = {code: Status.StatusCode.ValueType(code) for code in Status.StatusCode.values()}
+_KINDS: Final[dict[int, Span.SpanKind.ValueType]] = {
+    int(kind): Span.SpanKind.ValueType(kind) for kind in Span.SpanKind.values()
+}
+_CODES: Final[dict[int, Status.StatusCode.ValueType]] = {
+    int(code): Status.StatusCode.ValueType(code) for code in Status.StatusCode.values()
+}
 
 
 def encode_export(export: resources.Export) -> bytes:
@@ -28,14 +31,15 @@ def encode_export(export: resources.Export) -> bytes:
     attributes = _attributes(export.scope_attributes)
     scope = InstrumentationScope(name=export.scope_name, version=export.scope_version, attributes=attributes)
     found = [_resource_spans(resource, scope) for resource in export.resources]
-    return ExportTraceServiceRequest(resource_spans=found).SerializeToString()
+    body: bytes = ExportTraceServiceRequest(resource_spans=found).SerializeToString()
+    return body
 
 
 def receipt_of(body: bytes) -> Receipt | None:
     """Return what an ``ExportTraceServiceResponse`` says was rejected; one that cannot be read says nothing."""
     try:
         partial = ExportTraceServiceResponse.FromString(body).partial_success
-    except DecodeError:
+    except Exception:  # noqa: BLE001 - the driver's own DecodeError, which has no types
         return None
     rejected = partial.rejected_spans
     return Receipt(rejected, partial.error_message or None) if rejected > 0 else None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio.to_thread
@@ -114,7 +115,8 @@ class HttpxTransport:
         client, self._client, self._is_open = self._client, None, False
         _open.discard(self)
         if client is not None:
-            await client.aclose()
+            with suppress(OSError, RuntimeError):  # a connection that is broken, or whose loop is gone, is closed
+                await client.aclose()
 
     def leave(self) -> None:
         """Forget the client without touching it: it is the parent's."""

@@ -15,7 +15,7 @@ from tracecore.backend import Batch, Capabilities, LedgerQuery, ObservationQuery
 from tracecore.records import LedgerEntry
 from tracecore.server.bodies import zstd
 from tracecore.testing.opening import ledger_in, observations_in, opened, pages_of
-from tracecore.testing.samples import PROJECT
+from tracecore.testing.samples import PROJECT, span
 from tracecore.wire import Written, decode_batch, encode
 from tracecore_http import open_backend
 
@@ -32,8 +32,8 @@ with asyncio.Runner() as runner:
     runner.run(backend.write([span(1)]))
     child = os.fork()
     if not child:
-        asyncio.run(backend.write([span(2)]))
         async def anew():
+            await backend.write([span(2)])
             await other.open()
             await other.write([span(3)])
             await other.close()
@@ -76,6 +76,20 @@ for child in children:
 result = tracecore.shutdown(20)
 assert result.delivered, result
 assert result.level == "received", result
+"""
+
+IN_A_LOOP = """
+import anyio, sys
+from tracecore.testing.samples import span
+from tracecore_http import open_backend
+
+async def write():
+    backend = open_backend(sys.argv[1])
+    await backend.open()
+    await backend.write([span(number) for number in range(100)])
+    await backend.close()
+
+anyio.run(write, backend="LOOP")
 """
 
 
@@ -147,10 +161,9 @@ def test_a_server_that_comes_back_gets_everything() -> None:
         return Reply(200, encode(Written(len(batch))))
 
     with stub(answer) as server:
-        recorder = Recorder(Config(backend=f"http://{server.address}"))
+        recorder = Recorder(Config(backend=f"http://{server.address}")).start()
         for number in range(300):
-            with recorder.span(f"work {number}"):
-                pass
+            recorder.emit(span(number))
         result = recorder.shutdown(30)
     assert result.delivered
     assert result.level == "received"
@@ -160,17 +173,10 @@ def test_a_server_that_comes_back_gets_everything() -> None:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
-def test_every_event_loop_will_do(loop: str) -> None:
+def test_every_event_loop_will_do(project_root: Path, loop: str) -> None:
     """A backend works in whichever loop it was opened in."""
-
-    async def write() -> list[str]:
-        async with opened(open_backend(room)) as backend:
-            from tracecore.testing.samples import span
-
-            await backend.write([span(number) for number in range(1, 100)])
-        return await names_in(room)
-
     pytest.importorskip(loop)
     with served() as url:
         room = f"{url}/{next(room_names)}"
-        assert len(anyio.run(write, backend=loop)) == 99
+        run(project_root, IN_A_LOOP.replace("LOOP", loop), room)
+        assert len(anyio.run(names_in, room)) == 100

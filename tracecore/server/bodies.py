@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias
 
@@ -59,7 +59,7 @@ class Allowance:
         self._used = 0
 
     @contextmanager
-    def share(self) -> Iterator[Callable[[int], None]]:
+    def share(self) -> Generator[Callable[[int], None]]:
         """Return what takes bytes for one body; all of them are given back at the end of the block."""
         mine = 0
 
@@ -89,7 +89,9 @@ class _Inflater(Protocol):
 
 
 class _Plain:
-    ended: Final = True
+    @property
+    def ended(self) -> bool:
+        return True
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         yield piece
@@ -97,7 +99,7 @@ class _Plain:
 
 class _Zstd:
     def __init__(self) -> None:
-        options = {zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG}
+        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG}
         self._inflate = zstd.ZstdDecompressor(options=options)
 
     @property
@@ -151,21 +153,24 @@ async def body_of(request: Request, limits: Limits, take: Callable[[int], None])
     make = _INFLATERS.get(encoding)
     if make is None:
         raise Refusal(415, "Unsupported", f"content-encoding {encoding[:40]!r}", "use zstd, gzip or none")
+    arriving = request.stream()
     with anyio.move_on_after(limits.read_seconds):
         try:
-            return await _read(request, make(), limits, take)
+            return await _read(arriving, make(), limits, take)
         except (zstd.ZstdError, zlib.error, EOFError) as error:
-            await _pass_over(request, limits)
+            await _pass_over(arriving, limits)
             raise _garbage(str(error)) from error
         except Refusal:
-            await _pass_over(request, limits)
+            await _pass_over(arriving, limits)
             raise
     raise Refusal(408, "Timeout", f"the body did not arrive within {limits.read_seconds:g} s")
 
 
-async def _read(request: Request, inflater: _Inflater, limits: Limits, take: Callable[[int], None]) -> bytes:
+async def _read(
+    arriving: AsyncIterator[bytes], inflater: _Inflater, limits: Limits, take: Callable[[int], None]
+) -> bytes:
     arrived, pieces, length = 0, list[bytes](), 0
-    async for piece in request.stream():
+    async for piece in arriving:
         if not piece:
             continue
         arrived += len(piece)
@@ -181,10 +186,10 @@ async def _read(request: Request, inflater: _Inflater, limits: Limits, take: Cal
     return b"".join(pieces)
 
 
-async def _pass_over(request: Request, limits: Limits) -> None:
+async def _pass_over(arriving: AsyncIterator[bytes], limits: Limits) -> None:
     """Read what is left of a body, within bounds: many a client looks for the answer only when it has sent all."""
     passed = 0
-    async for piece in request.stream():
+    async for piece in arriving:
         passed += len(piece)
         if passed > limits.wire_bytes:
             return

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tracecore.backend import Backend, Batch, Page
+from tracecore.backend import Backend, Batch
 from tracecore.errors import BackendRejected
 from tracecore.server.bodies import Allowance, Limits, body_of
 from tracecore.server.problems import Endpoint, Refusal, answering
@@ -165,9 +165,10 @@ async def _answered(method: Callable[..., Any], project: str, asked: Struct, rea
         body = encode(found)
         if len(body) <= LARGEST_ANSWER:
             return Response(body, media_type="application/json")
-        if not isinstance(found, Page) or len(cast("Page[Any]", found).items) == 1:
+        listed: list[Any] = getattr(found, "items", [])  # of a page
+        if len(listed) <= 1:
             raise BackendRejected(f"the answer is {len(body)} bytes long", "ask for single observations")
-        arguments[0] = replace(arguments[0], limit=len(cast("Page[Any]", found).items) // 2)
+        arguments[0] = replace(arguments[0], limit=len(listed) // 2)
 
 
 def _json(value: Struct) -> Response:

@@ -3,8 +3,8 @@
 Until then they are apart, so that the URL can be shown, kept and passed on. The secret becomes the password of the
 URL's user, percent-encoded, which is what every plug-in reads anyway.
 
-Invariants: a URL that holds a credential, or says where one is, stays as it is; a URL without a host is given none;
-where it is not plain whose the secret is, nobody gets it; no error shows it.
+Invariants: a URL that holds a credential, or says where one is, stays as it is; one without host and user is given
+none; where it is not plain whose the secret is, nobody gets it; no error shows it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tracecore.errors import ConfigError
 
 __all__ = ["secret_of", "takes_secret", "with_secret"]
 
-_PARTS: Final = re.compile(r"(?P<before>[^:/?#]+://)(?:(?P<user>[^/?#]*)@)?(?P<host>[^/?#@]+)(?P<rest>.*)", re.DOTALL)
+_PARTS: Final = re.compile(r"(?P<before>[^:/?#]+://)(?:(?P<user>[^/?#]*)@)?(?P<host>[^/?#@]*)(?P<rest>.*)", re.DOTALL)
 _OTHER_WAYS: Final = re.compile(
     r"[?&](?:secret_file|password|passfile|header\.(?:x-)?(?:authorization|api-key))=", re.IGNORECASE
 )
@@ -52,9 +52,9 @@ def secret_of(config: Config) -> str | None:
 
 
 def takes_secret(url: str) -> bool:
-    """Return whether a URL names a host, and no credential for it nor where one is."""
+    """Return whether a URL names a host or a user, and no credential for it nor where one is."""
     found = _PARTS.fullmatch(url)
-    if found is None or url.partition(":")[0].lower() in _NO_HOST:
+    if found is None or not (found["user"] or found["host"]) or url.partition(":")[0].lower() in _NO_HOST:
         return False
     return not (found["user"] or "").partition(":")[2] and _OTHER_WAYS.search(found["rest"]) is None
 

@@ -18,6 +18,7 @@ from tracecore.errors import ConfigError
     ("url", "final"),
     [
         ("postgresql://me@db:5432/traces?schema=x", "postgresql://me:hush@db:5432/traces?schema=x"),
+        ("postgresql://me@/traces?host=/run/postgresql", "postgresql://me:hush@/traces?host=/run/postgresql"),
         ("postgresql://db/traces", "postgresql://:hush@db/traces"),
         ("postgresql://me@one:1,two:2/traces", "postgresql://me:hush@one:1,two:2/traces"),
         ("postgresql://me@[::1]:5/traces", "postgresql://me:hush@[::1]:5/traces"),
@@ -43,6 +44,7 @@ def test_it_becomes_the_password_of_the_urls_user(url: str, final: str) -> None:
         "jsonl:traces.jsonl",
         "stdout:",
         "postgresql:///traces",
+        "postgresql:///traces?host=db&user=me",
         "postgresql://me:own@db/traces",
         "postgresql://me@db/traces?secret_file=/run/secrets/db",
         "postgresql://me@db/traces?x=1&passfile=/home/me/.pgpass",

@@ -17,7 +17,7 @@ from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, 
 from tracecore.records import Record
 from tracecore.testing.opening import opened, opened_with
 from tracecore.testing.samples import json_of, score, span
-from tracecore_jsonl import log_file, open_backend, records_in
+from tracecore_jsonl import log_file, open_backend, records_in, worker
 
 FIRST: list[Record] = [span(1), score("a")]
 SECOND: list[Record] = [span(2, input=json_of("x" * 5_000)), span(3)]
@@ -112,6 +112,36 @@ async def test_what_cannot_be_encoded_is_refused_whole(tmp_path: Path) -> None:
         with pytest.raises(BackendRejected, match="cannot hold a value"):
             await backend.write([span(3), bad])
         assert list(records_in(tmp_path / "a.jsonl")) == FIRST
+
+
+async def test_closing_does_not_wait_for_a_disk_that_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is left behind, does what it has begun, and ends by itself; the next opening has another one."""
+    monkeypatch.setattr(worker, "_LONGEST_END_S", 0.0)
+    stands, goes_on = threading.Event(), threading.Event()
+
+    class Still:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(os, name)
+
+        def write(self, descriptor: int, data: bytes) -> int:
+            stands.set()
+            assert goes_on.wait(30)
+            return os.write(descriptor, data)
+
+    path = tmp_path / "a.jsonl"
+    backend = open_backend(f"jsonl:{path}")
+    await backend.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(log_file, "os", Still())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(backend.write, [span(1)])
+            await anyio.to_thread.run_sync(stands.wait)
+            await backend.close()
+            goes_on.set()
+    async with opened_with(backend, [span(2)]):
+        assert list(records_in(path)) == [span(1), span(2)]
 
 
 async def test_a_disk_that_stands_still_blocks_neither_the_loop_nor_the_end(

@@ -76,6 +76,33 @@ print("ready", flush=True)
 sys.stdin.readline()
 asyncio.run(main())
 """
+FULL = """
+import asyncio, resource, sys
+from tracecore.errors import DiskFull
+from tracecore.testing.samples import json_of, span
+from tracecore_jsonl import open_backend, records_in
+
+async def main():
+    backend = open_backend(f"jsonl:{sys.argv[1]}")
+    await backend.open()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
+    kept, refused = [], 0
+    for number in range(60):
+        batch = [span(n, within=number + 1, input=json_of("x" * 1_000)) for n in range(5)]
+        try:
+            await backend.write(batch)
+            kept += batch
+        except DiskFull:
+            refused += 1
+            assert list(records_in(sys.argv[1])) == kept
+        if refused == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    await backend.close()
+    print(len(kept), refused, list(records_in(sys.argv[1])) == kept)
+
+asyncio.run(main())
+"""
 FORKS = """
 import os, sys
 import tracecore
@@ -165,6 +192,12 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
     traces = [record.trace_id for record in kept]
     assert len(kept) == len({(one.trace_id, one.span_id) for one in kept}) == WRITERS * BATCHES * LINES
     assert sum(before != after for before, after in pairwise(traces)) == WRITERS * BATCHES - 1
+
+
+def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+    """Where there is no more space nothing of a batch stays, not even what would have fitted; later there is again."""
+    ended = python(str(tmp_path / "a.jsonl"), folder=tmp_path, program=FULL)
+    assert (ended.stdout, ended.stderr) == ("285 3 True\n", "")
 
 
 def test_a_program_that_forks(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tracecore_postgres.writer import Kinds, Writer, sorted_out
 
 __all__ = ["PostgresBackend", "open_backend"]
 
+_FACTS: Final = "SELECT current_setting('server_version'), current_setting('synchronous_commit')"
 _READERS: Final = 4
 _FAREWELL_S: Final = 2.0
 _AGAIN: Final = frozenset(("40P01", "40001", "23514"))
@@ -115,6 +116,16 @@ class PostgresBackend:
                 return await status_of(connection, self._address, migrations())
         finally:
             connection.terminate()
+
+    async def facts(self) -> dict[str, str]:
+        """Return which server this is, what a commit waits for, and whether a pooler hands connections around."""
+        async with self._readers.lend() as connection:
+            [(version, commit)] = await connection.fetch(_FACTS)
+        straight = "none that hands connections around: statements stay prepared"
+        pooler = (
+            "one that hands connections around: no statement stays prepared" if self._connector.pooled else straight
+        )
+        return {"PostgreSQL": str(version), "synchronous_commit": str(commit), "pooler": pooler}
 
     async def open(self) -> None:
         """Connect and bring the schema up to date, or with read access check that it can be read."""

@@ -26,6 +26,8 @@ def _our_backends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[
         "memory": "tracecore.memory:open_backend",
         "sqlite": "tracecore_sqlite:open_backend",
         "jsonl": "tracecore_jsonl:open_backend",
+        "postgresql": "tracecore_postgres:open_backend",
+        "http": "tracecore_http:open_backend",
     }
     entries = [EntryPoint(scheme, value, plugins.GROUP) for scheme, value in offered.items()]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: entries if group == plugins.GROUP else [])

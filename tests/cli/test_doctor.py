@@ -40,7 +40,7 @@ def test_a_problem_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     assert result.out.count("PROBLEM") == 2
     assert result.out.count("what to do:") == 2
     assert "pass-word" not in result.out + result.err
-    assert "one of the schemes jsonl:, memory:" in result.out
+    assert "one of the schemes http:, jsonl:, memory:, postgresql:, sqlite:" in result.out
 
 
 def test_variables_that_are_no_settings_are_listed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

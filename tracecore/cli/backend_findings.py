@@ -116,7 +116,8 @@ async def _answer(backend: Backend, project: str) -> Finding:
         found = await backend.observations.find(project, ObservationQuery(limit=1))
         what = "has spans" if found.items else "has no spans yet"
     else:
-        return Finding(f"{backend.location} can be opened; it offers nothing to read")
+        untried = "add --write to see whether it takes what it is sent"
+        return Finding(f"{backend.location} can be opened; it offers nothing to read", remedy=untried)
     took = duration(monotonic_ns() - started_ns)
     return Finding(f"{backend.location} answered in {took}; project {project!r} {what}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.rag_service import demo
+from tests.http_server import room_names, served
 
 
 @pytest.mark.timeout(240)  # two services and ten commands, each a process: 10 s alone, a minute on a busy machine
@@ -45,6 +46,23 @@ def test_the_demo_runs_wherever_the_environment_says(
         made = tmp_path / "elsewhere.jsonl"
         assert f"Everything went to {made}" in shown
         assert len(made.read_bytes().splitlines()) > 12
+
+
+@pytest.mark.timeout(240)  # as above
+@pytest.mark.parametrize("kind", ["database", "server"])
+def test_the_demo_runs_on_another_host(
+    kind: str, postgres_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo is the same on a database and on a server: nothing in it knows of a file."""
+    monkeypatch.chdir(tmp_path)
+    with served() as url:
+        monkeypatch.setenv("TRACECORE_BACKEND", postgres_url if kind == "database" else f"{url}/{next(room_names)}")
+        assert demo.main(["--users", "4", "--requests", "12"]) == 0
+    shown = capfd.readouterr().out
+    assert "FAILED" not in shown
+    assert "12 traces, one per request" in shown
+    assert ("which step was slow?" in shown) is (kind == "database")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_nobody_else_can_read_is_refused(

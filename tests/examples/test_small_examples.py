@@ -15,6 +15,7 @@ import pytest
 
 from examples import background_worker, survives_kill
 from examples.asgi_service import app
+from tests.http_server import room_names, served
 from tracecore import Config, Recorder
 from tracecore.backend import TraceQuery
 from tracecore.memory import MemoryBackend, open_backend
@@ -116,13 +117,33 @@ async def test_the_worker_keeps_its_threads_in_one_trace(tmp_path: Path) -> None
 )
 def test_one_program_on_any_backend(backend: str, level: str, read_back: str, tmp_path: Path) -> None:
     """The very same program delivers to whatever the environment names, and reads it back where that is possible."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "choose_backend.py")], cwd=tmp_path, capture_output=True, text=True,
-        env={**own, "TRACECORE_BACKEND": backend}, timeout=30, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    delivered, found = done.stdout.splitlines()
+    delivered, found = _run_choosing(backend, tmp_path)
     assert delivered.endswith(f": delivered ({level})")
     assert "chosen" in delivered
     assert found == read_back
+
+
+def test_the_same_program_on_a_database(postgres_url: str, tmp_path: Path) -> None:
+    """With the URL of a database it delivers there, and the database's disk has it."""
+    delivered, found = _run_choosing(postgres_url, tmp_path)
+    assert delivered.endswith(": delivered (durable)")
+    assert found == "3 traces with 6 spans are in it"
+
+
+def test_the_same_program_on_a_server(tmp_path: Path) -> None:
+    """With the URL of a server it delivers there, and another host has it."""
+    with served() as url:
+        delivered, found = _run_choosing(f"{url}/{next(room_names)}", tmp_path)
+    assert delivered.endswith(": delivered (received)")
+    assert found == "3 traces with 6 spans are in it"
+
+
+def _run_choosing(backend: str, folder: Path) -> list[str]:
+    """Run the program with a backend in its environment, and return what it says."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "choose_backend.py")], cwd=folder, capture_output=True, text=True,
+        env={**own, "TRACECORE_BACKEND": backend}, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()

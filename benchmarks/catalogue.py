@@ -45,6 +45,15 @@ SUITES: Final = {
             "throughput", "suites.throughput",
             "requests into a backend of choice: --backend, --loop, --buffer, --concurrency, --spans; all read back",
         ),
+        Suite(
+            "postgres", "suites.postgres",
+            "requests into PostgreSQL: rate, CPU of client and server, bytes; SQLite in turn; all read back",
+        ),
+        Suite("postgres/read", "suites.postgres_read", "the questions of `read` to PostgreSQL and SQLite, with plans"),
+        Suite(
+            "http", "suites.http_delivery",
+            "requests over HTTP: to our server over SQLite, and to a collector that decodes; OpenTelemetry beside it",
+        ),
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
         Suite(
             "burst", "suites.burst",

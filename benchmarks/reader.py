@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from benchmarks.request_mix import SPANS, USERS, Texts
-from tracecore.backend import Backend, ObservationQuery, TraceQuery
+from tracecore.backend import Backend, ObservationQuery, ObservationStore, TraceQuery, TraceStore
 from tracecore.plugins import open_backend
 from tracecore.records import Trace
 
-__all__ = ["QUESTIONS", "TIMES", "Reader", "times_of_reading"]
+__all__ = [
+    "LISTS",
+    "QUESTIONS",
+    "SEARCHES",
+    "TIMES",
+    "Readable",
+    "Reader",
+    "reading",
+    "times_of_both",
+    "times_of_reading",
+]
 
 TIMES: Final = 40
 """How often each question is asked, unless told otherwise."""
@@ -35,15 +46,34 @@ QUESTIONS: Final = {
 }
 """What is asked, by the name of the question."""
 
+LISTS: Final = ("newest", "next", "user", "session", "generations")
+"""The questions to which an answer needs no payload."""
+SEARCHES: Final = ("rare", "common")
+"""The questions for which payloads are looked into."""
+
 Check: TypeAlias = Callable[[], bool]
 """Say whether an answer is right."""
 Ask: TypeAlias = Callable[[random.Random], Awaitable[Check]]
 
 
+class Readable(Protocol):
+    """What of a backend is asked."""
+
+    @property
+    def traces(self) -> TraceStore | None:
+        """Return the trace store."""
+        ...
+
+    @property
+    def observations(self) -> ObservationStore | None:
+        """Return the observation store."""
+        ...
+
+
 class Reader:
     """Ask a store what a person would ask it; each question returns what checks the answer, after the clock."""
 
-    def __init__(self, backend: Backend, texts: Texts, requests: int) -> None:
+    def __init__(self, backend: Readable, texts: Texts, requests: int) -> None:
         assert backend.traces is not None
         assert backend.observations is not None
         self._traces, self._observations = backend.traces, backend.observations
@@ -132,25 +162,46 @@ async def times_of_reading(
     Raises:
         RuntimeError: an answer is not what was stored.
     """
+    return (await times_of_both({"": url}, texts, requests, seed=seed, times=times))[""]
+
+
+async def times_of_both(
+    urls: Mapping[str, str], texts: Texts, requests: int, *, seed: int, times: int = TIMES
+) -> dict[str, dict[str, list[float]]]:
+    """Ask several stores of the same requests in turn; return the same by the name of the store.
+
+    Raises:
+        RuntimeError: an answer is not what was stored.
+    """
+    async with AsyncExitStack() as exits:
+        readers = dict[str, Reader]()
+        for name, url in urls.items():
+            readers[name] = Reader(await exits.enter_async_context(reading(url)), texts, requests)
+            await readers[name].learn()
+        return await _timed(readers, random.Random(seed), times)
+
+
+@asynccontextmanager
+async def reading(url: str) -> AsyncGenerator[Backend]:
+    """Open a store to read for the length of a block."""
     backend = open_backend(url, access="read")
     await backend.open()
     try:
-        reader = Reader(backend, texts, requests)
-        await reader.learn()
-        return await _timed(reader, random.Random(seed), times)
+        yield backend
     finally:
         await backend.close()
 
 
-async def _timed(reader: Reader, chance: random.Random, times: int) -> dict[str, list[float]]:
-    asks = reader.asks
-    taken: dict[str, list[float]] = {name: [] for name in asks}
-    order = list(asks) * times
+async def _timed(readers: Mapping[str, Reader], chance: random.Random, times: int) -> dict[str, dict[str, list[float]]]:
+    once = [(store, question) for store in readers for question in QUESTIONS]
+    taken: dict[str, dict[str, list[float]]] = {store: {name: [] for name in QUESTIONS} for store in readers}
+    order = once * times
     chance.shuffle(order)
-    for name in [*asks, *order]:
+    for store, name in [*once, *order]:
+        ask = readers[store].asks[name]
         began = time.perf_counter()
-        right = await asks[name](chance)
-        taken[name].append((time.perf_counter() - began) * 1e3)
+        right = await ask(chance)
+        taken[store][name].append((time.perf_counter() - began) * 1e3)
         if not right():
             raise RuntimeError(f"{QUESTIONS[name]}: the answer is not what was stored")
-    return {name: figures[1:] for name, figures in taken.items()}
+    return {store: {name: figures[1:] for name, figures in each.items()} for store, each in taken.items()}

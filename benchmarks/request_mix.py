@@ -22,6 +22,7 @@ __all__ = [
     "COST",
     "GENERATION",
     "MODEL",
+    "PARAMETERS",
     "SPANS",
     "USAGE",
     "USERS",
@@ -39,7 +40,7 @@ GENERATION: Final = "complete"
 MODEL: Final = "small-1"
 USAGE: Final = {"input": 512, "output": 256}
 COST: Final = {"input": 0.0000512, "output": 0.0001024}
-_PARAMETERS: Final = {"temperature": 0.2, "max_tokens": 400}
+PARAMETERS: Final = {"temperature": 0.2, "max_tokens": 400}
 _PROMPT_CHARS: Final = 2_048
 _COMPLETION_CHARS: Final = 1_024
 USERS: Final = 200
@@ -163,7 +164,7 @@ def service_of(
         return summary_of(hits)
 
     async def complete(number: int) -> str:
-        with generating(GENERATION, model=MODEL, model_parameters=_PARAMETERS, input=texts.messages(number)) as call:
+        with generating(GENERATION, model=MODEL, model_parameters=PARAMETERS, input=texts.messages(number)) as call:
             await asyncio.sleep(0)
             reply = texts.completion(number)
             call.update(output=reply, usage_details=USAGE, cost_details=COST)

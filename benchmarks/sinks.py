@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Final
 
-from tracecore.backend import Backend, Batch, Capabilities
+from tracecore.backend import Backend, Batch, Capabilities, Receipt
 from tracecore.errors import BackendUnavailable
 
 __all__ = ["HeldBackend", "NullBackend"]
@@ -96,7 +96,7 @@ class HeldBackend:
         self._opened.set()
         await asyncio.to_thread(self._gate.wait)
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: Batch) -> Receipt | None:
         """Write the batch.
 
         Raises:
@@ -106,7 +106,7 @@ class HeldBackend:
             raise BackendUnavailable("the backend is away", "try again")
         if self.asked_again_at is None:
             self.asked_again_at = time.perf_counter()
-        await self._backend.write(batch)
+        return await self._backend.write(batch)
 
     async def maintain(self) -> bool:
         """Do nothing now, or what the backend does."""

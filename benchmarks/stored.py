@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,10 +18,10 @@ from benchmarks.flow import check_stored
 from benchmarks.request_mix import Texts
 from benchmarks.sinks import HeldBackend
 from tracecore import Config, Recorder
-from tracecore.backend import Backend
+from tracecore.backend import Backend, ObservationQuery
 from tracecore.plugins import open_backend
 
-__all__ = ["Recorded", "Stored", "check_space", "maintained"]
+__all__ = ["Recorded", "Stored", "check_space", "index", "maintained"]
 
 _BYTES_OF_SPAN: Final = 2_000
 """What a span of the request mix takes on disk, its search index and a log beside the file included."""
@@ -131,5 +132,26 @@ async def maintained(backend: Backend, note: Callable[[int], object] = lambda _:
         while await backend.maintain():
             slices += 1
             note(slices)
+    finally:
+        await backend.close()
+
+
+async def index(backend: Backend, requests: range) -> float:
+    """Do all deferred work, check that the last request is found by its number, and return our seconds of CPU.
+
+    Raises:
+        RuntimeError: it is not found.
+    """
+    await backend.open()
+    try:
+        cpu = time.process_time()
+        while await backend.maintain():
+            pass
+        cpu = time.process_time() - cpu
+        assert backend.observations is not None
+        found = await backend.observations.find("default", ObservationQuery(search=f"{requests[-1]:08}"))
+        if not found.items:
+            raise RuntimeError(f"the search does not find request {requests[-1]}")
+        return cpu
     finally:
         await backend.close()

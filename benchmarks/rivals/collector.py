@@ -23,12 +23,12 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from benchmarks.rivals.adapter import NUMBERED, RESULT_TEXT, Answer, Rival
 from benchmarks.rivals.catalogue import rival_of
 
-__all__ = ["Collector", "Undecodable", "decoded"]
+__all__ = ["COLLECTED", "FORGET", "Collecting", "Collector", "Server", "Undecodable", "decoded"]
 
 COLLECTED: Final = "/__collected"
 FORGET: Final = "/__forget"
@@ -92,6 +92,22 @@ class Arrived(NamedTuple):
     """Of ``time.perf_counter``, which the processes of a machine share."""
     body: bytes
     encoding: str
+
+
+class Collecting(Protocol):
+    """What a server hands requests to."""
+
+    def forget(self) -> None:
+        """Begin anew."""
+        ...
+
+    def take(self, route: str, body: bytes, encoding: str) -> Answer:
+        """Return what to answer to a request; ``route`` is ``METHOD /path``."""
+        ...
+
+    def collected(self) -> dict[str, Any]:
+        """Return what has come."""
+        ...
 
 
 class Collector:
@@ -217,7 +233,7 @@ class Server(ThreadingHTTPServer):
 
     request_queue_size = 128
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collecting) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.collector = collector
 

@@ -78,6 +78,7 @@ class Process:
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.pid: Final = self._process.pid
         self._in: IO[bytes] = self._process.stdin
         self._out: IO[bytes] = self._process.stdout
         self._read = b""

@@ -11,11 +11,11 @@ What a span of it holds in these benchmarks, and what it does not:
 
 Both decorate as the adapters do that send to a collector.
 
-The request mix (:meth:`OpenTelemetry.service`) is captured by hand too: model, parameters, usage and cost of a
+The request mix (:func:`service_by`) is captured by hand too: model, parameters, usage and cost of a
 generation are attributes of its span. User and session are not carried; the user's name is among the root's arguments.
 
-In no case is anything stored or sent: the exporter counts spans and forgets them. The processor's own thread takes
-batches beside the caller, as in a program; its CPU is not in the caller's.
+:class:`OpenTelemetry` stores and sends nothing: its exporter counts spans and forgets them. The processor's own thread
+takes batches beside the caller, as in a program; its CPU is not in the caller's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from benchmarks.rivals.adapters.opentelemetry import QUEUE
 from benchmarks.rivals.adapters.opentelemetry import OpenTelemetry as CapturedByHand
 from benchmarks.rivals.adapters.opentelemetry_bare import OpenTelemetryBare
 
-__all__ = ["OpenTelemetry"]
+__all__ = ["OpenTelemetry", "service_by"]
 
 
 class _NullExporter(SpanExporter):
@@ -82,16 +82,7 @@ class OpenTelemetry:
 
     def service(self, texts: Texts) -> Handle:
         """Return the request mix as one would trace it with the SDK."""
-        return service_of(texts, self.captured, self.captured, self._generation, lambda _: nullcontext())
-
-    @contextmanager
-    def _generation(self, name: str, *, model: str, model_parameters: Any, input: Any) -> Iterator[_Generation]:  # noqa: A002 - as ours
-        """Open the span of a model call."""
-        with self.tracer.start_as_current_span(name) as span:
-            span.set_attribute("model", model)
-            span.set_attribute("model_parameters", json.dumps(model_parameters))
-            span.set_attribute("input", json.dumps(input))
-            yield _Generation(span)
+        return service_by(self._provider, texts)
 
     def release(self) -> None:
         """Let the exporter take what waits."""
@@ -106,3 +97,19 @@ class OpenTelemetry:
         """End the processor's thread."""
         self.release()
         self._provider.shutdown()
+
+
+def service_by(provider: TracerProvider, texts: Texts) -> Handle:
+    """Return the request mix as one would trace it with a provider of the SDK."""
+    tracer, captured = provider.get_tracer("benchmarks"), CapturedByHand(provider).observed
+
+    @contextmanager
+    def generation(name: str, *, model: str, model_parameters: Any, input: Any) -> Iterator[_Generation]:  # noqa: A002 - as ours
+        """Open the span of a model call."""
+        with tracer.start_as_current_span(name) as span:
+            span.set_attribute("model", model)
+            span.set_attribute("model_parameters", json.dumps(model_parameters))
+            span.set_attribute("input", json.dumps(input))
+            yield _Generation(span)
+
+    return service_of(texts, captured, captured, generation, lambda _: nullcontext())

@@ -26,9 +26,8 @@ from benchmarks.machine import peak_memory, resident_memory
 from benchmarks.measure import ratio, row_of
 from benchmarks.progress import Step
 from benchmarks.request_mix import SPANS, Handle, Texts, bare_service, traced_service
-from benchmarks.stored import Stored, maintained
+from benchmarks.stored import Stored, index, maintained
 from tracecore import Recorder, observe
-from tracecore.backend import Backend, ObservationQuery
 from tracecore.plugins import open_backend
 
 __all__ = ["run"]
@@ -118,25 +117,8 @@ def _idle_round(taken: Taken, texts: Texts, requests: range, *, keep: bool) -> N
             taken.idle.append(spent)
             taken.read_back += read_back
         if len(taken.files) < keep:  # the index takes longer than the round: once is enough
-            cpu = asyncio.run(_index(open_backend(stored.url), requests))
+            cpu = asyncio.run(index(open_backend(stored.url), requests))
             taken.files.append(File(read_back, size, stored.size, cpu))
-
-
-async def _index(backend: Backend, requests: range) -> float:
-    """Do all deferred work, check that the last request is found by its number, and return seconds of CPU."""
-    await backend.open()
-    try:
-        cpu = time.process_time()
-        while await backend.maintain():
-            pass
-        cpu = time.process_time() - cpu
-        assert backend.observations is not None
-        found = await backend.observations.find("default", ObservationQuery(search=f"{requests[-1]:08}"))
-        if not found.items:
-            raise RuntimeError(f"the search does not find request {requests[-1]}")
-        return cpu
-    finally:
-        await backend.close()
 
 
 def _live(texts: Texts, requests: range) -> Beside:

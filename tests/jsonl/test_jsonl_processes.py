@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.sqlite.files import python
-from tests.torture.declaring import by_mode
+from tests.torture.declaring import torture
+from tests.torture.trial import Trial
 from tracecore.records import Span
 from tracecore.testing.opening import opened_with
 from tracecore.testing.samples import span
@@ -153,17 +153,19 @@ def killed_after(batches: int, seconds: float, path: Path) -> list[int]:
     return [*acknowledged, *(int(line) for line in rest if line.endswith("\n"))]
 
 
-@pytest.mark.parametrize("seed", range(by_mode(6, full=60)))
-async def test_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
+@torture("T01", "kill -9 while a batch is appended to a file of lines", rounds=6, full=100)
+async def test_killed_at_any_moment(trial: Trial) -> None:
     """Every batch that was acknowledged is there whole, every line but the last is a record, and writing goes on."""
-    path, drawn = tmp_path / "a.jsonl", random.Random(seed)  # noqa: S311 - a seed makes the test repeatable
-    acknowledged = killed_after(drawn.randint(1, 4), drawn.random() / 200, path)
-    for _ in range(2):
-        kept = [record for record in records_in(path) if isinstance(record, Span)]
-        found = {(int(record.trace_id, 16) - 1, int(record.span_id, 16)) for record in kept}
-        assert {(batch, number) for batch in acknowledged for number in range(LINES)} <= found
-        async with opened_with(open_backend(f"jsonl:{path}"), [span(1)]):
-            assert path.read_bytes().endswith(b"\n")
+    for case in trial.cases():
+        with case:
+            path = case.folder / "a.jsonl"
+            acknowledged = killed_after(case.chance.randint(1, 4), case.chance.random() / 200, path)
+            for _ in range(2):
+                kept = [record for record in records_in(path) if isinstance(record, Span)]
+                found = {(int(record.trace_id, 16) - 1, int(record.span_id, 16)) for record in kept}
+                assert {(batch, number) for batch in acknowledged for number in range(LINES)} <= found
+                async with opened_with(open_backend(f"jsonl:{path}"), [span(1)]):
+                    assert path.read_bytes().endswith(b"\n")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20, 170, 171, 172, 200])

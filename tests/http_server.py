@@ -45,9 +45,18 @@ class Rooms:
 @contextlib.contextmanager
 def served(app: ASGIApp | None = None) -> Iterator[str]:
     """Serve an application, or rooms, for the length of a block; return the URL."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    # Only a socket that says that it is TCP makes ones that send at once.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
     config = uvicorn.Config(
-        app or Rooms(), loop="asyncio", lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app or Rooms(),
+        loop="asyncio",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")
@@ -81,6 +90,7 @@ class Reply(Struct):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Stub
 
     def _answer(self) -> None:

@@ -24,7 +24,7 @@ from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.config import Config
 from tracecore.credentials import secret_of, takes_secret
 from tracecore.errors import BackendUnavailable, ConfigError, TracecoreError
-from tracecore.plugins import configured_urls, open_backend
+from tracecore.plugins import configured_urls, open_backend, open_to_read
 from tracecore.records import Span
 
 __all__ = ["backend_findings"]
@@ -44,10 +44,18 @@ async def backend_findings(config: Config, *, write: bool) -> list[Finding]:
     except ConfigError as error:
         return [Finding(str(error), ok=False, remedy="until this is mended, nothing is recorded")]
     if len(urls) > 1:
-        findings.append(Finding(f"records go to {len(urls)} backends; commands read from the first that can be read"))
+        findings.append(Finding(f"records go to {len(urls)} backends; commands read from {_first_to_read(config)}"))
     for url in urls:
         findings += await _of_one(url, config, write=write)
     return findings
+
+
+def _first_to_read(config: Config) -> str:
+    """Return the backend that commands read from, in words where one of the backends cannot be made."""
+    try:
+        return open_to_read(config).location
+    except ConfigError:  # another finding says so
+        return "the first that can be read"
 
 
 def _secret_findings(config: Config, urls: list[str]) -> list[Finding]:

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
-from tracecore_postgres.reading import BODIES, Connection, Rows, rows_of
+from tracecore_postgres.connection import Connection
+from tracecore_postgres.reading import BODIES, Rows, rows_of
 from tracecore_postgres.search import holds, wanted_words
 from tracecore_postgres.texts import stored_values
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from tracecore.backend import Page
+from tracecore_postgres.connection import Connection
 from tracecore_postgres.texts import stored_values, values_of
 from tracecore_sql.cursors import encode_cursor
 from tracecore_sql.filters import Conditions
 
-__all__ = ["BODIES", "Connection", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of", "walked"]
+__all__ = ["BODIES", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of", "walked"]
 
 BODIES: Final = """
 LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id LIMIT 1) b ON true
@@ -27,16 +28,7 @@ LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.
 Rows: TypeAlias = list[Sequence[Any]]
 T = TypeVar("T")
 
-
-class Connection(Protocol):
-    """What of the driver's connection the stores need."""
-
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        """Return the rows of one statement."""
-        ...
-
-
-Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 """Lends a connection for reading; whatever the driver raises meanwhile comes out as one of our errors."""
 
 

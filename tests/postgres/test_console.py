@@ -134,6 +134,18 @@ async def test_the_guard_stands_without_the_fence(postgres: Database, monkeypatc
         assert await rows(backend, LOCKS) == [(0,)]
 
 
+async def test_behind_a_pooler(postgres: Database) -> None:
+    """Where nothing of a session lasts, each statement finds the views and leaves no setting behind."""
+    async with opened_with(open_backend(postgres.url(statement_cache_size=0)), [span(1)]) as backend:
+        for _ in range(2):
+            assert await rows(backend, "select count(*) from spans") == [(1,)]
+            with pytest.raises(BackendRejected):
+                await rows(backend, "select * from nothing")
+        async with backend.sql._lending() as connection:  # type: ignore[union-attr]
+            assert await connection.fetchval("show statement_timeout") == "0"
+            assert await connection.fetchval("select to_regclass('spans')") is None
+
+
 async def test_time_is_up(postgres: Database) -> None:
     """The server ends a statement whose time is up; the connection goes on."""
     async with opened_with(open_backend(postgres.url()), [span(1)]) as backend:

@@ -22,6 +22,7 @@ Evolution rules, so that old readers and new writers, and new readers and old fi
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -424,8 +425,14 @@ def _later_entry(earlier: LedgerEntry, later: LedgerEntry) -> LedgerEntry:
 def _set_fields(record: Struct) -> dict[str, Any]:
     """Return the fields that say something; an empty payload says nothing, whichever object holds it."""
     found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(record):
+    for field in _fields_of(type(record)):
         value = getattr(record, field.name)
         if field.required or (value != field.default and not (type(value) is Raw and not value)):
             found[field.name] = value
     return found
+
+
+@cache
+def _fields_of(kind: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return the fields of a kind of record: msgspec evaluates every annotation for it, which takes a millisecond."""
+    return msgspec.structs.fields(kind)

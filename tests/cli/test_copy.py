@@ -127,6 +127,17 @@ def test_a_time_is_copied_in_whole_traces(cli: Cli, tmp_path: Path, source: str)
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("arguments", [[], ["--since", "1d"], ["--until", "2001-01-01"]])
+def test_nothing_to_copy(cli: Cli, tmp_path: Path, arguments: list[str]) -> None:
+    """A project that has nothing, or nothing in the time, is copied at once."""
+    here, there = url_of("memory", tmp_path), url_of("sqlite", tmp_path)
+    anyio.run(kept_at, here, records() if arguments else [])
+    answer = cli("copy", here, there, "--json", "--verify", *arguments)
+    assert answer.code == 0, answer.err
+    assert answer.json["copied"]["observations"] == 0
+    assert everything_at(there)["spans"] == []
+
+
 def test_a_huge_trace_is_copied_in_slices(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No batch is larger than a batch may be, in number and in bytes, and a record that is larger comes alone."""
     monkeypatch.setattr(copying, "_MOST_BYTES", 1000)
@@ -249,6 +260,15 @@ def test_what_makes_no_sense_is_one_sentence(cli: Cli, arguments: tuple[str, ...
     assert result.code == code
     assert why in result.err
     assert "Traceback" not in result.err
+
+
+def test_what_cannot_be_read_is_no_source(cli: Cli, tmp_path: Path) -> None:
+    """A file of lines is written to, and not copied from."""
+    url = url_of("jsonl", tmp_path)
+    anyio.run(kept_at, url, records())
+    result = cli("copy", url, "memory:x")
+    assert result.code == 1
+    assert "cannot be copied from" in result.err
 
 
 def test_the_secret_goes_to_the_only_place_that_lacks_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,13 +25,13 @@ from tracecore.cli.copying import Copier, in_words
 from tracecore.cli.figures import moment
 from tracecore.cli.moments import moment_ns
 from tracecore.cli.patience import Patience
-from tracecore.cli.reading import NothingToRead, opened_to_read
+from tracecore.cli.reading import opened_to_read
 from tracecore.config import Config
 from tracecore.credentials import with_secret
 from tracecore.errors import BackendError, BackendUnavailable, TracecoreError
 from tracecore.plugins import open_backend
 
-__all__ = ["Request", "SamePlace", "Stopped", "ran"]
+__all__ = ["NoSource", "Request", "SamePlace", "Stopped", "ran"]
 
 _CLOSE_TIMEOUT: Final = 5.0
 
@@ -57,6 +57,13 @@ class SamePlace(TracecoreError):
         super().__init__(f"{location} cannot be copied into itself; name another place to copy to")
 
 
+class NoSource(TracecoreError):
+    """Report a source that does not give back what it was given."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(f"{location} keeps no spans that can be read, so it cannot be copied from")
+
+
 class Stopped(TracecoreError):
     """Report that a copy ended before its end, where, and how it goes on."""
 
@@ -71,7 +78,7 @@ async def ran(request: Request, environ: Mapping[str, str], now_ns: int) -> Answ
 
     Raises:
         SamePlace: both URLs name one place.
-        NothingToRead: the source has no spans that can be read.
+        NoSource: the source has no spans that can be read.
         Stopped: one of the two was away for too long.
         TracecoreError: one of the two cannot be opened, or used.
     """
@@ -126,7 +133,7 @@ async def _opened(target: Backend) -> AsyncGenerator[None]:
 def _parts(source: Backend, target: Backend, *, ledger: bool) -> tuple[tuple[Part, ...], dict[Part, str]]:
     """Return what can be copied, and why the rest cannot."""
     if source.observations is None:
-        raise NothingToRead("spans", source.location)
+        raise NoSource(source.location)
     stores = {"sessions": source.sessions, "scores": source.scores, "ledger": source.ledger}
     left_out: dict[Part, str] = {
         part: f"{source.location} keeps none that can be read"

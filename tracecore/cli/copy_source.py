@@ -151,8 +151,8 @@ async def _of_traces(source: Backend, selection: Selection, start: Position, pat
         # page comes again.
         inner = start.inner if start.trace_id in ids else None
         first = ids.index(start.trace_id) if start.trace_id in ids else 0
-        for trace_id, following in zip(ids[first:], [*ids[first + 1 :], None], strict=True):
-            after = rest if following is None else Position("observations", query.cursor, following)
+        for number, trace_id in enumerate(ids[first:], first + 1):
+            after = rest if number == len(ids) else Position("observations", query.cursor, ids[number])
             async for records, further in _of_trace(source, selection.project, trace_id, inner, patience):
                 within = None if further is None else Position("observations", query.cursor, trace_id, further)
                 yield records, within or after

@@ -75,6 +75,14 @@ _BESIDE_HOST: Final = (
     " set): some fifteen times for a batch of 4,096; row by row it would be 4,096 times. What it then does with the"
     " GIL, 8 to 10 µs a span of Python and of binding values, is what the host loses."
 )
+_CLIENT: Final = (
+    "The caller's part is in it, and the same wherever spans go: a row of its own. What the pump and the driver take by"
+    " themselves is in the rows of the backlog."
+)
+_SHARED: Final = (
+    "Follows from the row above: producer and pump share one GIL, and the machine is shared with the server. The rate"
+    " of the pump alone is in the rows of the backlog."
+)
 _READ: Final = (
     ("newest", "newest traces", 50), ("next", "page after page", 50), ("user", "traces of a user", 50),
     ("session", "traces of a session", 50), ("generations", "newest generations", 50),
@@ -83,12 +91,26 @@ _READ: Final = (
 )  # fmt: skip
 
 
-def _reading(spans: str, *, large: bool = False) -> list[Goal]:
-    """Return the goals of questions to a file of so many spans."""
+def _reading(spans: str, suite: str = "read", *, large: bool = False) -> list[Goal]:
+    """Return the goals of questions to a store of so many spans."""
     return [
-        Goal(what=f"{spans}, p95: {what}", key=f"read.{key}", bound=bound, unit="ms", whole=True, large=large)
+        Goal(what=f"{spans}, p95: {what}", key=f"{suite}.{key}", bound=bound, unit="ms", whole=True, large=large)
         for key, what, bound in _READ
     ]
+
+
+def _sent(where: str, key: str, *, cpu: float, rate: float) -> list[Goal]:
+    """Return the goals of the request mix that leaves the process."""
+    return [
+        Goal(
+            what=f"request mix {where}, CPU of the client per span", key=f"{key}.cpu", bound=cpu, unit="µs",
+            remark=_CLIENT,
+        ),
+        Goal(
+            what=f"request mix {where}, one process", key=f"{key}.rate", bound=rate, unit="spans/s", least=True,
+            remark=_SHARED,
+        ),
+    ]  # fmt: skip
 
 
 _MAPPED: Final = (
@@ -187,6 +209,9 @@ GOALS: Final = (
         what="the host's speed meanwhile", key="store.live.host", bound=80, unit="%", least=True,
         remark="The producer's own requests are in it, not only their tracing.",
     ),
+    *_sent("into PostgreSQL", "postgres", cpu=12, rate=20_000),
+    *_sent("over HTTP to our own server, zstd", "http.native", cpu=12, rate=25_000),
+    *_sent("over HTTP to a collector that decodes, not compressed", "http.raw", cpu=9, rate=80_000),
     Goal(
         what="loop lag (p99) caused by 2,000 spans/s, paced", key="lag.paced", bound=1, unit="ms", remark=_LAG,
     ),
@@ -216,6 +241,7 @@ GOALS: Final = (
     Goal(what="the same, spans of 3 KB", key="recovery.3k.stored", bound=3, unit="s", whole=True),
     *_reading("1,000,000 spans"),
     *_reading("10,000,000 spans", large=True),
+    *_reading("1,000,000 spans in PostgreSQL", "postgres.read"),
     Goal(
         what="`import tracecore` over bare Python", key="import.tracecore", bound=60, unit="ms", minimum=True,
         remark=(

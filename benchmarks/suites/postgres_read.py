@@ -48,8 +48,8 @@ _INDEXED: Final = 0.9
 """Shares of the suite."""
 _SQLITE: Final = "this ÷ SQLite"
 _SCHEMA: Final = "benchmark"
-_COPIES: Final = 4
-"""How often the spans lie on the disk, log and indexes included, for each that lies in SQLite alone."""
+_COPIES: Final = 3
+"""What both stores take, logs and indexes included, for what a file of SQLite takes."""
 
 
 class Urls(Struct):

@@ -148,6 +148,21 @@ def test_both_documents_get_the_figures() -> None:
     assert "accepted and lost | items | 77" in rejected
 
 
+def test_places_outside_of_the_process_stand_beside_each_other() -> None:
+    """A row for each that was measured, with what it takes on both sides; the goals of both are judged."""
+    figures = {"rate": 21_234.5, "cpu": 13.25, "server": 17.0}
+    rows = [Row(key=f"postgres.{name}", label=name, unit="", value=value) for name, value in figures.items()]
+    rows.append(Row(key="http.raw.rate", label="without the rest", unit="", value=90_000.0))
+    table = Table(suite="postgres", title="Into PostgreSQL", method="Sent.", rows=rows)
+    short, full = documents(Kept(whole=run_of(*results_of().tables, table))).values()
+    assert "| PostgreSQL, every commit on the disk | 21,200 | 13.2 | 17 |" in short
+    assert "the same requests, delivered to" in short
+    assert "a collector" not in short
+    assert "≥ 20,000 spans/s | 21,200 spans/s | met" in full
+    assert "≥ 80,000 spans/s | 90,000 spans/s | met" in full
+    assert "delivered to" not in documents(Kept(whole=results_of()))[ROOT / "README.md"]
+
+
 def test_a_figure_that_was_not_taken_is_not_invented() -> None:
     """Without a rival the table says so; without storing nothing is said of it."""
     results = msgspec.structs.replace(results_of(), tables=results_of().tables[:1])

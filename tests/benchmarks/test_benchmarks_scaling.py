@@ -194,7 +194,7 @@ def test_a_second_of_soaking_is_accounted_for() -> None:
 def test_reading_takes_as_many_rows_as_are_asked_for(rows: int, spans: str) -> None:
     """A file of a few requests answers every question, and of many no fewer than were asked for."""
     table = run_in_child("read", Settings(rows=rows, quick=True), silent)
-    assert {row.key for row in table.rows} == {f"read.{name}" for name in (*QUESTIONS, "size")}
+    assert {row.key for row in table.rows} == {f"read.{name}" for name in (*QUESTIONS, "plans", "size")}
     assert table.rows[-1].note == spans
 
 

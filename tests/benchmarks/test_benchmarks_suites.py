@@ -41,7 +41,7 @@ COUNTS_THAT_MUST_BE_ZERO = (
     "ring.missing.64", "ring.missing.65536", "burst.missing", "burst.journal.missing", "burst.away.missing",
     "burst.away.journal.missing", "burst.journal.lost", "burst.away.journal.lost", "outage.paced.memory.lost",
     "outage.paced.journal.lost", "outage.fast.memory.missing", "outage.fast.journal.lost", "store.lost",
-    "throughput.lost",
+    "throughput.lost", "postgres.lost", "http.lost",
     "rejected.index_ring.lost_lane", "rejected.deferred_encoding.edge.wrong",
 )  # fmt: skip
 UNASKED = [suite.name for suite in SUITES.values() if not suite.only_asked]
@@ -54,17 +54,29 @@ SCALES = {
 
 
 # All suites run in the set-up of the first test that looks at them; the machine may be busy with something else.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
 def quickest_run(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Return one whole run, as short as it can be, as the command line makes it."""
     path = tmp_path_factory.mktemp("benchmarks") / "results.json"
-    command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--rounds", "1", "--save", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "run",
+        "--quick",
+        "--rounds",
+        "1",
+        "--rows",
+        "5000",
+        "--save",
+        str(path),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")])}
     run = subprocess.run(
-        command, cwd=path.parent, env=environment, capture_output=True, text=True, check=False, timeout=230
+        command, cwd=path.parent, env=environment, capture_output=True, text=True, check=False, timeout=490
     )
     said = [line for line in run.stderr.splitlines() if not line.startswith("warning: load before was ")]
     assert (run.returncode, said) == (0, [])
@@ -123,6 +135,12 @@ def test_figures_are_of_what_they_say(quickest_run: Results) -> None:
         assert value[f"call.{kept}.over"] == pytest.approx(more)
     assert value["store.read_back"] == 5_000
     assert value["throughput.read_back"] == 2 * 12_505
+    assert value["postgres.read_back"] == 2 * 10_005
+    assert value["http.checked"] == 8 * 7_505
+    assert 0 < value["postgres.server"] < 1_000
+    assert value["http.zstd.bytes"] < value["http.raw.bytes"] / 2
+    for database in ("postgres.read", "postgres.read.sqlite"):
+        assert min(value[f"{database}.{name}"] for name in QUESTIONS) > 0
     assert 200 < value["pump.retained"] < value["pump.otel_retained"]
     for burst in ("burst", "burst.journal", "burst.away", "burst.away.journal", "outage.fast.memory"):
         assert value[f"{burst}.made"] == value[f"{burst}.stored"] + value[f"{burst}.lost"]

@@ -15,7 +15,7 @@ from tracecore_postgres.abandoning import Abandoner
 from tracecore_postgres.address import Address, parse
 from tracecore_postgres.connection import Connection, Connector, Left, is_clean, within
 from tracecore_postgres.console import PostgresConsole
-from tracecore_postgres.failures import is_about_statements, sqlstate_of, translated
+from tracecore_postgres.failures import is_about_statements, is_unsettling, sqlstate_of, translated
 from tracecore_postgres.indexing import Indexer
 from tracecore_postgres.ledger import PostgresLedger
 from tracecore_postgres.observations import PostgresObservations
@@ -230,7 +230,7 @@ class PostgresBackend:
             with translated(self.location):
                 yield connection, writer
         except BaseException as error:
-            if not isinstance(error, Exception) or not is_clean(connection):
+            if is_unsettling(error) or not is_clean(connection):
                 self._cut()
             raise
 

@@ -17,7 +17,16 @@ from typing import Final, TypeAlias
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, DiskFull
 from tracecore_postgres.driver import driver
 
-__all__ = ["FAILURES", "driver_errors", "failure", "is_about_statements", "is_about_text", "sqlstate_of", "translated"]
+__all__ = [
+    "FAILURES",
+    "driver_errors",
+    "failure",
+    "is_about_statements",
+    "is_about_text",
+    "is_unsettling",
+    "sqlstate_of",
+    "translated",
+]
 
 Meaning: TypeAlias = tuple[type[BackendError], str, str]
 """The error, what happened, and what to do next."""
@@ -107,6 +116,12 @@ def sqlstate_of(error: BaseException | None) -> str:
     """Return the code of an error, or an empty text where the server has not said one."""
     code = getattr(error, "sqlstate", None)
     return code if isinstance(code, str) else ""
+
+
+def is_unsettling(error: BaseException) -> bool:
+    """Return whether a connection may be out of step after an error: neither the server nor a value was at fault."""
+    cause = error.__cause__ if isinstance(error, BackendError) else error
+    return cause is not None and not isinstance(cause, (driver().PostgresError, ValueError, OverflowError))
 
 
 def is_about_text(error: BaseException) -> bool:

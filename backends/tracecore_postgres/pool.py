@@ -9,7 +9,7 @@ from typing import Final
 
 from tracecore.errors import Closed
 from tracecore_postgres.connection import Connection, Connector, is_clean, within
-from tracecore_postgres.failures import is_about_statements, translated
+from tracecore_postgres.failures import is_about_statements, is_unsettling, translated
 
 __all__ = ["Pool"]
 
@@ -50,7 +50,7 @@ class Pool:
                     async with within(connection, "" if self._bare else self._connector.settings):
                         yield connection
             except BaseException as error:
-                if not isinstance(error, Exception) or not is_clean(connection):
+                if is_unsettling(error) or not is_clean(connection):
                     connection.terminate()
                 if is_about_statements(error.__cause__):
                     self._connector.pooled = True  # the next time it is asked for another way

@@ -4,6 +4,9 @@ Each backend has a buffer, a pump and accounts of its own (:mod:`tracecore.chann
 a record in them. What an emit takes is handed to each buffer in turn, the very same object: nothing changes a span that
 has ended, and what tells how far it is (places in lanes and files, counts) is kept by those who keep it, not in it.
 
+With a second backend an emit takes 0.4 µs longer in memory (0.7 becomes 1.1), 1.2 µs with a journal, which writes it
+twice (1.3 becomes 2.5); with one there is nothing of this in its way.
+
 Invariants: an item is in every buffer, or counted there as refused, or in none; also where a signal's handler raises in
 between. What is said of several backends is never better than what is true of each.
 """

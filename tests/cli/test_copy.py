@@ -98,8 +98,8 @@ def test_any_records(tmp_path: Path, batch: list[Record], to_memory: bool) -> No
 
 def _fits(record: Record) -> bool:
     """Return whether every backend takes a record: SQLite refuses integers beyond 64 bits."""
-    numbers = list(getattr(record, "usage_details", None) or {}) and [*record.usage_details.values()]  # type: ignore[union-attr]
-    return all(abs(number) < 2**63 for number in numbers or [])
+    usage: dict[str, int] = getattr(record, "usage_details", None) or {}
+    return all(abs(number) < 2**63 for number in usage.values())
 
 
 @pytest.mark.parametrize("source", ["memory", "sqlite"])
@@ -174,7 +174,7 @@ class _Picky(MemoryBackend):
 class _Partial(MemoryBackend):
     """Take a batch in part, and say how much was rejected."""
 
-    async def write(self, batch: Batch) -> Receipt | None:  # type: ignore[override]
+    async def write(self, batch: Batch) -> Receipt | None:  # type: ignore[override]  # it says more
         """Keep what is not poison."""
         good = [record for record in batch if getattr(record, "name", "") != "poison"]
         await super().write(good)
@@ -322,7 +322,7 @@ def test_what_is_recorded_meanwhile_is_a_matter_of_the_next_copy(cli: Cli, tmp_p
                 await source.write([span(n := next(numbers), trace=n, after_s=n)])
                 await write(batch)
 
-            target.write = beside  # type: ignore[method-assign]
+            target.write = beside  # type: ignore[method-assign]  # of this one only
             await Copier(source, target, Selection(PROJECT), Patience(0, None)).copy(CopyState(begun_ns=START))
             assert next(numbers) > 902
             kept, came = await everything(target), await everything(source)

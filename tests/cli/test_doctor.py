@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.cli.recorded import Cli, Store
 from tests.migrations.test_schema import apply
 from tracecore.cli import backend_findings, health
 from tracecore.config import Config
+from tracecore.memory import MemoryBackend
 from tracecore.records import Record
 from tracecore_sqlite.schema import migrations
 
@@ -180,3 +182,17 @@ def test_an_older_schema_is_a_problem_that_migrate_solves(cli: Cli, tmp_path: Pa
     assert "tracecore migrate" in before.out
     assert cli("migrate", *arguments).code == 0
     assert cli("doctor", *arguments).code == 0
+
+
+def test_a_backend_that_hangs_is_not_waited_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for a mistake gets an answer within some seconds, whatever does not answer."""
+
+    async def hang(self: MemoryBackend) -> None:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(backend_findings, "_PATIENCE", 0.01)
+    monkeypatch.setattr(MemoryBackend, "open", hang)
+    result = cli("doctor", "--write", "--backend", "memory:hangs")
+    assert result.code == 1
+    assert "PROBLEM  memory:hangs did not answer within 0.01 s" in result.out
+    assert "writing failed: memory:hangs did not answer" in result.out

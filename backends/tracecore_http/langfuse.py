@@ -20,7 +20,7 @@ from tracecore.wire import encode
 from tracecore_http.address import Address
 from tracecore_http.batches import check, in_parts
 from tracecore_http.conventions import LANGFUSE
-from tracecore_http.meaning import united
+from tracecore_http.meaning import receipt_for, united
 from tracecore_http.otlp import SpanSender
 from tracecore_http.remote import Remote
 from tracecore_http.resources import grouped, own_version
@@ -114,7 +114,8 @@ class LangfuseBackend:
         return united(receipts)
 
     async def _send_scores(self, body: bytes, headers: list[tuple[str, str]]) -> Receipt | None:
-        return _receipt_of(await self._remote.ask(_SCORES, body, headers=[_JSON, *headers]))
+        rejected, reason = _rejected_in(await self._remote.ask(_SCORES, body, headers=[_JSON, *headers]))
+        return receipt_for(rejected, reason, self._remote.key.hide)
 
 
 def _who(public_key: str) -> list[tuple[str, str]]:
@@ -163,11 +164,10 @@ def _as_langfuse(score: Score) -> dict[str, Any]:
     return found
 
 
-def _receipt_of(answer: Answer) -> Receipt | None:
-    """Return what an answer to scores says was rejected; one that cannot be read says nothing."""
+def _rejected_in(answer: Answer) -> tuple[int, str]:
+    """Return how many scores an answer rejects, and why; one that cannot be read rejects none."""
     try:
         partial = msgspec.json.decode(answer.body, type=_Partial)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    reasons = "; ".join(error.message for error in partial.errors[:3] if error.message)
-    return Receipt(partial.rejected, reasons[:300] or None) if partial.rejected > 0 else None
+        return 0, ""
+    return partial.rejected, "; ".join(error.message for error in partial.errors[:3] if error.message)

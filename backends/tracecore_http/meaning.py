@@ -29,7 +29,7 @@ from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
 from tracecore.wire import Malformed, Problem, decode, error_of
 from tracecore_http.transport import Answer
 
-__all__ = ["TooLarge", "error_in", "united"]
+__all__ = ["TooLarge", "error_in", "receipt_for", "united"]
 
 _MENDED: Final = 30.0
 """Seconds after which is tried again what an operator has to mend."""
@@ -57,6 +57,11 @@ def error_in(answer: Answer, location: str, hide: Callable[[str], str]) -> Backe
     return _ours(answer, hide) or _by_status(answer, location, hide)
 
 
+def receipt_for(rejected: int, reason: str | None, hide: Callable[[str], str]) -> Receipt | None:
+    """Return the receipt for what the other side says it has rejected, in words that can be shown; None for nothing."""
+    return Receipt(rejected, _printable(hide(reason or "")) or None) if rejected > 0 else None
+
+
 def united(receipts: list[Receipt | None]) -> Receipt | None:
     """Return what the receipts of the parts of a batch say together."""
     partial = [receipt for receipt in receipts if receipt is not None]
@@ -65,7 +70,7 @@ def united(receipts: list[Receipt | None]) -> Receipt | None:
 
 
 def _by_status(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendError:
-    status, said = answer.status, hide(_said(answer))
+    status, said = answer.status, _printable(hide(_said(answer)))
     what = f"{location} answered {_named(status)}{f': {said}' if said else ''}"
     again = _retry_after(answer.headers.get("retry-after"))
     if status == _TOO_LARGE:
@@ -116,16 +121,17 @@ class _Message(msgspec.Struct):
 
 
 def _said(answer: Answer) -> str:
-    """Return what the other side says about its refusal, as one short line."""
+    """Return what the other side says about its refusal."""
     try:
         found = msgspec.json.decode(answer.body, type=_Message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         is_text = answer.headers.get("content-type", "").startswith("text/plain")
-        return _printable(answer.body[:_LONGEST].decode("utf-8", "replace")) if is_text else ""
-    return _printable(found.detail or found.message)
+        return answer.body.decode("utf-8", "replace") if is_text else ""
+    return found.detail or found.message
 
 
 def _printable(text: str) -> str:
+    """Return a text as one short line; whatever is to be hidden was hidden before it was cut."""
     return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
 
 

@@ -16,6 +16,7 @@ from tracecore_http.address import Address
 from tracecore_http.answers import understood
 from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
+from tracecore_http.meaning import receipt_for
 from tracecore_http.reading import RemoteLedger, RemoteObservations, RemoteScores, RemoteSessions, RemoteTraces
 from tracecore_http.remote import Remote
 from tracecore_http.transport import Connect, HttpxTransport
@@ -110,7 +111,7 @@ class NativeBackend:
         body = await anyio.to_thread.run_sync(pack, batch) if len(batch) > _FEW else pack(batch)
         answer = await self._remote.ask(f"{BASE}/batch", body, headers=self._headers)
         written = understood(answer, Written, self.location)
-        return Receipt(written.rejected, written.reason) if written.rejected else None
+        return receipt_for(written.rejected, written.reason, self._remote.key.hide)
 
     def _packed(self, batch: Batch) -> bytes:
         return compressed(_pieces(batch), self._address.compression)

@@ -19,7 +19,7 @@ from tracecore_http.address import Address, Compression, Encoding
 from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.conventions import OTHERS
-from tracecore_http.meaning import united
+from tracecore_http.meaning import receipt_for, united
 from tracecore_http.remote import Remote
 from tracecore_http.resources import Export, grouped
 from tracecore_http.spans import Attributes
@@ -65,13 +65,18 @@ class SpanSender:
 
     def _receipt_of(self, answer: Answer) -> Receipt | None:
         """Return what an answer says was rejected, in whichever encoding it is, if that is one that we have."""
-        if answer.headers.get("content-type", "").startswith("application/json"):
-            return otlp_json.receipt_of(answer.body)
-        if self._encoding == "json":
-            return None
-        from tracecore_http import otlp_protobuf  # noqa: PLC0415 - its driver was loaded when the backend was opened
+        rejected, reason = _rejected_in(answer, self._encoding)
+        return receipt_for(rejected, reason, self._remote.key.hide)
 
-        return otlp_protobuf.receipt_of(answer.body)
+
+def _rejected_in(answer: Answer, encoding: Encoding) -> tuple[int, str]:
+    if answer.headers.get("content-type", "").startswith("application/json"):
+        return otlp_json.rejected_in(answer.body)
+    if encoding == "json":
+        return 0, ""
+    from tracecore_http import otlp_protobuf  # noqa: PLC0415 - its driver was loaded when the backend was opened
+
+    return otlp_protobuf.rejected_in(answer.body)
 
 
 def _encoded(export: Export, encoding: Encoding) -> bytes:

@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tracecore.backend import Receipt
 from tracecore_http.resources import Export
 from tracecore_http.spans import Attributes, ExportedSpan, Value
 
-__all__ = ["encode_export", "receipt_of"]
+__all__ = ["encode_export", "rejected_in"]
 
 
 class _KeyValue(Struct, frozen=True, gc=False):
@@ -64,14 +63,13 @@ def encode_export(export: Export) -> bytes:
     return msgspec.json.encode({"resourceSpans": resources})
 
 
-def receipt_of(body: bytes) -> Receipt | None:
-    """Return what an ``ExportTraceServiceResponse`` says was rejected; one that cannot be read says nothing."""
+def rejected_in(body: bytes) -> tuple[int, str]:
+    """Return how many spans an ``ExportTraceServiceResponse`` rejects, and why: 0 where it cannot be read."""
     try:
-        partial = msgspec.json.decode(body, type=_Answer).partial_success
-        rejected = 0 if partial is None else int(partial.rejected_spans)
+        partial = msgspec.json.decode(body, type=_Answer).partial_success or _Partial()
+        return int(partial.rejected_spans), partial.error_message
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-        return None
-    return Receipt(rejected, partial.error_message or None) if partial is not None and rejected > 0 else None
+        return 0, ""
 
 
 def _span(span: ExportedSpan) -> _Span:

@@ -12,11 +12,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from tracecore.backend import Receipt
 from tracecore_http import resources
 from tracecore_http.spans import Attributes, ExportedSpan, Value
 
-__all__ = ["encode_export", "receipt_of"]
+__all__ = ["encode_export", "rejected_in"]
 
 _KINDS: Final[dict[int, Span.SpanKind.ValueType]] = {
     int(kind): Span.SpanKind.ValueType(kind) for kind in Span.SpanKind.values()
@@ -35,14 +34,13 @@ def encode_export(export: resources.Export) -> bytes:
     return body
 
 
-def receipt_of(body: bytes) -> Receipt | None:
-    """Return what an ``ExportTraceServiceResponse`` says was rejected; one that cannot be read says nothing."""
+def rejected_in(body: bytes) -> tuple[int, str]:
+    """Return how many spans an ``ExportTraceServiceResponse`` rejects, and why: 0 where it cannot be read."""
     try:
         partial = ExportTraceServiceResponse.FromString(body).partial_success
     except Exception:  # noqa: BLE001 - the driver's own DecodeError, which has no types
-        return None
-    rejected = partial.rejected_spans
-    return Receipt(rejected, partial.error_message or None) if rejected > 0 else None
+        return 0, ""
+    return partial.rejected_spans, partial.error_message
 
 
 def _resource_spans(resource: resources.ResourceSpans, scope: InstrumentationScope) -> ResourceSpans:

@@ -16,6 +16,7 @@ import anyio.to_thread
 import pytest
 
 from tests.http_server import Asked, Reply, raw, room_names, served, stub
+from tests.torture.declaring import torture
 from tracecore import Config, Recorder
 from tracecore.backend import Capabilities, Page, TraceQuery
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
@@ -54,6 +55,7 @@ class Flood:
             self.sent += connection.send(ZEROS)
 
 
+@torture("T16", "an HTTP server says too much")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -71,6 +73,7 @@ async def test_a_gigabyte_is_not_read(headers: bytes) -> None:
     assert flood.sent < GIGABYTE // 16, "what fits into the buffers of two sockets"
 
 
+@torture("T16", "an HTTP server says too much")
 async def test_a_bomb_is_not_inflated() -> None:
     """An answer that is compressed all the same is bytes like others."""
     bomb = gzip.compress(bytes(64 << 20), 9)
@@ -83,6 +86,7 @@ async def test_a_bomb_is_not_inflated() -> None:
         await backend.close()
 
 
+@torture("T16", "an HTTP server says too much")
 async def test_ten_thousand_headers_are_no_answer() -> None:
     """Headers without end are an error that may pass, and are not read to the end."""
     headers = b"".join(b"x-header-%d: %s\r\n" % (number, b"v" * 50) for number in range(10_000))
@@ -115,6 +119,7 @@ async def test_what_is_no_http_is_unavailable(said: bytes) -> None:
         await asked(address)
 
 
+@torture("T16", "an HTTP server says too much")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(status: int) -> None:
     """Nothing is sent to an address that a server names, least of all a credential."""
@@ -188,6 +193,7 @@ async def test_who_does_not_answer_in_time_is_unavailable(talk: Callable[[socket
         await backend.close()
 
 
+@torture("T13", "an HTTP server never answers, or a byte at a time")
 @pytest.mark.parametrize("talk", TALKS)
 def test_a_program_does_not_wait_for_such_a_server(talk: Callable[[socket.socket], None]) -> None:
     """Flushing says within its time that nothing was delivered, and shutting down takes no longer than it may."""

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tests.http_server import Asked, Reply, stub
+from tests.torture.declaring import torture
 from tracecore.backend import Batch, Capabilities, Receipt
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, DiskFull
 from tracecore.records import LedgerEntry
@@ -76,6 +77,7 @@ TABLE: list[tuple[Reply, type[BackendError], float | None, str]] = [
 ]
 
 
+@torture("T15", "an HTTP server answers this or that")
 @pytest.mark.parametrize(("reply", "kind", "retry_after", "says"), TABLE)
 async def test_each_answer_is_handled_by_its_meaning(
     reply: Reply, kind: type[BackendError], retry_after: float | None, says: str
@@ -156,6 +158,7 @@ def _picky(most: int, kept: list[Batch]) -> Callable[[Asked], Reply]:
     return native(answer)
 
 
+@torture("T15", "an HTTP server answers this or that")
 async def test_what_is_too_large_is_halved() -> None:
     """413: every record arrives, in parts that are taken, in their order, the entry of the ledger last."""
     kept: list[Batch] = []
@@ -178,6 +181,7 @@ async def test_a_record_that_is_too_large_by_itself_is_refused() -> None:
             assert await backend.write([span(2), entry()]) is None
 
 
+@torture("T15", "an HTTP server answers this or that")
 async def test_a_part_that_was_rejected_is_said_in_a_receipt() -> None:
     """A server that keeps a batch in part says how much of it and why; of halves, the sum."""
     rejects = Reply(200, encode(Written(1, 1, "odd")))
@@ -185,6 +189,15 @@ async def test_a_part_that_was_rejected_is_said_in_a_receipt() -> None:
         async with opened(open_backend(f"http://{server.address}")) as backend:
             assert await backend.write([span(1), span(2)]) == Receipt(1, "odd")
             assert await backend.write([span(number) for number in range(1, 5)]) == Receipt(2, "odd; odd")
+
+
+async def test_a_receipt_can_be_shown() -> None:
+    """What a server says of what it rejects is cut, on one line, without our secrets; a number below zero is none."""
+    said = encode(Written(0, 1, f"hunter2\n{'x' * 1000}"))
+    for body, expected in ((said, Receipt(1, f"*** {'x' * 296}")), (encode(Written(3, -2, "odd")), None)):
+        with stub(native(lambda _, body=body: Reply(200, body))) as server:  # type: ignore[misc]  # a default binds it
+            async with opened(open_backend(f"http://alice:hunter2@{server.address}")) as backend:
+                assert await backend.write([span(1)]) == expected
 
 
 def _batch(asked: Asked) -> Batch:

@@ -55,25 +55,28 @@ _CANDIDATES: Final = """
     UNION SELECT q.week, q.id FROM tc_unindexed q
 ) c CROSS JOIN LATERAL (SELECT * FROM tc_observations f WHERE f.week = c.week AND f.id = c.id LIMIT 1) o
 """
-# Single values, because the planner would rather work out any other form for all observations at once.
+# Single values, because the planner would rather work out any other form for all observations at once; and arguments of
+# a function, so that it walks (see reading.walked).
 _IS_CANDIDATE: Final = """
-(
-    (SELECT s.words @> ?::integer[] FROM tc_search s WHERE s.week = o.week AND s.id = o.id) IS TRUE
-    OR (SELECT q.id FROM tc_unindexed q WHERE q.week = o.week AND q.id = o.id) IS NOT NULL
+coalesce(
+    (SELECT s.words @> ?::integer[] FROM tc_search s WHERE s.week = o.week AND s.id = o.id)
+    OR (SELECT true FROM tc_unindexed q WHERE q.week = o.week AND q.id = o.id),
+    false
 )
 """
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
 _SIZE: Final = " + ".join(f"coalesce(octet_length({text}), 0)" for text in TEXTS)
 _HOLDING: Final = f"""
-(
+coalesce((
     SELECT true FROM tc_observations o
     WHERE o.week = t.week AND o.project = t.project AND o.trace_id = t.trace_id AND {_IS_CANDIDATE} LIMIT 1
-)
+), false)
 """
+# OFFSET 0 keeps the planner from looking at every trace to find some.
 _OF_TRACES: Final = f"""
 SELECT o.* FROM unnest(?::integer[], ?::text[]) AS t (week, trace_id) CROSS JOIN LATERAL (
     SELECT o.* FROM tc_observations o
-    WHERE o.week = t.week AND o.project = ? AND o.trace_id = t.trace_id AND {_IS_CANDIDATE}
+    WHERE o.week = t.week AND o.project = ? AND o.trace_id = t.trace_id AND {_IS_CANDIDATE} OFFSET 0
 ) o
 """
 

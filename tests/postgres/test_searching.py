@@ -120,7 +120,7 @@ async def test_nothing_is_too_long_to_be_found(postgres: Database) -> None:
             await settled(backend)
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("way", "eager")
 async def test_what_changes_is_indexed_again(postgres: Database) -> None:
     """A text that replaces another is found, and the other one no more, before and after it was indexed again."""
     async with opened_with(open_backend(postgres.url()), [span(1, "before", error=ErrorInfo("Old"))]) as backend:

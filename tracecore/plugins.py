@@ -10,6 +10,7 @@ Invariants: what goes wrong between a URL and its factory is a :class:`~tracecor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
@@ -62,12 +63,25 @@ def _opened(url: str, access: Access, source: str) -> Backend:
     except MissingDriver as error:
         raise MissingDriver(error.scheme, error.extra, source) from error
     except ConfigError as error:
-        raise ConfigError("backend", without_credentials(url), source, error.expected) from error
+        raise ConfigError(
+            "backend", without_credentials(url), source, _without_parts_of_password(error, url)
+        ) from error
     except ImportError as error:
         raise _not_importable(plugin, error, url=url, source=source) from error
     except AttributeError as error:
         expected = f"a working plug-in: {plugin.value} cannot be used ({error})"
         raise ConfigError("backend", without_credentials(url), source, expected) from error
+
+
+def _without_parts_of_password(error: ConfigError, url: str) -> str:
+    """Return what was expected; a password that was not encoded ends early, and its beginning is taken for a port."""
+    credentials = re.search(r"//(\S*)@", url)
+    if credentials is None:
+        return error.expected
+    secret = credentials[1]
+    hidden = re.sub("'([^']+)'", lambda found: "'***'" if found[1] in secret else found[0], error.expected)
+    hint = "; in a password write %2F for /, %3F for ? and %23 for #"
+    return hidden if hidden == error.expected else hidden + hint
 
 
 def another_backend(before: object, url: str, *, source: str = "code") -> Backend:

@@ -26,6 +26,13 @@ def lacks_driver(url, *, access="write"):
 def imports_driver(url, *, access="write"):
     import no_such_driver_module
 
+def takes_it_for_a_port(url, *, access="write"):
+    from urllib.parse import urlsplit
+    try:
+        urlsplit(url).port
+    except ValueError as error:
+        raise ConfigError("backend", url, "backend URL", f"own://host:port ({error})")
+
 def refuses(url, *, access="write"):
     raise ConfigError("backend", url, "backend URL", "a file name after the slashes")
 """
@@ -170,3 +177,14 @@ def test_of_several_backends_the_one_without_a_secret_gets_it(monkeypatch: pytes
     install(monkeypatch, own="own_plugin:works", memory="tracecore.memory:open_backend")
     config = Config(backend="memory:x+own://me@host/y", secret="hush")
     assert configured_urls(config) == ["memory:x", "own://me:hush@host/y"]
+
+
+@pytest.mark.parametrize("password", ["pass/word", "pass?word", "pass#word", "pass:word/x"])
+def test_a_password_that_was_not_encoded_is_not_quoted(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """Its beginning looks like a port that is wrong; the error says how to write it, and shows none of it."""
+    install(monkeypatch, own="own_plugin:takes_it_for_a_port")
+    with pytest.raises(ConfigError) as caught:
+        open_backend(f"own://me:{password}@host/x")
+    assert "pass" not in str(caught.value).replace("in a password", "")
+    assert "word" not in str(caught.value).replace("in a password", "")
+    assert "write %2F for /" in str(caught.value)

@@ -7,6 +7,7 @@ A collector that keeps whatever it is sent has a span twice when an answer was l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import anyio.to_thread
@@ -56,12 +57,12 @@ class SpanSender:
     async def probe(self) -> None:
         """Ask whether anybody is there who lets us in, with a request for nothing."""
         try:
-            await self._remote.ask(self._path, self._packed(Export("", "", [], [])), headers=self._headers)
+            await self._remote.ask(self._path, self._packed(Export(OTHERS, [], [])), headers=self._headers)
         except BackendRejected:
             return  # it is there, and does not like to be sent nothing
 
     def _packed(self, export: Export) -> bytes:
-        return compressed([_encoded(export, self._encoding)], self._compression)
+        return compressed(_encoded(export, self._encoding), self._compression)
 
     def _receipt_of(self, answer: Answer) -> Receipt | None:
         """Return what an answer says was rejected, in whichever encoding it is, if that is one that we have."""
@@ -79,7 +80,7 @@ def _rejected_in(answer: Answer, encoding: Encoding) -> tuple[int, str]:
     return otlp_protobuf.rejected_in(answer.body)
 
 
-def _encoded(export: Export, encoding: Encoding) -> bytes:
+def _encoded(export: Export, encoding: Encoding) -> Iterator[bytes]:
     if encoding == "json":
         return otlp_json.encode_export(export)
     from tracecore_http import otlp_protobuf  # noqa: PLC0415 - as above

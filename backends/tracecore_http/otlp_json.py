@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from tracecore_http.resources import Export
+from tracecore_http.resources import Export, ResourceSpans
 from tracecore_http.spans import Attributes, ExportedSpan, Value
 
 __all__ = ["encode_export", "rejected_in"]
@@ -46,21 +47,18 @@ class _Answer(Struct, rename="camel"):
     partial_success: _Partial | None = None
 
 
-def encode_export(export: Export) -> bytes:
-    """Return an ``ExportTraceServiceRequest``."""
+def encode_export(export: Export) -> Iterator[bytes]:
+    """Yield an ``ExportTraceServiceRequest`` piece by piece."""
     scope = {
-        "name": export.scope_name,
+        "name": export.dialect.scope_name,
         "version": export.scope_version,
         "attributes": _attributes(export.scope_attributes),
     }
-    resources = [
-        {
-            "resource": {"attributes": _attributes(resource.attributes)},
-            "scopeSpans": [{"scope": scope, "spans": [_span(span) for span in resource.spans]}],
-        }
-        for resource in export.resources
-    ]
-    return msgspec.json.encode({"resourceSpans": resources})
+    before = b'{"resourceSpans":['
+    for resources in export.slices():
+        yield before + msgspec.json.encode([_resource_spans(resource, scope) for resource in resources])[1:-1]
+        before = b","
+    yield b"]}" if before == b"," else before + b"]}"
 
 
 def rejected_in(body: bytes) -> tuple[int, str]:
@@ -70,6 +68,13 @@ def rejected_in(body: bytes) -> tuple[int, str]:
         return int(partial.rejected_spans), partial.error_message
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         return 0, ""
+
+
+def _resource_spans(resource: ResourceSpans, scope: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "resource": {"attributes": _attributes(resource.attributes)},
+        "scopeSpans": [{"scope": scope, "spans": [_span(span) for span in resource.spans]}],
+    }
 
 
 def _span(span: ExportedSpan) -> _Span:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -12,7 +13,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from tracecore_http import resources
+from tracecore_http.resources import Export
+from tracecore_http.resources import ResourceSpans as Resources
 from tracecore_http.spans import Attributes, ExportedSpan, Value
 
 __all__ = ["encode_export", "rejected_in"]
@@ -25,13 +27,13 @@ _CODES: Final[dict[int, Status.StatusCode.ValueType]] = {
 }
 
 
-def encode_export(export: resources.Export) -> bytes:
-    """Return an ``ExportTraceServiceRequest``."""
+def encode_export(export: Export) -> Iterator[bytes]:
+    """Yield an ``ExportTraceServiceRequest`` piece by piece: messages of one kind, one behind the other, are one."""
     attributes = _attributes(export.scope_attributes)
-    scope = InstrumentationScope(name=export.scope_name, version=export.scope_version, attributes=attributes)
-    found = [_resource_spans(resource, scope) for resource in export.resources]
-    body: bytes = ExportTraceServiceRequest(resource_spans=found).SerializeToString()
-    return body
+    scope = InstrumentationScope(name=export.dialect.scope_name, version=export.scope_version, attributes=attributes)
+    for resources in export.slices():
+        found = [_resource_spans(resource, scope) for resource in resources]
+        yield ExportTraceServiceRequest(resource_spans=found).SerializeToString()
 
 
 def rejected_in(body: bytes) -> tuple[int, str]:
@@ -43,7 +45,7 @@ def rejected_in(body: bytes) -> tuple[int, str]:
     return partial.rejected_spans, partial.error_message
 
 
-def _resource_spans(resource: resources.ResourceSpans, scope: InstrumentationScope) -> ResourceSpans:
+def _resource_spans(resource: Resources, scope: InstrumentationScope) -> ResourceSpans:
     spans = ScopeSpans(scope=scope, spans=[_span(span) for span in resource.spans])
     return ResourceSpans(resource=Resource(attributes=_attributes(resource.attributes)), scope_spans=[spans])
 

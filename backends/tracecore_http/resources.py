@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import Final
 
 from msgspec import Struct
 
 from tracecore.records import Observation, Provenance
 from tracecore_http.conventions import Dialect
-from tracecore_http.spans import Attributes, ExportedSpan, exported, text
+from tracecore_http.spans import Attributes, ExportedSpan, exported, is_exportable, text
 
-__all__ = ["Export", "ResourceSpans", "grouped", "own_version"]
+__all__ = ["SLICE", "Export", "ResourceSpans", "grouped", "own_version"]
 
-_UNKNOWN = Provenance()
+SLICE: Final = 200
+"""Spans that are encoded at once: a call into C that long holds up no other thread for long."""
+_UNKNOWN: Final = Provenance()
 
 
 class ResourceSpans(Struct):
@@ -24,33 +27,48 @@ class ResourceSpans(Struct):
 
 
 class Export(Struct):
-    """Hold what is to be sent, and under whose name."""
+    """Hold what is to be sent, and under whose name; observations become spans when they are encoded, few at once."""
 
-    scope_name: str
-    scope_version: str
+    dialect: Dialect
     scope_attributes: Attributes
-    resources: list[ResourceSpans]
+    resources: list[tuple[Attributes, list[Observation]]]
     impossible: int = 0
     """Observations that OTLP cannot hold."""
 
+    @property
+    def scope_version(self) -> str:
+        """Return the version of the scope."""
+        return self.dialect.scope_version or own_version()
+
+    def slices(self) -> Iterator[list[ResourceSpans]]:
+        """Yield everything in slices of at most ``SLICE`` spans, each under the name of its resource."""
+        held, room = list[ResourceSpans](), SLICE
+        for attributes, observations in self.resources:
+            start = 0
+            while start < len(observations):
+                taken = observations[start : start + room]
+                held.append(ResourceSpans(attributes, [exported(record, self.dialect) for record in taken]))
+                start, room = start + len(taken), room - len(taken)
+                if not room:
+                    yield held
+                    held, room = [], SLICE
+        if held:
+            yield held
+
 
 def grouped(observations: Iterable[Observation], dialect: Dialect, scope_attributes: Attributes) -> Export:
-    """Return ended observations as spans, by resource, each in its order."""
-    found: dict[tuple[Provenance, str], ResourceSpans] = {}
-    export = Export(dialect.scope_name, dialect.scope_version or own_version(), scope_attributes, [])
+    """Return the observations that have ended by resource, each in its order."""
+    found: dict[tuple[Provenance, str], list[Observation]] = {}
+    impossible = 0
     for record in observations:
         if record.status == "running":
             continue
-        span = exported(record, dialect)
-        if span is None:
-            export.impossible += 1
-            continue
-        key = record.provenance or _UNKNOWN, record.project
-        if key not in found:
-            found[key] = ResourceSpans(_resource(*key), [])
-        found[key].spans.append(span)
-    export.resources.extend(found.values())
-    return export
+        if is_exportable(record):
+            found.setdefault((record.provenance or _UNKNOWN, record.project), []).append(record)
+        else:
+            impossible += 1
+    resources = [(_resource(*key), records) for key, records in found.items()]
+    return Export(dialect, scope_attributes, resources, impossible)
 
 
 @cache

@@ -22,7 +22,17 @@ from tracecore.codec import without_surrogates
 from tracecore.records import Experiment, Generation, Observation, TraceAttributes, usage_totals
 from tracecore_http.conventions import GEN_AI_OPERATIONS, GEN_AI_PARAMETERS, Dialect
 
-__all__ = ["Attributes", "ExportedSpan", "Happening", "Value", "exported", "iso_time", "payload_text", "text"]
+__all__ = [
+    "Attributes",
+    "ExportedSpan",
+    "Happening",
+    "Value",
+    "exported",
+    "is_exportable",
+    "iso_time",
+    "payload_text",
+    "text",
+]
 
 Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 Attributes: TypeAlias = list[tuple[str, Value]]
@@ -64,11 +74,14 @@ class ExportedSpan(Struct, frozen=True):
     message: str
 
 
-def exported(record: Observation, dialect: Dialect) -> ExportedSpan | None:
-    """Return an ended observation as a span, or None where OTLP cannot hold it."""
+def is_exportable(record: Observation) -> bool:
+    """Return whether OTLP can hold the ids and the time of an observation."""
+    return _is_id(record.trace_id, 32) and _is_id(record.span_id, 16) and 0 <= record.start_ns <= _LARGEST_TIME
+
+
+def exported(record: Observation, dialect: Dialect) -> ExportedSpan:
+    """Return an observation as a span; it must be exportable and have ended."""
     end_ns = record.start_ns + (record.duration_ns or 0)
-    if not _is_id(record.trace_id, 32) or not _is_id(record.span_id, 16) or not 0 <= record.start_ns <= _LARGEST_TIME:
-        return None
     parent = record.parent_id if record.parent_id is not None and _is_id(record.parent_id, 16) else None
     failed = record.status in {"error", "abandoned"} or record.level == "ERROR"
     return ExportedSpan(

@@ -358,7 +358,6 @@ async def test_texts_of_any_kind_can_be_sent(parameters: str) -> None:
 def test_metadata_is_sent_key_by_key(dialect: Dialect, expected: dict[str, str]) -> None:
     """Each key is an attribute of its own, null is left out; whether texts are quoted depends on who reads them."""
     one = exported(span(1, metadata=Raw(b'{"a":"x","b":1,"c":{"d": null},"e":true,"f":null}')), dialect)
-    assert one is not None
     name = "langfuse.observation.metadata."
     assert {key.removeprefix(name): value for key, value in one.attributes if key.startswith(name)} == expected
 
@@ -369,7 +368,6 @@ def test_metadata_is_sent_key_by_key(dialect: Dialect, expected: dict[str, str])
 def test_metadata_that_cannot_be_is_sent_as_a_whole(metadata: Raw) -> None:
     """Metadata that is no object, or has more keys than a span may have attributes, is one attribute."""
     one = exported(span(1, metadata=metadata), OTHERS)
-    assert one is not None
     said = dict(one.attributes)["langfuse.observation.metadata"]
     assert said == "t" if metadata == json_of("t") else json.loads(str(said)) == json.loads(bytes(metadata))
     assert len(one.attributes) < 10
@@ -392,7 +390,6 @@ def test_what_opentelemetry_calls_it(make: Callable[[], Any], expected: dict[str
     """Others than Langfuse find the operation, the tool or agent and the parameters under their own names."""
     for dialect, wanted in ((OTHERS, expected), (LANGFUSE, {})):
         one = exported(make(), dialect)
-        assert one is not None
         said = {k.removeprefix("gen_ai."): v for k, v in one.attributes if k.startswith("gen_ai.")}
         assert said == wanted
 
@@ -401,12 +398,31 @@ def test_who_recorded_it_is_a_resource() -> None:
     """Spans are grouped by service and project; whoever is unknown has the name that OpenTelemetry gives it."""
     shop = Provenance(service_name="shop")
     export = grouped([span(1), span(2, provenance=shop), span(3), span(4, project="p")], OTHERS, [])
-    named = [(dict(one.attributes), [part.name for part in one.spans]) for one in export.resources]
+    named = [(dict(attributes), [part.name for part in spans]) for attributes, spans in export.resources]
     assert [(said["service.name"], said.get("tracecore.project"), names) for said, names in named] == [
         ("unknown_service:python", None, ["work 1", "work 3"]),
         ("shop", None, ["work 2"]),
         ("unknown_service:python", "p", ["work 4"]),
     ]
+
+
+@pytest.mark.parametrize("encoding", ["protobuf", "json"])
+async def test_many_spans_are_one_request(encoding: str) -> None:
+    """However many spans there are, and of whomever, each is in the request once, in its order, under its resource."""
+    shops = [Provenance(service_name=f"shop {number % 3}") for number in range(1000)]
+    batch: list[Record] = [span(number, provenance=shop) for number, shop in enumerate(shops)]
+    (asked,) = await sent(batch, f"?encoding={encoding}")
+    body = gzip.decompress(asked.body)
+    found: dict[str, list[str]] = {}
+    if encoding == "protobuf":
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            name = attributes_of(resource.resource.attributes)["service.name"]
+            found.setdefault(name, []).extend(one.name for one in resource.scope_spans[0].spans)
+    else:
+        for resource in json.loads(body)["resourceSpans"]:
+            name = resource["resource"]["attributes"][0]["value"]["stringValue"]
+            found.setdefault(name, []).extend(one["name"] for one in resource["scopeSpans"][0]["spans"])
+    assert found == {f"shop {k}": [f"work {n}" for n in range(1000) if n % 3 == k] for k in range(3)}
 
 
 @pytest.mark.parametrize(("ns", "expected"), [(0, "1970-01-01T00:00:00.000000Z"), (2**80, None), (-(2**80), None)])

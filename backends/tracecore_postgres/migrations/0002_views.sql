@@ -6,7 +6,7 @@ CREATE FUNCTION tc_time(ns bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL 
 
 -- Text as JSON that PostgreSQL can look into: what it cannot put into a text (\u0000, half a surrogate pair) becomes the
 -- replacement character, and what is no JSON is NULL. One bad row never breaks a query.
-CREATE FUNCTION tc_json(source text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+CREATE FUNCTION tc_json(source text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     RETURN source::jsonb;
 EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
@@ -19,9 +19,13 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex
     END;
 END $$;
 
-CREATE FUNCTION tc_pick_text(source text, key text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN tc_json(source) ->> key;
+-- A key, or as in SQLite a path: '$.messages[0].content'.
+CREATE FUNCTION tc_pick(source text, key text) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    CASE WHEN starts_with(key, '$') THEN jsonb_path_query_first(tc_json(source), key::jsonpath, silent => true)
+    ELSE tc_json(source) -> key END;
+CREATE FUNCTION tc_pick_text(source text, key text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    tc_pick(source, key) #>> '{}';
 CREATE FUNCTION tc_pick_text(source text, place integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN tc_json(source) ->> place;
-CREATE FUNCTION tc_pick(source text, key text) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN tc_json(source) -> key;
 CREATE FUNCTION tc_pick(source text, place integer) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN tc_json(source) -> place;
 CREATE OPERATOR ->> (LEFTARG = text, RIGHTARG = text, FUNCTION = tc_pick_text);
 CREATE OPERATOR ->> (LEFTARG = text, RIGHTARG = integer, FUNCTION = tc_pick_text);

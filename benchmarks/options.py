@@ -21,7 +21,10 @@ def parser() -> argparse.ArgumentParser:
     suites.add_argument("--json", action="store_true", help="print JSON")
     _add_run(commands.add_parser("run", help="measure and print tables"))
     profile = commands.add_parser("profile", help="show where the CPU goes, thread by thread and line by line")
-    profile.add_argument("what", choices=("call", "store"), help="captured calls, or the request mix into SQLite")
+    profile.add_argument(
+        "what", choices=("call", "store", "postgres", "http"),
+        help="captured calls, or the request mix into SQLite, into PostgreSQL, over HTTP to our own server",
+    )  # fmt: skip
     profile.add_argument("--lines", type=int, default=30, metavar="N", help="lines to show of each thread (30)")
     report = commands.add_parser("report", help="write what is kept into README.md, benchmarks/README.md and charts")
     report.add_argument(

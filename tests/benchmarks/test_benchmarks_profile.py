@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.profiles import profile_call, profile_store
+from benchmarks.options import parser
+from benchmarks.profiles import PROFILES, profile_call, profile_http, profile_postgres, profile_store
 from benchmarks.sampler import Line, Profile, Sampler, shown
 
 ENOUGH_LOOKS = 30
@@ -87,3 +88,17 @@ def test_the_store_profile_sees_more_than_the_caller() -> None:
     assert "── MainThread" in text
     assert "── tracecore-pump" in text
     assert "backends/tracecore_sqlite" in text
+
+
+def test_what_leaves_the_process_is_profiled_too() -> None:
+    """Of a server there is nothing in it; the pump and the driver are."""
+    for profile, package in ((profile_postgres, "tracecore_postgres"), (profile_http, "tracecore_http")):
+        text = profile(most=80, requests=300)
+        assert "── tracecore-pump" in text
+        assert f"backends/{package}" in text
+
+
+@pytest.mark.parametrize("what", PROFILES)
+def test_every_profile_can_be_asked_for(what: str) -> None:
+    """The command line knows them all."""
+    assert parser().parse_args(["profile", what]).what == what

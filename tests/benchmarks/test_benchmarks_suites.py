@@ -61,19 +61,8 @@ pytestmark = pytest.mark.timeout(500)
 def quickest_run(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Return one whole run, as short as it can be, as the command line makes it."""
     path = tmp_path_factory.mktemp("benchmarks") / "results.json"
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "run",
-        "--quick",
-        "--rounds",
-        "1",
-        "--rows",
-        "5000",
-        "--save",
-        str(path),
-    ]
+    command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--rounds", "1", "--rows", "5000"]
+    command += ["--save", str(path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")])}
     run = subprocess.run(
         command, cwd=path.parent, env=environment, capture_output=True, text=True, check=False, timeout=490

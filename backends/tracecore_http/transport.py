@@ -4,6 +4,7 @@ Whatever has these three methods can take its place. Invariants of the one here:
 
 * httpx2 is imported when it is opened, not before, and at a moment when nobody forks.
 * It follows no redirect, keeps no cookie, and asks for answers that are not compressed.
+* It says nothing to the program's log, where httpx2 would report every request.
 * Of an answer no more is read than was asked for; the connection of one that is longer is closed.
 * A forked child never uses, closes or collects what the parent opened: it makes a client of its own when it first
   needs one.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio.to_thread
@@ -24,6 +26,8 @@ from tracecore.forks import watch
 from tracecore_http.drivers import unforked
 
 if TYPE_CHECKING:
+    from logging import LogRecord
+
     import httpx2
 
 __all__ = ["Answer", "Connect", "HttpxTransport", "Request", "Transport"]
@@ -127,13 +131,26 @@ class HttpxTransport:
         if self._client is None:
             raise RuntimeError("it was closed meanwhile")
         request = self._client.build_request(asked.method, asked.url, headers=asked.headers, content=asked.body or None)
-        response = await self._client.send(request, stream=True)
+        token = _is_ours.set(True)
+        try:
+            response = await self._client.send(request, stream=True)
+        finally:
+            _is_ours.reset(token)
         try:
             body, is_whole = await _read(response, asked.most)
         finally:
             await response.aclose()
         headers = {name: response.headers[name] for name in _WANTED if name in response.headers}
         return Answer(response.status_code, headers, body, is_whole)
+
+
+_is_ours: Final = ContextVar("tracecore_http_request", default=False)
+"""Whether a request that is being sent is one of ours."""
+
+
+def _is_theirs(_: LogRecord) -> bool:
+    """Let the program's own requests be reported."""
+    return not _is_ours.get()
 
 
 _WANTED: Final = ("content-type", "content-encoding", "location", "retry-after")
@@ -149,10 +166,12 @@ def _leave_to_the_parent() -> None:
 
 
 def _new_client() -> httpx2.AsyncClient:
+    import logging  # noqa: PLC0415 - as below
     from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - as below
 
     import httpx2  # noqa: PLC0415 - a program that sends nothing does not pay for it
 
+    logging.getLogger("httpx2").addFilter(_is_theirs)  # twice is once
     watch(in_child=_leave_to_the_parent)
     return httpx2.AsyncClient(
         timeout=None,  # whoever asks has a deadline, which cancels

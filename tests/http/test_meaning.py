@@ -6,6 +6,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 
@@ -239,6 +240,19 @@ async def test_cookies_are_not_kept() -> None:
             await backend.write([span(1)])
             await backend.write([span(2)])
     assert not [asked for asked in server.asked if "cookie" in asked.headers]
+
+
+async def test_the_log_of_the_program_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """No request of ours is reported, every one of the program's own still is."""
+    caplog.set_level("INFO")
+    with stub(native(lambda _: KEPT)) as server:
+        async with opened(open_backend(f"http://{server.address}")) as backend:
+            await backend.write([span(1)])
+            assert caplog.text == ""
+            async with httpx2.AsyncClient() as client:
+                await client.get(f"http://{server.address}/theirs")
+    assert caplog.text.count("HTTP Request") == 1
+    assert "/theirs" in caplog.text
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])

@@ -3,8 +3,8 @@
 What guards the data is the transaction: it is READ ONLY, ends by ROLLBACK, and is given one statement by a protocol
 that takes no second one. The server ends it when its time is up. That a statement keeps to the views, and away from
 functions that reach beyond the transaction, is a fence (:mod:`tracecore_postgres.fence`). Against somebody who means
-harm only a role with fewer rights helps: the URL may name one that may use the schema and read its views, and nothing
-else.
+harm only a role with fewer rights helps: the URL may name one that may use the schema and select from its views and
+from ``tc_migrations``, and nothing else.
 """
 
 from __future__ import annotations

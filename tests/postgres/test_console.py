@@ -141,9 +141,37 @@ async def test_behind_a_pooler(postgres: Database) -> None:
             assert await rows(backend, "select count(*) from spans") == [(1,)]
             with pytest.raises(BackendRejected):
                 await rows(backend, "select * from nothing")
-        async with backend.sql._lending() as connection:  # type: ignore[union-attr]
+        async with backend.sql._lending() as connection:  # type: ignore[union-attr] # it has one
             assert await connection.fetchval("show statement_timeout") == "0"
             assert await connection.fetchval("select to_regclass('spans')") is None
+
+
+async def test_the_wall_is_a_role(postgres: Database) -> None:
+    """A role that may read the views, and which version the schema has, reads nothing else, whatever it asks."""
+    role = f"r_{postgres.schema}"
+    views = "spans, generations, traces, sessions, scores, ledger, losses, tc_migrations"
+    async with opened_with(open_backend(postgres.url()), [span(1)]):
+        pass
+    await postgres.fetch(f"create role {role} login")
+    try:
+        await postgres.fetch(f"grant usage on schema {postgres.schema} to {role}")
+        await postgres.fetch(f"grant select on {views} to {role}")
+        url = postgres.url().replace("postgres@", f"{role}@")
+        async with opened(open_backend(url, access="read")) as backend:
+            for view in views.split(", ")[:-1]:
+                assert (await backend.sql.query(f"select * from {view}")).columns  # type: ignore[union-attr] # it has one # noqa: S608 - names of here
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("tracecore_postgres.console.forbidden_word", lambda *_: None)
+                for sql in (
+                    "select * from tc_observations",
+                    "select pg_read_file('/etc/passwd')",
+                    "select * from pg_authid",
+                ):
+                    with pytest.raises(BackendRejected, match="more than read"):
+                        await rows(backend, sql)
+    finally:
+        await postgres.fetch(f"drop owned by {role}")
+        await postgres.fetch(f"drop role {role}")
 
 
 async def test_time_is_up(postgres: Database) -> None:

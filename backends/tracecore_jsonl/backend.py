@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from tracecore.backend import Access, Batch, Capabilities
+import anyio.to_thread
+
+from tracecore.backend import Access, Batch, Capabilities, Page
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.json_lines import line_of
-from tracecore.records import LedgerEntry, Score, Session, Span
+from tracecore.records import LedgerEntry, Record, Score, Session, Span
 from tracecore_jsonl.address import Address, parse
 from tracecore_jsonl.failures import translated
 from tracecore_jsonl.log_file import LogFile
+from tracecore_jsonl.reading import page_of
 from tracecore_jsonl.standard_output import StandardOutput
 from tracecore_jsonl.worker import Worker
 
@@ -96,6 +99,13 @@ class JsonlBackend:
         with translated(self.location):
             await self._worker.run(_append, self._target, batch)
         self._tell()
+
+    async def replay(self, project: str, *, cursor: str | None = None, limit: int = 100) -> Page[Record]:
+        """Return some records of a project, in the order of the lines of the file; a cursor is a place in it."""
+        if self._address.path is None:
+            raise BackendRejected(f"{self.location} gives nothing back", "write to a file, and read that")
+        with translated(self.location):
+            return await anyio.to_thread.run_sync(page_of, self._address.path, project, cursor, limit)
 
     async def maintain(self) -> bool:
         """Return that there is nothing to do."""

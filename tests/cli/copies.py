@@ -82,18 +82,18 @@ async def everything(backend: Backend, project: str = PROJECT) -> dict[str, list
     return {name: sorted((item for page in pages for item in page), key=repr) for name, pages in lists.items()}
 
 
-async def _of_lines(lines: list[bytes]) -> dict[str, list[Any]]:
+async def _of_lines(lines: list[bytes], project: str) -> dict[str, list[Any]]:
     """Return what the lines of a file amount to: a backend to which they are written says it."""
     async with opened(in_memory("memory:")) as backend:
         await backend.write([record_in(line) for line in lines])  # type: ignore[misc]  # of records only
-        return await everything(backend)
+        return await everything(backend, project)
 
 
 def everything_at(url: str, project: str = PROJECT) -> dict[str, list[Any]]:
     """Return every record that is kept at a URL."""
     scheme, _, place = url.partition(":")
     if scheme == "jsonl":
-        return anyio.run(_of_lines, Path(place).read_bytes().splitlines())
+        return anyio.run(_of_lines, Path(place).read_bytes().splitlines(), project)
 
     async def read() -> dict[str, list[Any]]:
         async with opened(open_backend(url, access="read")) as backend:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.cli.copies import PROJECT, everything, everything_at, kept_at, opened, records
-from tests.cli.recorded import SECOND, START, Cli, span
+from tests.cli.recorded import SECOND, START, Cli, raw, span
 from tracecore.backend import Batch, Receipt
 from tracecore.cli import copy_source, copying
 from tracecore.cli.copy_source import Selection
@@ -236,7 +236,7 @@ def test_a_target_that_cannot_be_read_is_not_called_verified(cli: Cli, tmp_path:
     anyio.run(kept_at, here, records())
     result = cli("copy", here, there, "--verify")
     assert result.code == 0
-    assert "not verified: the target cannot be read back" in result.out
+    assert "not verified: one of the two cannot be asked what it has" in result.out
     assert "left out: ledger entries, because" in result.out
 
 
@@ -247,6 +247,7 @@ def test_a_target_that_cannot_be_read_is_not_called_verified(cli: Cli, tmp_path:
         (("sqlite:///a.db", "sqlite:///./a.db"), 1, "cannot be copied into itself"),
         (("sqlite:///missing.db", "memory:x"), 1, "no traces yet"),
         (("jsonl:/tmp/none", "memory:x"), 1, "does not exist"),
+        (("jsonl:none", "jsonl:./none"), 1, "cannot be copied into itself"),
         (("sqlte:///a.db", "memory:x"), 1, "from the argument FROM"),
         (("memory:x", "sqlte:///a.db"), 1, "from the argument TO"),
         (("memory:x", "memory:y+memory:z"), 1, "one URL here"),
@@ -262,13 +263,47 @@ def test_what_makes_no_sense_is_one_sentence(cli: Cli, arguments: tuple[str, ...
     assert "Traceback" not in result.err
 
 
-def test_what_cannot_be_read_is_no_source(cli: Cli, tmp_path: Path) -> None:
-    """A file of lines is written to, and not copied from."""
-    url = url_of("jsonl", tmp_path)
-    anyio.run(kept_at, url, records())
-    result = cli("copy", url, "memory:x")
+def test_what_cannot_be_read_is_no_source(cli: Cli) -> None:
+    """Standard output is written to, and not copied from."""
+    result = cli("copy", "jsonl:-", "memory:x")
     assert result.code == 1
-    assert "cannot be copied from" in result.err
+    assert "stdout: gives nothing back" in result.err
+
+
+@pytest.mark.parametrize("target", ["sqlite", "memory", "jsonl"])
+def test_lines_are_copied_from_beginning_to_end(cli: Cli, tmp_path: Path, target: str) -> None:
+    """A file of lines that was written to again and again, and exported, amounts to the same on the other side."""
+    here, there = url_of("jsonl", tmp_path), url_of(target, tmp_path)
+    early = [replace(one, name="early") if isinstance(one, Span) else one for one in records()]
+    for batch in (early, records(), [span(1, trace=1, output="only later")]):
+        anyio.run(kept_at, here, batch)
+    expected = readable_parts(everything_at(here), target)
+    for _ in range(2):
+        answer = cli("copy", here, there, "--json")
+        assert answer.code == 0, answer.err
+        assert everything_at(there) == expected
+    assert answer.json["copied"] == {
+        "observations": 33, "scores": 10, "sessions": 4, **({} if target == "jsonl" else {"ledger": 6}),
+    }  # fmt: skip
+    assert [one.output for one in expected["spans"] if one.span_id == f"{1:016x}"] == [raw("only later")]
+    assert not any(everything_at(there, "another").values())
+    refused = cli("copy", here, there, "--since", "1d")
+    assert refused.code == 1
+    assert "from beginning to end" in refused.err
+
+
+def test_a_line_that_is_no_record(cli: Cli, tmp_path: Path) -> None:
+    """A damaged line ends the copy with its place; a rest of a line at the end is none."""
+    here, there = url_of("jsonl", tmp_path), url_of("memory", tmp_path)
+    anyio.run(kept_at, here, records())
+    path = Path(here.partition(":")[2])
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"record": "sp')
+    assert cli("copy", here, there).code == 0
+    path.write_bytes(whole + b"no record\n" + whole)
+    result = cli("copy", here, url_of("memory", tmp_path))
+    assert result.code == 1
+    assert f"the line at byte {len(whole):,} of {path} is not a record" in result.err
 
 
 def test_the_secret_goes_to_the_only_place_that_lacks_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

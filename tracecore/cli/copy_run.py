@@ -26,12 +26,13 @@ from tracecore.cli.figures import moment
 from tracecore.cli.moments import moment_ns
 from tracecore.cli.patience import Patience
 from tracecore.cli.reading import opened_to_read
+from tracecore.cli.replay import Replayable
 from tracecore.config import Config
 from tracecore.credentials import with_secret
 from tracecore.errors import BackendError, BackendUnavailable, TracecoreError
 from tracecore.plugins import open_backend
 
-__all__ = ["NoSource", "Request", "SamePlace", "Stopped", "ran"]
+__all__ = ["NoSource", "OnlyAsAWhole", "Request", "SamePlace", "Stopped", "ran"]
 
 _CLOSE_TIMEOUT: Final = 5.0
 
@@ -64,6 +65,13 @@ class NoSource(TracecoreError):
         super().__init__(f"{location} keeps no spans that can be read, so it cannot be copied from")
 
 
+class OnlyAsAWhole(TracecoreError):
+    """Report a source that cannot be asked for a time."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(f"{location} can only be read from beginning to end; copy it without --since and --until")
+
+
 class Stopped(TracecoreError):
     """Report that a copy ended before its end, where, and how it goes on."""
 
@@ -78,6 +86,7 @@ async def ran(request: Request, environ: Mapping[str, str], now_ns: int) -> Answ
 
     Raises:
         SamePlace: both URLs name one place.
+        OnlyAsAWhole: a time was asked for, and the source has none.
         NoSource: the source has no spans that can be read.
         Stopped: one of the two was away for too long.
         TracecoreError: one of the two cannot be opened, or used.
@@ -86,9 +95,13 @@ async def ran(request: Request, environ: Mapping[str, str], now_ns: int) -> Answ
     project, since, until = request.config.project, request.since, request.until
     job = Job(source.location, target.location, project, since, until, request.ledger)
     file = StateFile(state_directory(environ), job) if target.capabilities.durable else None
+    if source.observations is None and (since or until):
+        raise OnlyAsAWhole(source.location)
     async with opened_to_read(source), _opened(target):
         parts, left_out = _parts(source, target, ledger=request.ledger)
         known = None if file is None or request.restart else file.read()
+        if known is not None and known.position.part not in (*parts, None):
+            known = None  # the target kept then what it does not keep now
         state = known or CopyState(
             begun_ns=now_ns,
             since_ns=_moment(since, now_ns),
@@ -132,13 +145,13 @@ async def _opened(target: Backend) -> AsyncGenerator[None]:
 
 def _parts(source: Backend, target: Backend, *, ledger: bool) -> tuple[tuple[Part, ...], dict[Part, str]]:
     """Return what can be copied, and why the rest cannot."""
-    if source.observations is None:
+    if source.observations is None and not isinstance(source, Replayable):
         raise NoSource(source.location)
     stores = {"sessions": source.sessions, "scores": source.scores, "ledger": source.ledger}
     left_out: dict[Part, str] = {
         part: f"{source.location} keeps none that can be read"
         for part in PARTS
-        if part in stores and stores[part] is None
+        if part in stores and stores[part] is None and source.observations is not None
     }
     if not target.capabilities.ledger:
         left_out.setdefault("ledger", f"{target.location} keeps none")

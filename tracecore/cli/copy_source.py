@@ -30,9 +30,10 @@ from tracecore.backend import (
 from tracecore.cli.copy_state import PARTS, Part, Position
 from tracecore.cli.patience import Patience
 from tracecore.cli.reading import NothingToRead, observations_of, traces_of
-from tracecore.records import Observation, Record, Session
+from tracecore.cli.replay import Replayable
+from tracecore.records import Observation, Record, Score, Session, Span
 
-__all__ = ["Selection", "Slice", "own_record", "slices"]
+__all__ = ["Selection", "Slice", "own_record", "part_of", "slices"]
 
 T = TypeVar("T")
 Q = TypeVar("Q", ObservationQuery, SessionQuery, ScoreQuery, LedgerQuery)
@@ -57,7 +58,7 @@ class Selection(Struct, frozen=True):
 
 
 class Slice(Struct, frozen=True):
-    """Hold some records of one part, and where to go on once they are written."""
+    """Hold some records, of one part unless they are replayed, and where to go on once they are written."""
 
     part: Part
     records: Sequence[Record]
@@ -74,6 +75,10 @@ async def slices(source: Backend, selection: Selection, start: Position, patienc
     """
     if start.part is None:
         return
+    if source.observations is None and isinstance(source, Replayable):
+        async for piece in _replayed(source, selection, start, patience):
+            yield piece
+        return
     begin = selection.parts.index(start.part)
     for number, part in enumerate(selection.parts[begin:], begin + 1):
         position = start if part == start.part else Position(part)
@@ -83,11 +88,34 @@ async def slices(source: Backend, selection: Selection, start: Position, patienc
             yield Slice(part, records, following if after is None else after)
 
 
+def part_of(record: Record) -> Part:
+    """Return the part that a record belongs to."""
+    if isinstance(record, Span):
+        return "observations"
+    if isinstance(record, Session):
+        return "sessions"
+    return "scores" if isinstance(record, Score) else "ledger"
+
+
 def own_record(session: Session) -> Session | None:
     """Return what was said of a session itself; None where nothing was, and it is only what its traces make it."""
     own = Session(session.project, session.session_id, session.environment, session.public, session.bookmarked)
     says_nothing = own == Session(session.project, session.session_id)
     return None if says_nothing and session.trace_count else own
+
+
+async def _replayed(
+    source: Replayable, selection: Selection, start: Position, patience: Patience
+) -> AsyncIterator[Slice]:
+    """Yield everything from a position on in the order in which it was written, whatever it is."""
+    cursor = start.cursor
+    while True:
+        page = await patience(partial(source.replay, selection.project, cursor=cursor, limit=_PAGE))
+        cursor = page.next_cursor
+        records = [record for record in page.items if part_of(record) in selection.parts]
+        yield Slice("observations", records, Position(None) if cursor is None else Position("observations", cursor))
+        if cursor is None:
+            return
 
 
 def _pages(source: Backend, selection: Selection, start: Position, patience: Patience) -> _Pages:

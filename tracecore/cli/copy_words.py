@@ -25,7 +25,7 @@ class Answer(Struct, frozen=True):
     left_out: dict[Part, str]
     """The parts that were not copied, and why."""
     counts: dict[str, Counted] | None = None
-    """None where the target cannot be read back."""
+    """None where one of the two cannot be asked."""
     compared: Compared | None = None
     """None where that was not asked for."""
 
@@ -84,7 +84,7 @@ def _rejections(state: CopyState) -> list[str]:
 
 def _counts(answer: Answer) -> list[str]:
     if answer.counts is None:
-        return ["not verified: the target cannot be read back"]
+        return ["not verified: one of the two cannot be asked what it has"]
     numbers = ", ".join(in_words(kind, counted.target) for kind, counted in answer.counts.items())
     missing = {kind: counted for kind, counted in answer.counts.items() if not counted.complete}
     if not missing:

@@ -10,6 +10,7 @@ beside it; memory holds one batch and one page.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -17,7 +18,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import fields, replace
 
 from tracecore.backend import Backend, Receipt
-from tracecore.cli.copy_source import Selection, Slice, slices
+from tracecore.cli.copy_source import Selection, Slice, part_of, slices
 from tracecore.cli.copy_state import CopyState, Part, Position
 from tracecore.cli.figures import count
 from tracecore.cli.patience import Patience
@@ -58,6 +59,14 @@ class NothingAccepted(TracecoreError):
             f"{location} rejected all of {count(rejected, 'record')}, the first of them: {why}; "
             "see whether it is the right place (`tracecore doctor --backend URL --write`)"
         )
+
+
+class _Refused(Struct, frozen=True):
+    """Say what a target did not take."""
+
+    part: Part
+    records: int
+    why: str
 
 
 class Copier:
@@ -111,20 +120,23 @@ class Copier:
         return state
 
     async def _written(self, state: CopyState, waiting: Sequence[Slice]) -> CopyState:
-        """Write what waits, all of one part, and keep where it ends."""
-        part = waiting[0].part
+        """Write what waits, and keep where it ends."""
         records = [record for piece in waiting for record in piece.records]
-        refused: list[tuple[str, int]] = []
+        counts = Counter({waiting[0].part: 0})
+        counts.update(map(part_of, records))
+        refused: list[_Refused] = []
         for batch in _cut(records):
             refused += await self._accepted(batch)
-        rejected = sum(number for _, number in refused)
-        copied = state.copied.get(part, 0) + len(records) - rejected
-        named = (*state.named, *(why for why, _ in refused))[:_NAMED]
+        rejected = sum(one.records for one in refused)
+        for one in refused:
+            counts[one.part] -= one.records
+        copied = {part: state.copied.get(part, 0) + number for part, number in counts.items()}
+        named = (*state.named, *(one.why for one in refused))[:_NAMED]
         running = sum(isinstance(record, Span) and record.status == "running" for record in records)
         state = replace(
             state,
             position=waiting[-1].after,
-            copied={**state.copied, part: copied},
+            copied={**state.copied, **copied},
             running=state.running + running,
             rejected=state.rejected + rejected,
             named=named,
@@ -132,23 +144,23 @@ class Copier:
         if state.rejected >= _HOPELESS and not any(state.copied.values()):
             raise NothingAccepted(self._target.location, state.rejected, named[0])
         self._keep(state)
-        self._tell(part, len(records))
+        self._tell(waiting[0].part, len(records))
         return state
 
-    async def _accepted(self, batch: Sequence[Record]) -> list[tuple[str, int]]:
-        """Write a batch; return what was rejected of it, and how many records that are."""
+    async def _accepted(self, batch: Sequence[Record]) -> list[_Refused]:
+        """Write a batch; return what was rejected of it."""
         try:
             receipt: Receipt | None = await self._patience(lambda: self._target.write(batch))
         except BackendRejected as error:
             if len(batch) == 1:
-                return [(_plain(f"{name_of(batch[0])}: {error}"), 1)]
+                return [_Refused(part_of(batch[0]), 1, _plain(f"{name_of(batch[0])}: {error}"))]
             middle = len(batch) // 2
             return [*await self._accepted(batch[:middle]), *await self._accepted(batch[middle:])]
         if receipt is None or not receipt.rejected:
             return []
         why = receipt.reason or "no reason was given"
         among = name_of(batch[0]) if len(batch) == 1 else f"{receipt.rejected} of {len(batch)} from {name_of(batch[0])}"
-        return [(_plain(f"{among}: {why}"), receipt.rejected)]
+        return [_Refused(part_of(batch[0]), receipt.rejected, _plain(f"{among}: {why}"))]
 
 
 def in_words(kind: str, number: int | None = None) -> str:

@@ -91,7 +91,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="the rivals to take in `rivals/…`, which tracecore is always beside (default: all)",
     )  # fmt: skip
     others.add_argument(
-        "--rows", type=int, metavar="N", default=usual.rows, help="spans in the file that `read` asks (%(default)s)"
+        "--rows",
+        type=int,
+        metavar="N",
+        default=usual.rows,
+        help="spans that `read` and `postgres/read` ask (%(default)s)",
     )
     others.add_argument(
         "--seconds", type=int, metavar="N", default=usual.seconds, help="how long `soak` goes on (%(default)s)"

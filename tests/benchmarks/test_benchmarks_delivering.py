@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from backports import zstd
@@ -115,7 +116,7 @@ def test_every_round_has_a_schema_that_goes_with_it(server: PostgresServer) -> N
 def test_our_server_is_read_back_through_itself() -> None:
     """Spans that went over HTTP come back over HTTP, and the server's CPU is its own."""
     with our_server() as spot:
-        pid = spot.others_cpu.args[0]  # type: ignore[attr-defined]
+        [pid] = cast("partial[float]", spot.others_cpu).args
         assert is_running(pid)
     assert not is_running(pid)
     assert live(our_server, TEXTS, REQUESTS).checked == len(REQUESTS) * SPANS

@@ -18,7 +18,7 @@ from tests.several import DELIVERED, WITHIN, At, Trouble, balanced, recording, w
 from tracecore.config import Config
 from tracecore.errors import ConfigError
 from tracecore.open_span import Muted, OpenSpan, open_child, open_root
-from tracecore.recorder import Recorder
+from tracecore.recorder import Recorder, _each
 from tracecore.records import Record, Span
 from tracecore.tracing import span
 
@@ -207,3 +207,21 @@ def test_what_ends_the_loop_is_survived_by_every_backend(event_loop: str) -> Non
     assert isinstance(ended.value, KeyboardInterrupt) or ended.group_contains(KeyboardInterrupt)
     balanced(recorders[0].health(), emitted=2)
     assert [sorted(set(names(backend.records))) for backend in backends] == [["first", "last"]] * 2
+
+
+@pytest.mark.parametrize("event_loop", EVENT_LOOPS)
+def test_pumps_that_died_are_resumed_at_once(event_loop: str) -> None:
+    """At the end of a block no backend whose pump has died waits for another one to have delivered."""
+
+    async def host() -> None:
+        met = anyio.Event(), anyio.Event()
+
+        async def resume(mine: int) -> None:
+            met[mine].set()
+            with anyio.fail_after(WITHIN):
+                await met[1 - mine].wait()
+
+        await _each([lambda: resume(0), lambda: resume(1)])
+        assert all(event.is_set() for event in met)
+
+    anyio.run(host, backend=event_loop)

@@ -64,6 +64,29 @@ class Broken(Ring[Any]):
         return super().push(item, size)
 
 
+class Late(Broken):
+    """A buffer whose push is interrupted when it has counted the item."""
+
+    def push(self, item: Any, size: int = 0) -> bool:
+        """Count, and be interrupted."""
+        accepted = Ring.push(self, item, size)
+        if self.interruptions:
+            self._local.counted = item
+            raise KeyboardInterrupt("late")
+        return accepted
+
+
+def test_what_an_interrupted_buffer_has_counted_is_not_handed_to_it_again() -> None:
+    """A second signal that comes when the item is in the next buffer already leaves it there once."""
+    rings: list[Ring[Any]] = [Late(1), Late(1), Ring(10, 10**6)]
+    open_spans: set[OpenSpan] = set()
+    span = span_into(FanOut(rings), open_spans)
+    with pytest.raises(KeyboardInterrupt, match="late"):
+        span.end()
+    assert [emitted(ring) for ring in rings] == [1, 1, 1]
+    assert (open_spans, bool(span.ended)) == (set(), True)
+
+
 def test_who_is_interrupted_again_goes_on_again() -> None:
     """A second signal while the rest is handed on is raised in the end, and the rest is handed on all the same."""
     rings: list[Ring[Any]] = [Ring(10, 10**6), Broken(2), Ring(10, 10**6)]

@@ -16,6 +16,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -58,8 +59,14 @@ class Address(Struct, frozen=True):
 
     @property
     def location(self) -> str:
-        """Return the URL without credentials and parameters."""
-        return f"{self.scheme}://{self.base.partition('://')[2]}"
+        """Return the URL without credentials and parameters.
+
+        A Langfuse server has many projects, and the public key says which: a few digits of its hash tell one from
+        another, so that what a killed process left for one is never delivered to another.
+        """
+        place = f"{self.scheme}://{self.base.partition('://')[2]}"
+        user = self.credentials.user
+        return f"{place}#{sha256(user.encode()).hexdigest()[:8]}" if self.protocol == "langfuse" and user else place
 
 
 def parse(url: str) -> Address:

@@ -26,7 +26,8 @@ from tracecore_http.otlp import OtlpBackend
         ("http://[::1]:4000", "http://[::1]:4000", "http://[::1]:4000", "native"),
         ("http+otlp://c:4318", "http://c:4318/v1/traces", "http+otlp://c:4318/v1/traces", "otlp"),
         ("https+otlp://c/else", "https://c/else", "https+otlp://c/else", "otlp"),
-        ("https+langfuse://pk:sk@l:443", "https://l", "https+langfuse://l", "langfuse"),
+        ("https+langfuse://pk:sk@l:443", "https://l", "https+langfuse://l#eb3102a6", "langfuse"),
+        ("https+langfuse://l?secret_file=keys", "https://l", "https+langfuse://l", "langfuse"),
     ],
 )
 def test_what_urls_mean(url: str, base: str, location: str, protocol: str) -> None:
@@ -176,6 +177,12 @@ def test_a_missing_driver_names_its_extra(monkeypatch: pytest.MonkeyPatch, url: 
     monkeypatch.setattr(backend, "_is_there", lambda name: name == "httpx2")
     open_backend("https+otlp://h?encoding=json")
     open_backend("https://h?compression=gzip")
+
+
+def test_projects_of_a_langfuse_server_are_different_places() -> None:
+    """What was left for the project of one public key is not for that of another; a new secret key changes nothing."""
+    one, other, same = (open_backend(f"https+langfuse://{keys}@h").location for keys in ("a:1", "b:1", "a:2"))
+    assert one == same != other
 
 
 def test_an_address_is_a_value() -> None:

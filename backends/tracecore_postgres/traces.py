@@ -63,7 +63,8 @@ class PostgresTraces:
 
 
 def _conditions(project: str, query: TraceQuery, after: Key | None) -> Conditions:
-    where = walked(trace_conditions(project, query, position="strpos"), by=_INDEXED)
+    where = trace_conditions(project, query, position="strpos", lasted="end_ns::numeric - start_ns")
+    where = walked(where, by=_INDEXED)
     if after is not None:
         where.after(after, "start_ns", "trace_id")
     return where

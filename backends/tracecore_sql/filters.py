@@ -1,7 +1,7 @@
 """The query Structs as WHERE clauses. Columns come from this file, values are always parameters.
 
 A condition is a piece of SQL with ``?`` marks and the values for them. The dialects of both databases agree on all of
-it but the name of one function (``position``). Search is not here: each dialect has its own index.
+it but two expressions, which are parameters. Search is not here: each dialect has its own index.
 """
 
 from __future__ import annotations
@@ -66,10 +66,13 @@ class Conditions(Struct):
         return " AND ".join(self.parts)
 
 
-def trace_conditions(project: str, query: TraceQuery, *, position: str = "instr") -> Conditions:
+def trace_conditions(
+    project: str, query: TraceQuery, *, position: str = "instr", lasted: str = "end_ns - start_ns"
+) -> Conditions:
     """Return the conditions on ``traces``, all but ``search`` and ``cursor``.
 
-    ``position`` is the function that says where a text stands in another, from 1, or 0.
+    ``position`` is the function that says where a text stands in another, from 1, or 0. ``lasted`` is the difference of
+    two integers that may not fit into one.
     """
     found = Conditions()
     found.equal(project=project, user_id=query.user_id, session_id=query.session_id, name=query.name)
@@ -83,7 +86,7 @@ def trace_conditions(project: str, query: TraceQuery, *, position: str = "instr"
     if query.running is not None:
         found.add("running > 0" if query.running else "running = 0")
     if query.min_duration_ns is not None:
-        found.add("end_ns - start_ns >= ?", query.min_duration_ns)
+        found.add(f"{lasted} >= ?", query.min_duration_ns)
     if query.min_cost is not None:
         found.add("total_cost >= ?", query.min_cost)
     return found

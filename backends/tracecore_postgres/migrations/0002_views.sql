@@ -59,7 +59,7 @@ SELECT
     o.session_id, o.trace_name, o.tags, o.release, o.environment, coalesce(o.version, o.trace_version) AS version,
     b.input, b.output, b.metadata, o.trace_metadata, b.error_stack, o.model, b.model_parameters, o.input_tokens,
     o.output_tokens, o.total_tokens, o.usage, o.total_cost, o.costs,
-    (o.completion_start_ns - o.start_ns) / 1e6::double precision AS time_to_first_token_ms, o.prompt_name,
+    (o.completion_start_ns::numeric - o.start_ns)::double precision / 1e6::double precision AS time_to_first_token_ms, o.prompt_name,
     o.prompt_version
 FROM tc_observations o LEFT JOIN tc_bodies b ON b.week = o.week AND b.id = o.id
 WHERE o.kind = 2;
@@ -67,7 +67,8 @@ WHERE o.kind = 2;
 CREATE VIEW traces AS
 SELECT
     t.project, t.trace_id, t.name, tc_time(t.start_ns) AS start, t.start_ns,
-    (t.end_ns - t.start_ns) / 1e6::double precision AS duration_ms, t.end_ns - t.start_ns AS duration_ns, t.user_id,
+    (t.end_ns::numeric - t.start_ns)::double precision / 1e6::double precision AS duration_ms,
+    least(t.end_ns::numeric - t.start_ns, 9223372036854775807)::bigint AS duration_ns, t.user_id,
     t.session_id, t.tags, t.release, t.version, t.environment, t.public, t.metadata, t.running, t.observation_count,
     t.error_count, t.input_tokens, t.output_tokens, t.total_tokens, t.total_cost, t.cost_known, t.root_id, b.input,
     b.output
@@ -80,7 +81,7 @@ CREATE VIEW sessions AS
 SELECT
     t.project, t.session_id, tc_time(min(t.start_ns)) AS start, min(t.start_ns) AS start_ns,
     tc_time(max(t.start_ns)) AS last_start,
-    (max(t.end_ns) - min(t.start_ns)) / 1e6::double precision AS duration_ms, count(*) AS trace_count,
+    (max(t.end_ns)::numeric - min(t.start_ns))::double precision / 1e6::double precision AS duration_ms, count(*) AS trace_count,
     coalesce(array_to_json(array_agg(DISTINCT t.user_id) FILTER (WHERE t.user_id IS NOT NULL)), '[]')::text AS user_ids,
     least(sum(t.observation_count), 9223372036854775807)::bigint AS observation_count,
     least(sum(t.error_count), 9223372036854775807)::bigint AS error_count,

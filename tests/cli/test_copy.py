@@ -18,6 +18,7 @@ from tests.cli.copies import PROJECT, everything, everything_at, kept_at, opened
 from tests.cli.recorded import SECOND, START, Cli, raw, span
 from tracecore.backend import Batch, Receipt
 from tracecore.cli import copy_source, copying
+from tracecore.cli.copy_progress import Lines
 from tracecore.cli.copy_source import Selection
 from tracecore.cli.copy_state import CopyState
 from tracecore.cli.copying import Copier
@@ -389,3 +390,18 @@ def test_scores_alone(cli: Cli, tmp_path: Path) -> None:
     assert cli("copy", here, there, "--verify").code == 0
     assert everything_at(there)["scores"] == everything_at(here)["scores"]
     assert os.listdir(tmp_path)  # noqa: PTH208 - the file is there
+
+
+def test_who_does_not_watch_is_told_now_and_then() -> None:
+    """A line every five seconds of the clock, with the sums so far."""
+    said: list[str] = []
+    now = [0]
+    lines = Lines(clock=lambda: now[0], say=said.append)
+    for second in range(12):
+        now[0] = second * SECOND
+        lines.tell("observations", 1000)
+    lines.tell("ledger", 1)
+    assert said == ["still copying: 6,000 spans", "still copying: 11,000 spans"]
+    now[0] += 5 * SECOND
+    lines.tell("ledger", 1)
+    assert said[2:] == ["still copying: 12,000 spans, 2 ledger entries"]

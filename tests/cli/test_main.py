@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.recorded import Cli, Store, span
 from tracecore.cli import reading
+from tracecore.cli.app import app
 from tracecore.memory import MemoryBackend, MemoryData
 from tracecore.records import Record
 from tracecore_sql.views import VIEWS
@@ -234,3 +235,10 @@ def test_a_long_list_is_whole(cli: Cli, stored: Store) -> None:
     """A list as long as it may be is printed to its end."""
     records: list[Record] = [span(1, trace=number) for number in range(1, 1001)]
     assert len(cli("traces", "--limit", "1000", "--backend", stored(records)).out.splitlines()) == 1001
+
+
+@pytest.mark.parametrize("command", sorted(set(app.commands) - {"copy", "run"}))
+def test_every_command_can_be_told_the_backend(command: str) -> None:
+    """What reads or writes is told where, which project and in which form in the same way; copy is told both places."""
+    options = {option for parameter in app.commands[command].params for option in parameter.opts}
+    assert {"--backend", "--project", "--json"} <= options

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, TypeVar
 
 from tracecore.backend import Access, Batch, Capabilities, SchemaStatus
 from tracecore.clock import monotonic_ns, wall_ns
@@ -26,15 +26,18 @@ from tracecore_postgres.schema import check_readable, migrate, migrations, statu
 from tracecore_postgres.scores import PostgresScores
 from tracecore_postgres.sessions import PostgresSessions
 from tracecore_postgres.traces import PostgresTraces
-from tracecore_postgres.writer import Kinds, Writer, sorted_out
+from tracecore_postgres.writer import Kinds, TraceRemoved, Writer, sorted_out
 
 __all__ = ["PostgresBackend", "open_backend"]
 
 _FACTS: Final = "SELECT current_setting('server_version'), current_setting('synchronous_commit')"
+T = TypeVar("T")
+
 _READERS: Final = 4
 _FAREWELL_S: Final = 2.0
-_AGAIN: Final = frozenset(("40P01", "40001", "23514"))
-"""Deadlocks, and partitions that somebody has dropped: writing at once again is all that it takes."""
+_NO_PARTITION: Final = "23514"
+_AGAIN: Final = frozenset(("40P01", "40001", "26000", "42P05", _NO_PARTITION))
+"""Deadlocks, poolers, and partitions that somebody has dropped: writing at once again is all that it takes."""
 _TRIES: Final = 4
 
 
@@ -110,44 +113,14 @@ class PostgresBackend:
 
     async def schema(self) -> SchemaStatus:
         """Return what opening would do to the schema, and change nothing."""
-        connection, _ = await self._connector.connect()
-        try:
-            with translated(self.location):
-                return await status_of(connection, self._address, migrations())
-        finally:
-            connection.terminate()
-
-    async def facts(self) -> dict[str, str]:
-        """Return which server this is, what a commit waits for, and whether a pooler hands connections around."""
-        async with self._readers.lend() as connection:
-            [(version, commit)] = await connection.fetch(_FACTS)
-        straight = "none that hands connections around: statements stay prepared"
-        pooler = (
-            "one that hands connections around: no statement stays prepared" if self._connector.pooled else straight
-        )
-        return {"PostgreSQL": str(version), "synchronous_commit": str(commit), "pooler": pooler}
+        return await self._learning(self._schema)
 
     async def open(self) -> None:
         """Connect and bring the schema up to date, or with read access check that it can be read."""
-        if self._is_open():
-            return
-        self._forget()
-        connection, self._end = await self._connector.connect(leaving=self._left)
-        try:
-            with translated(self.location):
-                if self._access == "write":
-                    await migrate(connection, self._address, migrations())
-                else:
-                    await check_readable(connection, self._address, migrations())
-        except BaseException:
-            connection.terminate()
-            raise
-        self._left = None
-        self._pid = os.getpid()
-        if self._access == "write":
-            self._use(connection)
-        else:
-            self._readers.keep(connection)
+        if not self._is_open():
+            self._forget()
+            await self._learning(self._open)
+            self._pid = os.getpid()
 
     async def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it; returns after the commit."""
@@ -193,6 +166,47 @@ class PostgresBackend:
                 with translated(self.location):
                     await connection.close(timeout=_FAREWELL_S)
 
+    async def _schema(self) -> SchemaStatus:
+        connection, _ = await self._connector.connect()
+        try:
+            with translated(self.location):
+                return await status_of(connection, self._address, migrations())
+        finally:
+            connection.terminate()
+
+    async def _open(self) -> None:
+        connection, end = await self._connector.connect(leaving=self._left)
+        try:
+            with translated(self.location):
+                if self._access == "write":
+                    await migrate(connection, self._address, migrations())
+                else:
+                    await check_readable(connection, self._address, migrations())
+        except BaseException:
+            connection.terminate()
+            raise
+        self._end, self._left = end, None
+        if self._access == "write":
+            self._use(connection)
+        else:
+            self._readers.keep(connection)
+
+    async def _learning(self, first: Callable[[], Awaitable[T]]) -> T:
+        """Do something on a first connection; again where that has shown that a pooler stands between."""
+        try:
+            return await first()
+        except BackendUnavailable as error:
+            if not self._learn(error):
+                raise
+            return await first()
+
+    def _learn(self, error: BaseException) -> bool:
+        """Return whether an error says that a pooler stands between, which was not known; now it is."""
+        if self._connector.pooled or not is_about_statements(error.__cause__):
+            return False
+        self._connector.pooled = True
+        return True
+
     async def _write(self, kinds: Kinds) -> None:
         async with self._writing_connection() as (connection, writer):
             weeks = await self._partitions.ensure(connection, kinds.observations, self._connector.settings)
@@ -207,14 +221,10 @@ class PostgresBackend:
 
     def _is_worth_another_try(self, error: BackendError) -> bool:
         """Return whether writing again at once may succeed, after having learned what there is to learn."""
-        cause = error.__cause__
-        if is_about_statements(cause) and not self._connector.pooled:
-            self._connector.pooled = True
-            self._cut()
-            return True
-        if sqlstate_of(cause) == "23514":
+        code = sqlstate_of(error.__cause__)
+        if code == _NO_PARTITION:
             self._partitions.forget()
-        return sqlstate_of(cause) in _AGAIN
+        return code in _AGAIN or isinstance(error, TraceRemoved)
 
     @contextlib.asynccontextmanager
     async def _writing_connection(self) -> AsyncGenerator[tuple[Connection, Writer]]:
@@ -230,7 +240,7 @@ class PostgresBackend:
             with translated(self.location):
                 yield connection, writer
         except BaseException as error:
-            if is_unsettling(error) or not is_clean(connection):
+            if self._learn(error) or is_unsettling(error) or not is_clean(connection):
                 self._cut()
             raise
 

@@ -33,7 +33,7 @@ from tracecore_sql.ledger import LEDGER_COLUMNS, ledger_values
 from tracecore_sql.scores import SCORE_COLUMNS
 from tracecore_sql.to_rows import attribute_values, body_values, list_values, score_values
 
-__all__ = ["ROWS_AT_ONCE", "Kinds", "Writer", "sorted_out"]
+__all__ = ["ROWS_AT_ONCE", "Kinds", "TraceRemoved", "Writer", "sorted_out"]
 
 ROWS_AT_ONCE: Final = 1024
 """Observations of one statement: preparing so many holds up the loop for some milliseconds."""
@@ -48,6 +48,10 @@ Identity: TypeAlias = tuple[str, str, str]
 """Project, trace id, span id."""
 Weeks: TypeAlias = tuple[int, int]
 """The first and the last week that may have a partition."""
+
+
+class TraceRemoved(BackendUnavailable):
+    """Report that somebody removed a trace between two looks at it: writing again finds it new."""
 
 
 class Locked(Struct, frozen=True):
@@ -188,7 +192,7 @@ class _Transaction:
         rows = await self._fetch(self._sql.lock_traces, *self._texts(zip(*wanted, strict=True)))
         locked = {(project, trace_id): Locked(*rest) for project, trace_id, *rest in rows}
         if len(locked) < len(wanted):
-            raise BackendUnavailable("a trace was removed while it was written", "try again")
+            raise TraceRemoved("a trace was removed while it was written", "try again")
         return locked
 
     async def _insert(

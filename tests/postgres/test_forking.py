@@ -65,6 +65,7 @@ if inherited is not None:
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
+loop.close()
 print("done")
 """
 TRACED = """

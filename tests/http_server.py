@@ -18,6 +18,7 @@ from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tracecore.backend import Backend
 from tracecore.memory import open_backend
 from tracecore.server.native import routes
 
@@ -27,19 +28,33 @@ room_names = (f"room{number}" for number in count())
 
 
 class Rooms:
-    """Serve tracecore's endpoint over the memory backend of the name with which the path begins."""
+    """Serve tracecore's endpoint over a backend for each name with which a path begins: by default a memory of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[str], Backend] = lambda name: open_backend(f"memory:{name}")) -> None:
+        self._make = make
         self._apps: dict[str, Starlette] = {}
+        self._backends: list[Backend] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or close everything at the end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         name = scope["path"].split("/")[1]
         if name not in self._apps:
-            backend = open_backend(f"memory:{name}")
-            await backend.open()
+            backend = self._make(name)
             self._apps[name] = Starlette(routes=routes(backend))
+            self._backends.append(backend)
+            await backend.open()
         await self._apps[name]({**scope, "root_path": f"/{name}"}, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for backend in self._backends:
+            await backend.close()
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 @contextlib.contextmanager
@@ -52,7 +67,7 @@ def served(app: ASGIApp | None = None) -> Iterator[str]:
     config = uvicorn.Config(
         app or Rooms(),
         loop="asyncio",
-        lifespan="off",
+        lifespan="auto",
         ws="none",
         log_config=None,
         access_log=False,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.http_server import room_names, served
+from tests.http_server import Rooms, room_names, served
+from tracecore import plugins
 from tracecore.backend import Capabilities
 from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, ScoreSuite
 from tracecore.testing.machine import run_machine
@@ -40,9 +42,11 @@ class TestHttp(BackendSuite, DurableSuite, LedgerSuite, ScoreSuite):
         return lambda: open_backend(room, access="read")
 
 
-def test_random_programs() -> None:
+@pytest.mark.parametrize("kept_in", ["memory:{}", "sqlite:///{}.db"])
+def test_random_programs(kept_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is written in whatever order, every list says over HTTP what it says beside it."""
-    with served() as url:
+    monkeypatch.chdir(tmp_path)
+    with served(Rooms(lambda name: plugins.open_backend(kept_in.format(name)))) as url:
 
         def fresh() -> MakeBackend:
             room = f"{url}/{next(room_names)}"

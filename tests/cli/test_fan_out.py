@@ -5,11 +5,15 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.left_behind import dead
 from tests.cli.recorded import Cli, Store
+from tracecore import Config, Health
+from tracecore.cli import run
+from tracecore.fan_out import health_of_all
 from tracecore.records import Record
 
 BOTH = "sqlite:///a.db+sqlite:///b.db"
@@ -76,6 +80,27 @@ def test_what_was_left_for_each_is_recovered_to_each(cli: Cli, tmp_path: Path) -
     assert (names_in("a.db"), names_in("b.db")) == (["for a", "for c"], ["for b"])
     assert list(journal.iterdir()) == []
     assert not Path("c.db").exists()
+
+
+def test_a_program_is_summed_up_for_each_backend() -> None:
+    """What a run says in the end is said of every backend: what one has lost is not said of the other."""
+
+    def health(location: str, **said: Any) -> Health:
+        known: dict[str, Any] = {
+            "state": "closed", "location": location, "emitted": 5, "delivered": 5, "pending": 0, "lost": {},
+            "sampled": 0, "open_spans": 0, "buffer_depth": 0, "last_error": None, "last_delivery_age_s": None,
+        }  # fmt: skip
+        return Health(**(known | said))
+
+    kept, gone = health("a.db"), health("b.db", delivered=3, lost={"closing": 2}, last_error="away")
+    said = run._as_text(health_of_all({"a.db": kept, "b.db": gone}), Config())
+    assert said.splitlines() == [
+        "tracecore: 5 records in a.db",
+        "tracecore: nothing was lost",
+        "tracecore: 3 records in b.db",
+        "tracecore: 2 records lost (closing 2)",
+        "tracecore: last error: away",
+    ]
 
 
 def test_a_backend_that_keeps_nothing_beside_one_that_does(cli: Cli, tmp_path: Path) -> None:

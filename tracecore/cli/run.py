@@ -131,6 +131,8 @@ def _as_json(health: tracecore.Health, _: Config) -> str:
 
 
 def _as_text(health: tracecore.Health, config: Config) -> str:
+    if health.backends:
+        return "\n".join(_as_text(one, config) for one in health.backends.values())
     if health.state == "disabled":
         return "tracecore: recording is switched off (enabled = false); nothing was recorded"
     kept = health.pending if config.buffer == "journal" else 0

@@ -83,6 +83,8 @@ SUITES: Final = {
         Suite("rejected/deferred_encoding", "rejected.deferred_encoding", "live objects, encoded by the pump"),
         Suite("rejected/executemany", "rejected.executemany", "rows one by one, beside a busy thread"),
         Suite("rejected/per_row_await", "rejected.per_row_await", "one await a row on the connection's thread"),
+        Suite("rejected/copy_stage", "rejected.copy_stage", "COPY into a temporary table of PostgreSQL"),
+        Suite("rejected/array_parameters", "rejected.array_parameters", "one array per column for PostgreSQL"),
     )
 }  # fmt: skip
 

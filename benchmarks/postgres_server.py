@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -103,7 +104,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Run a new and empty server for the length of a block.
 
     Raises:
-        Refused: there are no programs to run.
+        Refused: there are no programs to run, or the temporary folder is closed to the server.
         RuntimeError: it does not start.
     """
     programs = _programs()
@@ -136,6 +137,7 @@ def _initialized(programs: Path, folder: Path) -> str:
     password_file.write_text(password)
     if _is_root():
         folder.chmod(0o711)
+        _check_way_to(folder)
         for path in (data, password_file):
             os.chown(path, _NOBODY, _NOBODY)
     command = [programs / "initdb", "-D", data, "-U", _USER, "-A", "scram-sha-256", f"--pwfile={password_file}"]
@@ -148,6 +150,17 @@ def _initialized(programs: Path, folder: Path) -> str:
     return password
 
 
+def _check_way_to(folder: Path) -> None:
+    """Raise where whoever runs the server cannot get to a folder.
+
+    Raises:
+        Refused: a folder above it is closed.
+    """
+    for above in folder.resolve().parents:
+        if not above.stat().st_mode & stat.S_IXOTH:
+            raise Refused(f"{above} is closed to the user whom the server runs as: TMPDIR names another folder")
+
+
 @contextmanager
 def _running(programs: Path, folder: Path, port: int) -> Iterator[int]:
     settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
@@ -155,6 +168,7 @@ def _running(programs: Path, folder: Path, port: int) -> Iterator[int]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=_environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,  # who interrupts us lets us end it
             preexec_fn=_die_with_the_parent,  # noqa: PLW1509 - it takes no lock
             **_owner(),
         )  # fmt: skip

@@ -20,7 +20,7 @@ from benchmarks.decoding import Decoding, inflated
 from benchmarks.delivering import Delivered, Spot, backlog, beside_host, live, new_file, per_span, rows_of_costs
 from benchmarks.figures import Refused
 from benchmarks.flow import Spent
-from benchmarks.postgres_server import PostgresServer, _fetch, postgres_server
+from benchmarks.postgres_server import PostgresServer, _check_way_to, _fetch, postgres_server
 from benchmarks.processes import cpu_seconds, served
 from benchmarks.request_mix import SPANS, Texts
 from benchmarks.suites.http_delivery import our_server
@@ -87,6 +87,19 @@ def test_without_a_server_to_run_the_suite_refuses(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("benchmarks.postgres_server.find_spec", lambda _: None)
     with pytest.raises(Refused, match="pip install"), postgres_server():
         pass
+
+
+def test_a_temporary_folder_that_the_server_cannot_enter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root the server runs as somebody else, and the sentence says which folder is closed to that one."""
+    closed = tmp_path / "closed"
+    (closed / "below").mkdir(parents=True)
+    closed.chmod(0o700)
+    with pytest.raises(Refused, match="is closed to the user"):
+        _check_way_to(closed / "below")
+    monkeypatch.setattr(Path, "stat", lambda _: os.stat_result((0o40755, *range(9))))
+    _check_way_to(closed / "below")
 
 
 def test_the_server_asks_for_its_password(server: PostgresServer) -> None:

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,45 @@ def test_a_run_that_is_told_to_end_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that everybody may enter: as root a database server runs as somebody else."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    ("suite", "sign"),
+    [("postgres", "tracecore-benchmark-*/data/postmaster.pid"), ("http", "tracecore-benchmark-*/traces.db")],
+)
+def test_a_run_that_is_told_to_end_takes_its_servers_with_it(suite: str, sign: str, open_folder: Path) -> None:
+    """Servers have sessions of their own, so that an interruption does not meet them, and end all the same."""
+    with subprocess.Popen(
+        [*MAIN, "run", suite, "--rounds", "1000"], env=command(open_folder), cwd=ROOT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        found: list[Path] = []
+        while run.poll() is None and not (found := list(open_folder.glob(sign))):
+            time.sleep(0.01)
+        descendants = below(run.pid)
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    words = [line for line in said.splitlines() if not line.startswith("warning: load before was ")]
+    assert found
+    assert (run.returncode, words) == (130, ["interrupted"])
+    assert list(open_folder.iterdir()) == []
+    assert len(descendants) > 1
+    assert [pid for pid in descendants if Path(f"/proc/{pid}").exists()] == []
+
+
+def below(pid: int) -> list[int]:
+    """Return the processes that a process has started, and those that they have."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return children + [grandchild for child in children for grandchild in below(child)]
 
 
 def test_a_reader_that_left_is_no_error_to_talk_about(tmp_path: Path) -> None:

@@ -115,6 +115,14 @@ class PostgresBackend:
         """Return what opening would do to the schema, and change nothing."""
         return await self._learning(self._schema)
 
+    async def facts(self) -> dict[str, str]:
+        """Return which server this is, what a commit waits for, and whether a pooler hands connections around."""
+        async with self._readers.lend() as connection:
+            [(version, commit)] = await connection.fetch(_FACTS)
+        straight = "none that hands connections around: statements stay prepared"
+        pooler = "one that hands connections around: no statement stays prepared" if self._connector.pooled else straight
+        return {"PostgreSQL": str(version), "synchronous_commit": str(commit), "pooler": pooler}
+
     async def open(self) -> None:
         """Connect and bring the schema up to date, or with read access check that it can be read."""
         if not self._is_open():

@@ -119,8 +119,11 @@ class PostgresBackend:
         """Return which server this is, what a commit waits for, and whether a pooler hands connections around."""
         async with self._readers.lend() as connection:
             [(version, commit)] = await connection.fetch(_FACTS)
-        straight = "none that hands connections around: statements stay prepared"
-        pooler = "one that hands connections around: no statement stays prepared" if self._connector.pooled else straight
+        one, none = (
+            "one that hands connections around: no statement stays prepared",
+            "none that hands connections around",
+        )
+        pooler = one if self._connector.pooled else none
         return {"PostgreSQL": str(version), "synchronous_commit": str(commit), "pooler": pooler}
 
     async def open(self) -> None:

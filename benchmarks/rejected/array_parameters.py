@@ -17,9 +17,9 @@ from tracecore_sql.to_rows import body_values, list_values
 __all__ = ["REASON", "WAYS", "run"]
 
 REASON: Final = (
-    "`INSERT … SELECT … FROM unnest($1::text[], $2::text[], …)` is one statement for a batch of any size, as is what was"
-    " chosen. But the driver looks at every element twice, once to find out whether it is an array itself, and spends"
-    ' 150 ns on each, where a row has 38; most of them are NULL. `"\\x02".join(column)` spends 15 ns, and'
+    "`INSERT … SELECT … FROM unnest($1::text[], $2::text[], …)` is one statement for a batch of any size, as is what"
+    " was chosen. But the driver looks at every element twice, once to find out whether it is an array itself, and"
+    ' spends 150 ns on each, where a row has 38; most of them are NULL. `"\\x02".join(column)` spends 15 ns, and'
     " `string_to_table` takes the text apart on the server about as fast as `unnest` takes an array apart. What that"
     " needs: a separator that no stored text holds, and a text that stands for NULL and is nobody's. Batches as above."
 )

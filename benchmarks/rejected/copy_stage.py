@@ -24,11 +24,11 @@ from tracecore_sql.to_rows import body_values, list_values
 __all__ = ["REASON", "SCHEMA", "WAYS", "Store", "joined", "rows_of_ways", "run", "spans_of", "store"]
 
 REASON: Final = (
-    "`COPY` is the fastest way of many rows into PostgreSQL, but not of some hundred. It writes into a table, and only a"
-    " statement can merge what is there already: so the rows go into a temporary table first and are written twice. That"
-    " table has to be asked for in every transaction (behind a pooler each may have another session), it is emptied at"
-    " every commit, and every `COPY` is three messages there and back. The driver encodes each value by itself. Rows that"
-    " are joined to one text per column are one statement, which plans nothing and stages nothing; joining costs the"
+    "`COPY` is the fastest way of many rows into PostgreSQL, but not of some hundred. It writes into a table, and only"
+    " a statement can merge what is there already: so the rows go into a temporary table first and are written twice."
+    " That table has to be asked for in every transaction (behind a pooler each may have another session), it is"
+    " emptied at every commit, and every `COPY` is three messages there and back. The driver encodes each value by"
+    " itself. Rows that are joined to one text per column are one statement, which stages nothing; joining costs the"
     " client less than encoding. Batches of 256 spans, one in five with 3 KB of payload, a transaction each, into one"
     " table with a key and one with the payloads."
 )

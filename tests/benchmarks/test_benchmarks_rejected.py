@@ -9,6 +9,9 @@ import aiosqlite
 import pytest
 
 from benchmarks.figures import Settings
+from benchmarks.rejected import copy_stage
+from benchmarks.rejected.array_parameters import WAYS as ARRAY_WAYS
+from benchmarks.rejected.copy_stage import WAYS as COPY_WAYS
 from benchmarks.rejected.deferred_encoding import at_the_edge, copied, later, remembered_wrongly
 from benchmarks.rejected.executemany import WAYS, rows_of, store
 from benchmarks.rejected.index_ring import IndexRing, lost_when_interrupted
@@ -20,6 +23,7 @@ from benchmarks.rejected.stamped_ring import StampedRing, clobbered_by_a_slow_wr
 from benchmarks.request_mix import Texts
 from benchmarks.suites import ring
 from benchmarks.suites.ring import Audit, Parcel, audit
+from tests.postgres_server import Database
 from tracecore.ring import Ring
 
 
@@ -111,3 +115,21 @@ async def test_however_often_one_awaits_the_same_rows_are_stored(way: str, tmp_p
 
     with pytest.raises(RuntimeError, match="not what was inserted"):
         await awaited_store(forgetful, rows, tmp_path / "fewer.db")
+
+
+@pytest.mark.parametrize("way", ["copy", "arrays", "joined"])
+async def test_every_way_into_postgres_stores_the_same_rows(postgres: Database, way: str) -> None:
+    """What lost does what was chosen does: it keeps every row; only the figures differ."""
+    ways = {**COPY_WAYS, **ARRAY_WAYS}
+    try:
+        stored = await copy_stage.store(ways[way][1], 1, postgres.url().replace(f"&schema={postgres.schema}", ""))
+        assert stored.rate > 0
+        rows = await postgres.fetch(
+            "select s.span_id, s.start_ns, s.duration_ns, s.model, s.parent_id, length(b.input), length(b.output)"
+            " from rejected.spans s left join rejected.bodies b using (id) order by s.id limit 2"
+        )
+    finally:
+        await postgres.execute("drop schema if exists rejected cascade")
+    assert [tuple(row) for row in rows] == [
+        ("0" * 16, 0, 7, "m", None, 2_050, 1_026), ("0" * 15 + "1", 1, 7, None, None, None, None),
+    ]  # fmt: skip

@@ -20,6 +20,7 @@ from tracecore.cli.copy_source import Selection
 from tracecore.cli.copy_state import CopyState, Job, Position, StateFile, state_directory
 from tracecore.cli.copying import Copier
 from tracecore.cli.patience import Patience
+from tracecore.cli.together import together
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.memory import open_backend
 from tracecore.testing.faults import FailNth, FaultyBackend
@@ -319,3 +320,25 @@ async def test_what_never_answers_is_given_up() -> None:
     """A call that takes too long is cancelled, and counts as one that is away."""
     with pytest.raises(BackendUnavailable, match="no answer within 10"):
         await Patience(1, 0.01, sleep=lambda _: anyio.lowlevel.checkpoint())(anyio.sleep_forever)
+
+
+async def test_what_is_asked_at_once_is_answered_in_order() -> None:
+    """Answers come in the order of the calls, whichever is ready first; the first error ends the others, as it is."""
+    ready = anyio.Event()
+
+    async def slow() -> str:
+        await ready.wait()
+        return "slow"
+
+    async def quick() -> str:
+        ready.set()
+        return "quick"
+
+    async def fails() -> str:
+        raise BackendUnavailable("away")
+
+    assert await together([slow, quick]) == ["slow", "quick"]
+    assert await together([]) == []
+    ready = anyio.Event()
+    with pytest.raises(BackendUnavailable, match="away"):
+        await together([slow, fails])

@@ -31,6 +31,7 @@ from tracecore.cli.copy_state import PARTS, Part, Position
 from tracecore.cli.patience import Patience
 from tracecore.cli.reading import NothingToRead, observations_of, traces_of
 from tracecore.cli.replay import Replayable
+from tracecore.cli.together import together
 from tracecore.records import Observation, Record, Score, Session, Span
 
 __all__ = ["Selection", "Slice", "own_record", "part_of", "slices"]
@@ -41,6 +42,8 @@ _Pages: TypeAlias = AsyncIterator[tuple[Sequence[Record], Position | None]]
 """Records, and the position after them: None where the part is at its end."""
 _PAGE: Final = 100
 """Observations with payloads, and traces, that are read at once."""
+_AT_ONCE: Final = 4
+"""Traces that are asked for beside each other."""
 
 
 class Selection(Struct, frozen=True):
@@ -179,26 +182,36 @@ async def _of_traces(source: Backend, selection: Selection, start: Position, pat
         # page comes again.
         inner = start.inner if start.trace_id in ids else None
         first = ids.index(start.trace_id) if start.trace_id in ids else 0
-        for number, trace_id in enumerate(ids[first:], first + 1):
+        number = first
+        async for trace_id, records, further in _of_each(source, selection.project, ids[first:], inner, patience):
+            number += further is None
             after = rest if number == len(ids) else Position("observations", query.cursor, ids[number])
-            async for records, further in _of_trace(source, selection.project, trace_id, inner, patience):
-                within = None if further is None else Position("observations", query.cursor, trace_id, further)
-                yield records, within or after
-            inner = None
+            yield records, after if further is None else Position("observations", query.cursor, trace_id, further)
         if page.next_cursor is None:
             return
         start, query = Position(), replace(query, cursor=page.next_cursor)
 
 
-async def _of_trace(
-    source: Backend, project: str, trace_id: str, cursor: str | None, patience: Patience
-) -> AsyncIterator[tuple[list[Observation], str | None]]:
-    """Yield the observations of one trace, and the cursor after each page."""
+async def _of_each(
+    source: Backend, project: str, ids: Sequence[str], inner: str | None, patience: Patience
+) -> AsyncIterator[tuple[str, list[Observation], str | None]]:
+    """Yield the observations of several traces, one trace after the other, and the cursor after each page of one.
+
+    The first pages of some traces are asked for at once: most have no other, and each answer may be long on its way.
+    """
     spans = observations_of(source)
-    query = ObservationQuery(limit=_PAGE, trace_id=trace_id, bodies=True, cursor=cursor)
-    while True:
-        page = await patience(partial(spans.find, project, query))
-        yield page.items, page.next_cursor
-        if page.next_cursor is None:
-            return
-        query = replace(query, cursor=page.next_cursor)
+
+    async def page_of(trace_id: str, cursor: str | None) -> Page[Observation]:
+        query = ObservationQuery(limit=_PAGE, trace_id=trace_id, bodies=True, cursor=cursor)
+        return await patience(partial(spans.find, project, query))
+
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        cursors = [None if start or number else inner for number in range(len(some))]
+        calls = [partial(page_of, trace_id, cursor) for trace_id, cursor in zip(some, cursors, strict=True)]
+        for trace_id, first in zip(some, await together(calls), strict=True):
+            page = first
+            yield trace_id, page.items, page.next_cursor
+            while page.next_cursor is not None:
+                page = await page_of(trace_id, page.next_cursor)
+                yield trace_id, page.items, page.next_cursor

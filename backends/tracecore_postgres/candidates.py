@@ -9,7 +9,7 @@ of the list, prove them here, and go on behind the last one until the page is fu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from tracecore.backend import ObservationQuery
@@ -30,10 +30,9 @@ After: TypeAlias = Callable[[Key | None], Conditions]
 """Returns the conditions on rows of the list behind a position, or behind that of the cursor where there is none."""
 
 _FEW: Final = 10_000
-_TRACES: Final = 64
-"""Traces that are looked into at once."""
-_SLICE: Final = 256
-"""Observations whose texts are read at once, at most; fewer when these are long."""
+_SMALLEST: Final = 64
+_LARGEST: Final = 1024
+"""Rows of the list that are looked into at once: twice as many each time, because each slice finds its place anew."""
 _SLICE_BYTES: Final = 8 * 1024 * 1024
 
 _LISTED: Final = len(LIST_COLUMNS)
@@ -99,6 +98,14 @@ class _Search:
         return bool(candidates <= _FEW)
 
 
+def _slices(wanted: int) -> Iterator[int]:
+    """Yield how many rows to read at once, time after time, where so many are wanted."""
+    size = max(_SMALLEST, wanted)
+    while True:
+        yield min(size, _LARGEST)
+        size *= 2
+
+
 async def search_observations(
     connection: Connection, project: str, query: ObservationQuery, *, order: str, conditions: After
 ) -> Rows:
@@ -111,15 +118,15 @@ async def search_observations(
     width = _WIDTH if query.bodies else _LISTED
     found: Rows = []
     where = conditions(None)
-    while True:
+    for size in _slices(query.limit + 1):
         inner, values = _candidates(search, where, rare=rare)
-        inner = f"{inner} ORDER BY {order} LIMIT {_SLICE}"
-        rows, goes_on = await _bounded(search, inner, values, order=_NEWEST_FIRST)
+        rows, goes_on = await _bounded(search, f"{inner} ORDER BY {order}", values, size=size, order=_NEWEST_FIRST)
         found += [row[:width] for row in rows if holds(search.phrase, (row[at] for at in _TEXTS_AT))]
         if not goes_on or len(found) > query.limit:
-            return found[: query.limit + 1]
+            break
         last = dict(zip(LIST_COLUMNS, rows[-1], strict=False))
         where = conditions((last["start_ns"], last["span_id"], last["trace_id"]))
+    return found[: query.limit + 1]
 
 
 def _candidates(search: _Search, where: Conditions, *, rare: bool) -> tuple[str, list[Any]]:
@@ -130,20 +137,21 @@ def _candidates(search: _Search, where: Conditions, *, rare: bool) -> tuple[str,
     return sql, [*where.values, search.words]
 
 
-async def _bounded(search: _Search, inner: str, values: list[Any], *, order: str) -> tuple[Rows, bool]:
-    """Return as many of some observations, with their bodies, as are not too long together, and whether more follow."""
+async def _bounded(search: _Search, inner: str, values: list[Any], *, size: int, order: str) -> tuple[Rows, bool]:
+    """Return the first observations with bodies, ``size`` or fewer where they are long, and whether more follow."""
     listed, body = (
         ", ".join(f"{table}.{name} AS {table}_{name}" for name in names)
         for table, names in (("o", LIST_COLUMNS), ("b", BODY_COLUMNS))
     )
     sized = (
         f"SELECT {listed}, {body}, row_number() OVER w AS place, sum({_SIZE}) OVER w AS upto, "
-        f"count(*) OVER () AS every FROM ({inner}) o {BODIES} WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
+        f"count(*) OVER () AS every FROM ({inner} LIMIT {size}) o {BODIES} "
+        f"WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
     )
     sql = f"SELECT * FROM ({sized}) s WHERE place = 1 OR upto <= {_SLICE_BYTES} ORDER BY place"
     rows = await search.rows(sql, values)
     every = rows[0][-1] if rows else 0
-    return rows, bool(every == _SLICE or len(rows) < every)
+    return rows, bool(every == size or len(rows) < every)
 
 
 async def search_traces(connection: Connection, project: str, phrase: str, *, conditions: After, limit: int) -> Rows:
@@ -154,28 +162,29 @@ async def search_traces(connection: Connection, project: str, phrase: str, *, co
     rare = await search.is_rare()
     found: Rows = []
     where = conditions(None)
-    while True:
-        rows = await search.rows(*_traces(search, where, project, rare=rare))
+    for size in _slices(limit):
+        sql, values = _traces(search, where, project, rare=rare)
+        rows = await search.rows(f"{sql} ORDER BY start_ns DESC, trace_id DESC LIMIT {size}", values)
         weeks = {row[1]: row[-1] for row in rows}
         proved = await _proved(search, project, weeks)
         found += [row[:-1] for row in rows if row[1] in proved]
-        if len(rows) < _TRACES or len(found) >= limit:
-            return found[:limit]
+        if len(rows) < size or len(found) >= limit:
+            break
         last = dict(zip(TRACE_COLUMNS, rows[-1], strict=False))
         where = conditions((last["start_ns"], last["trace_id"]))
+    return found[:limit]
 
 
 def _traces(search: _Search, where: Conditions, project: str, *, rare: bool) -> tuple[str, list[Any]]:
-    """Return the query for the next traces with a candidate, each with its week."""
+    """Return the query for traces with a candidate, each with its week, all but its order and limit."""
     columns = ", ".join(TRACE_COLUMNS)
-    behind = f"ORDER BY start_ns DESC, trace_id DESC LIMIT {_TRACES}"
     if not rare:
-        sql = f"SELECT {columns}, week FROM tc_traces t WHERE {where.sql} AND {_HOLDING} {behind}"
+        sql = f"SELECT {columns}, week FROM tc_traces t WHERE {where.sql} AND {_HOLDING}"
         return sql, [*where.values, search.words]
     candidates = f"SELECT DISTINCT o.trace_id AS held FROM {_CANDIDATES} WHERE o.project = ?"
     sql = (
         f"SELECT {columns}, week FROM ({candidates}) h CROSS JOIN LATERAL "
-        f"(SELECT * FROM tc_traces f WHERE f.project = ? AND f.trace_id = h.held LIMIT 1) t WHERE {where.sql} {behind}"
+        f"(SELECT * FROM tc_traces f WHERE f.project = ? AND f.trace_id = h.held LIMIT 1) t WHERE {where.sql}"
     )
     return sql, [search.words, project, project, *where.values]
 
@@ -185,12 +194,13 @@ async def _proved(search: _Search, project: str, weeks: dict[str, int]) -> set[s
     proved: set[str] = set()
     order = "o.trace_id, o.span_id"
     behind, key = "", list[str]()
-    goes_on = True
-    while goes_on and (left := [trace_id for trace_id in weeks if trace_id not in proved]):
+    for size in _slices(4 * len(weeks)) if weeks else ():
+        left = [trace_id for trace_id in weeks if trace_id not in proved]
         values: list[Any] = [[weeks[trace_id] for trace_id in left], stored_values(left), project, search.words, *key]
-        inner = f"{_OF_TRACES} {behind} ORDER BY {order} LIMIT {_SLICE}"
-        rows, goes_on = await _bounded(search, inner, values, order=order)
+        inner = f"{_OF_TRACES} {behind} ORDER BY {order}"
+        rows, goes_on = await _bounded(search, inner, values, size=size, order=order)
         proved |= {row[1] for row in rows if holds(search.phrase, (row[at] for at in _TEXTS_AT))}
-        if goes_on:
-            behind, key = f"WHERE ({order}) > (?, ?)", [rows[-1][1], rows[-1][2]]
+        if not goes_on or len(proved) == len(weeks):
+            break
+        behind, key = f"WHERE ({order}) > (?, ?)", [rows[-1][1], rows[-1][2]]
     return proved

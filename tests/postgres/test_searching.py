@@ -66,8 +66,8 @@ async def settled(backend: Any) -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 256])
 async def test_slices_of_any_size(postgres: Database, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """However few rows are read at once, every page is full and nothing is found twice."""
-    monkeypatch.setattr(candidates, "_SLICE", size)
-    monkeypatch.setattr(candidates, "_TRACES", size)
+    monkeypatch.setattr(candidates, "_SMALLEST", 1)
+    monkeypatch.setattr(candidates, "_LARGEST", size)
     # Two words in the wrong order are proposed, too, and are proved not to be the phrase.
     texts = ("red apple", "apple red", "a red apple", "pear")
     records = [span(n, texts[n % 4], trace=n // 2) for n in range(1, 41)]

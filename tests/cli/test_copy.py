@@ -79,7 +79,7 @@ def test_everything_is_on_the_other_side(
 
 @given(st.lists(st.one_of(strategies.records, strategies.entries), max_size=25), st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_records(tmp_path: Path, batch: list[Record], to_memory: bool) -> None:  # noqa: FBT001 - drawn
+def test_any_records(tmp_path: Path, batch: list[Record], to_memory: bool) -> None:  # noqa: FBT001 - hypothesis passes by name
     """Whatever a backend can hold, every project of it is the same on the other side."""
     here, there = url_of("memory", tmp_path), url_of("memory" if to_memory else "sqlite", tmp_path)
     # What the source rejects is not there to be copied.

@@ -30,7 +30,7 @@ def test_a_recorder_sends_it_and_shows_it_nowhere(
 
     with stub(answer) as server:
         named = {"secret_file": str(tmp_path / "secret")} if in_a_file else {"secret": SECRET}
-        config = Config(backend=f"http://{server.address}", buffer="journal", **named)  # type: ignore[arg-type]
+        config = Config(backend=f"http://{server.address}", buffer="journal", **named)  # type: ignore[arg-type]  # texts only
         recorder = Recorder(config).start()
         assert recorder.emit(span(1))
         recorder.flush(1)

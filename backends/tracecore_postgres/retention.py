@@ -33,7 +33,7 @@ _TAKE: Final = """
 SELECT project, trace_id, session_id FROM tc_traces WHERE week = $1 AND end_ns < $2 LIMIT $3 FOR UPDATE SKIP LOCKED
 """
 _OF_TAKEN: Final = "USING unnest($1::text[], $2::text[]) AS k (project, trace_id)"
-_REMOVE_SCORES: Final = f"DELETE FROM tc_scores s {_OF_TAKEN} WHERE s.project = k.project AND s.trace_id = k.trace_id"  # noqa: S608 - constants
+_REMOVE_SCORES: Final = f"DELETE FROM tc_scores s {_OF_TAKEN} WHERE s.project = k.project AND s.trace_id = k.trace_id"  # noqa: S608 - made of constants
 _REMOVE_TRACES: Final = f"DELETE FROM tc_traces t {_OF_TAKEN} WHERE t.project = k.project AND t.trace_id = k.trace_id"  # noqa: S608 - as above
 _REMOVE_OBSERVATIONS: Final = f"""
 DELETE FROM tc_observations o {_OF_TAKEN} WHERE o.week = $3 AND o.project = k.project AND o.trace_id = k.trace_id

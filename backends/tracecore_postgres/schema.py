@@ -96,7 +96,7 @@ async def _missing(connection: Connection, address: Address, known: Sequence[Mig
             )
         return list(known)
     # Its name is part of the statement, because it is asked for before search_path may be set.
-    history = f"SELECT version, checksum FROM {quoted(address.schema)}.tc_migrations"  # noqa: S608 - quoted
+    history = f"SELECT version, checksum FROM {quoted(address.schema)}.tc_migrations"  # noqa: S608 - the name is quoted
     rows: list[Any] = list(await connection.fetch(history))
     return missing(address.location, known, {row[0]: row[1] for row in rows}, other="another schema")
 

@@ -26,7 +26,7 @@ REASON: Final = (
 _LISTED: Final = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(STAGED.values(), 1))
 _BODY: Final = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(BODIES.values(), 1 + len(STAGED)))
 _ARRAYS: Final = (
-    f"WITH kept AS (INSERT INTO bodies SELECT * FROM unnest({_BODY}))"  # noqa: S608 - constants
+    f"WITH kept AS (INSERT INTO bodies SELECT * FROM unnest({_BODY}))"  # noqa: S608 - made of constants
     f" INSERT INTO spans SELECT * FROM unnest({_LISTED})"
 )
 

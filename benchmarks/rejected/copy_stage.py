@@ -53,7 +53,7 @@ _STAGES: Final = (
 )
 _FROM_STAGES: Final = "INSERT INTO spans SELECT * FROM staged_spans; INSERT INTO bodies SELECT * FROM staged_bodies"
 _JOINED: Final = (
-    f"WITH kept AS (INSERT INTO bodies SELECT * FROM {source(BODIES, 2 + len(STAGED))} b)"  # noqa: S608 - constants
+    f"WITH kept AS (INSERT INTO bodies SELECT * FROM {source(BODIES, 2 + len(STAGED))} b)"  # noqa: S608 - made of constants
     f" INSERT INTO spans SELECT * FROM {source(STAGED, 2)} s"
 )
 

@@ -68,7 +68,7 @@ async def check(postgres: Database, reader: PostgresBackend, number: int) -> Non
         same(await traces_in(reader).get(PROJECT, trace_id_of(trace)), roll_up(PROJECT, trace_id_of(trace), tree))
     for table, name in (("tc_scores", f"c{number}"), ("tc_ledger", f"p{number}")):
         key = "score_id" if table == "tc_scores" else "process"
-        (row,) = await postgres.fetch(f"select count(*) from {table} where {key} = $1", name)  # noqa: S608 - names
+        (row,) = await postgres.fetch(f"select count(*) from {table} where {key} = $1", name)  # noqa: S608 - names of this file
         assert row[0] == 1
 
 

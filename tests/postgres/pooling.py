@@ -99,7 +99,7 @@ async def pgbouncer(database: Database, folder: Path, **settings: object) -> Asy
     assert PGBOUNCER is not None
     # Version 1.21 and later keep prepared statements; here none does.
     chosen = {"pool_mode": "transaction", "default_pool_size": 3, "max_prepared_statements": 0} | settings
-    if b"1.18" in subprocess.run([PGBOUNCER, "--version"], check=True, capture_output=True).stdout:  # noqa: ASYNC221 - quick
+    if b"1.18" in subprocess.run([PGBOUNCER, "--version"], check=True, capture_output=True).stdout:  # noqa: ASYNC221 - it is quick
         del chosen["max_prepared_statements"]
     lines = ["[databases]", f"* = host={database.folder} port=5432 user=postgres", "[pgbouncer]"]
     lines += [f"unix_socket_dir = {folder}", "listen_port = 5432", "listen_addr =", "auth_type = any"]

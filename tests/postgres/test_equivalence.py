@@ -28,7 +28,7 @@ from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 LISTED = ", ".join(f"o.{column}" for column in (*LIST_COLUMNS, "process"))
 BODY = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 TABLES = {
-    "observations": f"select {LISTED}, {BODY} from tc_observations o left join tc_bodies b using (week, id)",  # noqa: S608 - names
+    "observations": f"select {LISTED}, {BODY} from tc_observations o left join tc_bodies b using (week, id)",  # noqa: S608 - names of this file
     "traces": "select * from tc_traces",
     "sessions": "select * from tc_sessions",
     "scores": "select * from tc_scores",

@@ -24,7 +24,8 @@ demo: ## start a real traced service, send it 240 requests, show what was record
 	@$(PY) -m examples.rag_service.demo
 
 test: check ## check, then run every test
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -m "not torture" -n auto --maxprocesses 4 --dist worksteal
+	@$(PY) -m pytest -q -m torture
 
 check: ## lint, both type checkers (strict), import contracts
 	@sh requirements/install.sh dev

@@ -58,7 +58,7 @@ def test_what_nobody_has_ended_is_abandoned_in_each(recording: Callable[..., Rec
     assert recorder.shutdown(WITHIN).delivered
     found = [{record.name: record.status for record in one.records if isinstance(record, Span)} for one in backends]
     assert found == [{"ended": "ok", "open": "abandoned"}] * 2
-    assert backends[0].records[-1].provenance == backends[1].records[-1].provenance  # type: ignore[union-attr]  # spans
+    assert backends[0].records[-1].provenance == backends[1].records[-1].provenance  # type: ignore[union-attr]  # a list holds spans
 
 
 def test_a_forked_child_delivers_to_each(recording: Callable[..., Recorder]) -> None:

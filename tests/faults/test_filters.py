@@ -27,9 +27,10 @@ from tracecore_postgres import open_backend as open_postgres
 from tracecore_sqlite import open_backend as open_sqlite
 from tracecore_sqlite import search, settling
 
-WORLDS = by_mode(240, full=10_000)
+PROJECTS: Final = ("p", "q")
+WORLDS = by_mode(120, full=5_000)
 QUERIES: Final = 10
-"""Questions to each world."""
+"""Questions to each project of a world."""
 
 Question: TypeAlias = tuple[Callable[[Backend], Any], Any]
 """The store that is asked, and the query."""
@@ -92,7 +93,7 @@ class Stores:
                 if not await backend.maintain():
                     break
         for store_of, query in asked:
-            for project in ("p", "q"):
+            for project in PROJECTS:
                 await self._ask(reference, store_of, _project(project, number), query)
 
     async def _ask(self, reference: Backend, store_of: Callable[[Backend], Any], project: str, query: Any) -> None:
@@ -108,7 +109,7 @@ def _project(name: str, number: int) -> str:
     return f"{name}{number}"
 
 
-@torture("T41", "random filters on both dialects, beside plain Python", rounds=WORLDS * QUERIES)
+@torture("T41", "random filters on both dialects, beside plain Python", rounds=WORLDS * len(PROJECTS) * QUERIES)
 def test_filters(tmp_path: Path, postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces, observations, sessions, scores and ledger entries: the same pages in the same order, cursor by cursor."""
     for module, name in ((settling, "_KEPT"), (settling, "_SLICE"), (search, "_SLICE_ROWS"), (indexing, "_SLICE_ROWS")):

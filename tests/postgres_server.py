@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 import pytest
 
-__all__ = ["Database", "admin", "postgres", "postgres_url", "server"]
+__all__ = ["WITH_PASSWORD", "Database", "admin", "postgres", "postgres_url", "server"]
 
 PATIENCE_S = 30.0
 PR_SET_PDEATHSIG = 1
@@ -36,6 +36,8 @@ SETTINGS = {
     "shared_buffers": "64MB", "max_locks_per_transaction": "256", "autovacuum": "on", "log_min_messages": "fatal",
     "lc_messages": "C", "timezone": "UTC", "deadlock_timeout": "200ms",
 }  # fmt: skip
+WITH_PASSWORD = "with_password"
+"""A role that the server asks for a password, once somebody has created it."""
 _numbers = count(1)
 
 
@@ -106,6 +108,8 @@ def server() -> Path:
     subprocess.run(
         [programs / "initdb", *initdb], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL, **who
     )
+    access = data / "pg_hba.conf"
+    access.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{access.read_text()}")
     settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
     command = [programs / "postgres", "-D", data, "-k", folder, *settings]
     with (folder / "log").open("wb") as log:

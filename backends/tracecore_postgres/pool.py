@@ -32,6 +32,7 @@ class Pool:
         self._bare = bare
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
+        self._most = most
         self._turns = asyncio.Semaphore(most)
 
     @asynccontextmanager
@@ -70,6 +71,7 @@ class Pool:
     async def close(self) -> None:
         """Close what is idle, and cut what is lent."""
         idle, self._idle = self._idle, []
+        self._turns = asyncio.Semaphore(self._most)  # the next loop may be another one
         for connection in self._lent:
             connection.terminate()
         for connection in idle:
@@ -82,6 +84,7 @@ class Pool:
     def forget(self) -> None:
         """Have no connections any more, in a child that inherited them."""
         self._idle, self._lent = [], set()
+        self._turns = asyncio.Semaphore(self._most)
 
     async def _taken(self) -> Connection:
         """Return an idle connection or a new one."""

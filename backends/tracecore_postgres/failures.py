@@ -151,6 +151,7 @@ def _of_the_driver(error: Exception) -> Meaning:
         ((ValueError, OverflowError), _VALUE),  # the driver's DataError is a ValueError
         (TimeoutError, (BackendUnavailable, "did not answer in time", _REACH)),
         (asyncpg.TargetServerAttributeNotMatched, (BackendUnavailable, "is not of the wanted kind now", _TRY_AGAIN)),
+        (ConnectionRefusedError, (BackendUnavailable, "cannot be reached", _REACH)),
         ((asyncpg.InterfaceError, EOFError, ConnectionError), _GONE),
         (OSError, (BackendUnavailable, "cannot be reached", _REACH)),
     ):

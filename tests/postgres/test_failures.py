@@ -56,6 +56,7 @@ def test_an_entry_says_what_to_do(code: str) -> None:
         (OverflowError(), BackendRejected, "cannot hold a value"),
         (TimeoutError(), BackendUnavailable, "in time"),
         (ConnectionResetError(), BackendUnavailable, "lost the connection"),
+        (ConnectionRefusedError(), BackendUnavailable, "cannot be reached"),
         (FileNotFoundError(), BackendUnavailable, "cannot be reached"),
     ],
 )

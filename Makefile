@@ -46,7 +46,7 @@ coverage: ## run the tests and list the lines and branches they never reach
 	@sh requirements/install.sh dev
 	@$(PY) -m coverage run -m pytest -q && $(PY) -m coverage report
 
-torture: ## the fault and random tests with all their rounds, and a table of what they found: an hour (SEED=... repeats)
+torture: ## the fault and random tests with all their rounds, and a table of what they found: hours (SEED=... repeats)
 	@sh requirements/install.sh dev
 	@$(PY) -m pytest -q --torture --torture-json .torture/table.json $(if $(SEED),--torture-seed $(SEED))
 

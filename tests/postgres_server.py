@@ -3,8 +3,8 @@
 It is a child of the run and dies with it, whatever the run dies of. Its data is in a temporary folder, and nothing of
 it is synced to the disk. Every test has a schema of its own, which is dropped afterwards.
 
-The programs of the server come with the package of the newest version. ``POSTGRES_BIN`` names the folder of another one,
-as in ``POSTGRES_BIN=/usr/lib/postgresql/15/bin make test``.
+The programs of the server come with the package of the newest version. ``POSTGRES_BIN`` names the folder of others, as
+in ``POSTGRES_BIN=/usr/lib/postgresql/15/bin make test``.
 """
 
 from __future__ import annotations

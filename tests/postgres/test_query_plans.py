@@ -65,11 +65,6 @@ class Plan(Struct, frozen=True):
     parents: dict[str, str]
 
     @property
-    def kinds(self) -> set[str]:
-        """Return what kinds of steps it takes."""
-        return {step["Node Type"] for step in self.steps}
-
-    @property
     def walks(self) -> bool:
         """Return whether it walks in the order of its list and stops, but for sorting less than a page."""
         others = [step for step in self.steps if step["Node Type"] not in WALKING]
@@ -351,7 +346,7 @@ def test_a_plan_tells_a_scan(filled: Database) -> None:
 
     sorting = asyncio.run(explained("SELECT name FROM tc_traces ORDER BY end_ns"))
     assert sorting.scanned == {"tc_traces"}
-    assert not sorting.kinds <= WALKING
+    assert not sorting.walks
     joining = asyncio.run(
         explained("SELECT b.input FROM tc_observations o JOIN tc_bodies b ON b.week = o.week AND b.id = o.id")
     )

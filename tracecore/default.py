@@ -17,6 +17,7 @@ from tracecore.context import INHERITED, SWITCH, Route
 from tracecore.errors import TracecoreError
 from tracecore.forks import watch
 from tracecore.health import FlushResult, Health
+from tracecore.open_span import NOT_RECORDED
 from tracecore.recorder import Recorder, is_recording
 from tracecore.reporting import named_error, report, text_of_error
 
@@ -103,25 +104,25 @@ def route() -> Route | None:
 def flush(timeout: float = 5.0) -> FlushResult:
     """Wait at most ``timeout`` seconds until everything emitted so far is delivered or lost; tell which."""
     recorder = _default.recorder
-    return _NONE_EMITTED if recorder is None else recorder.flush(timeout)
+    return _without_recorder() if recorder is None else recorder.flush(timeout)
 
 
 async def aflush(timeout: float = 5.0) -> FlushResult:
     """Wait as :func:`flush` does, without blocking the loop."""
     recorder = _default.recorder
-    return _NONE_EMITTED if recorder is None else await recorder.aflush(timeout)
+    return _without_recorder() if recorder is None else await recorder.aflush(timeout)
 
 
 def shutdown(timeout: float | None = None) -> FlushResult:
     """Stop the default recorder: deliver within ``timeout`` seconds (default: as configured), count the rest."""
     recorder = _default.recorder
-    return _NONE_EMITTED if recorder is None else recorder.shutdown(timeout)
+    return _without_recorder() if recorder is None else recorder.shutdown(timeout)
 
 
 async def ashutdown(timeout: float | None = None) -> FlushResult:
     """Stop as :func:`shutdown` does, without blocking the loop."""
     recorder = _default.recorder
-    return _NONE_EMITTED if recorder is None else await recorder.ashutdown(timeout)
+    return _without_recorder() if recorder is None else await recorder.ashutdown(timeout)
 
 
 def health() -> Health:
@@ -135,6 +136,11 @@ _NO_HEALTH: Final = Health(
     state="new", location="", emitted=0, delivered=0, pending=0, lost={}, sampled=0, open_spans=0, buffer_depth=0,
     last_error=None, last_delivery_age_s=None,
 )  # fmt: skip
+
+
+def _without_recorder() -> FlushResult:
+    """Return what became of everything without a recorder: nothing was emitted, or it could not be recorded."""
+    return _NONE_EMITTED if _default.trouble is None else NOT_RECORDED
 
 
 def _start_by_itself() -> Recorder | None:

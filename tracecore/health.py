@@ -22,7 +22,8 @@ class FlushResult(Struct, frozen=True):
     """Say what became of everything emitted before, or of one trace."""
 
     delivered: bool
-    """Nothing of it is pending, and none of it was lost while somebody waited or when the recorder ended."""
+    """Nothing of it is pending, and none of it was lost while somebody waited or when the recorder ended; False, too,
+    where nothing could be recorded because the configuration cannot be used (``health().last_error`` says why)."""
     pending: int
     """Records emitted and neither delivered nor lost; of a journal, those that wait there for the next process too."""
     lost: dict[str, int]

@@ -25,6 +25,7 @@ from tracecore.recorder import Recorder
 from tracecore.records import Record
 
 DELIVERED = tracecore.FlushResult(delivered=True, pending=0, lost={})
+NOT_RECORDED = tracecore.FlushResult(delivered=False, pending=0, lost={}, level=None)
 
 
 @pytest.fixture
@@ -87,6 +88,7 @@ def test_a_failure_that_may_pass_is_tried_again(
     tracecore.span("lost too").end()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert tracecore.health().last_error == "OSError: no more files"
+    assert tracecore.flush(0) == NOT_RECORDED
     now[0] += 10_000_000_000
     tracecore.span("kept").end()
     assert tracecore.shutdown() == DELIVERED
@@ -161,6 +163,18 @@ def test_unusable_settings_are_told_once(
     assert "Traceback" not in caplog.text
     assert SWITCH.off
     assert tracecore.health().state == "new"
+
+
+async def test_what_unusable_settings_cost_is_not_called_delivered(
+    undecided: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where spans could not be recorded, whoever waits for their delivery is told that nothing was delivered."""
+    undecided()
+    monkeypatch.setenv("TRACECORE_SAMPLE_RATE", "many")
+    assert tracecore.flush(0) == DELIVERED
+    tracecore.span("lost").end()
+    assert tracecore.flush(0) == tracecore.shutdown(0) == NOT_RECORDED
+    assert await tracecore.aflush(0) == await tracecore.ashutdown(0) == NOT_RECORDED
 
 
 def test_spans_opened_while_it_starts_are_no_failure(

@@ -31,7 +31,8 @@ from tracecore.errors import ConfigError
 
 __all__ = ["Config", "urls_in", "without_credentials"]
 
-_JOINT: Final = re.compile(r"\+(?=(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>//)?)")
+_SCHEME: Final = "[A-Za-z][A-Za-z0-9+.-]*"
+_JOINT: Final = re.compile(rf"\+(?=(?P<scheme>{_SCHEME}):(?P<slashes>//)?)")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -54,7 +55,10 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
 
     backend: Annotated[
         str,
-        Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:", description="a URL such as 'sqlite:///traces.db' or 'memory:'"),
+        Meta(
+            pattern=rf"(?s)\A{_SCHEME}:(?!.*(?:[\s,;]\+?\s*{_SCHEME}://|\+\s+{_SCHEME}:|\+\s*\Z))",
+            description="a URL such as 'sqlite:///traces.db' or 'memory:', or several with only a + between them",
+        ),
     ] = "sqlite:///tracecore.db"
     """URL of where records are kept; its scheme chooses the backend, a relative path begins at the working directory.
     Several, joined by ``+``, are all sent to, each as if it were alone. Default: sqlite:///tracecore.db."""

@@ -40,6 +40,31 @@ def test_a_plus_between_two_urls_splits_them(urls: tuple[str, ...]) -> None:
     assert urls_in("+".join(urls), KNOWN) == list(urls)
 
 
+@pytest.mark.parametrize("between", [" + ", "+ ", " +", ",", ", ", ";", " ", "\n+", "+\n"])
+def test_what_was_meant_to_be_two_urls_is_refused(between: str) -> None:
+    """Else all would go into a file of an odd name, and nothing to the second backend."""
+    for second in ("https://key:hidden@host", "sqlite:///b.db", "https+otlp://host"):
+        with pytest.raises(ConfigError, match="only a \\+ between them") as caught:
+            Config(backend=f"sqlite:///a.db{between}{second}")
+        assert "hidden" not in str(caught.value)
+    with pytest.raises(ConfigError, match="only a \\+ between them"):
+        Config(backend="sqlite:///a.db+")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///My Files/a, b + c.db",
+        "jsonl:a+b: c",
+        "https://host?header.X-From=https://a",
+        "sqlite:///a.db+memory:b",
+    ],
+)
+def test_blanks_and_commas_belong_to_their_url(url: str) -> None:
+    """They are refused nowhere else."""
+    assert Config(backend=url).backend == url
+
+
 @given(st.text("a+:/@.%", max_size=30))
 def test_nothing_is_added_or_left_out(text: str) -> None:
     """However odd the text, its parts joined again are what it was, and each but the last is something with a colon."""

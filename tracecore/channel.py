@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -348,9 +349,11 @@ def channels_for(
         )
         for number, (name, make) in enumerate(makers)
     ]
-    locations = [channel.location for channel in channels]
-    if not channels or len(set(locations)) < len(locations):
-        raise ConfigError("backend", "+".join(locations), source, "one backend at least, and none of them twice")
+    locations = Counter(channel.location for channel in channels)
+    twice = "".join(f", as {location} is" for location, count in locations.items() if count > 1)
+    if not channels or twice:
+        named = "+".join(name for name, _ in makers)
+        raise ConfigError("backend", named, source, f"one backend at least, and none of them twice{twice}")
     _set_side_by_side(channels)
     return channels
 

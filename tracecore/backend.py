@@ -30,34 +30,11 @@ from msgspec import Struct
 from tracecore.records import LedgerEntry, Observation, ObservationType, Record, Score, ScoreType, Session, Trace
 
 __all__ = [
-    "LARGEST_PAGE",
-    "Access",
-    "Backend",
-    "BackendFactory",
-    "Batch",
-    "Capabilities",
-    "Inspectable",
-    "LedgerQuery",
-    "LedgerStore",
-    "LedgerTotals",
-    "Level",
-    "Migratable",
-    "ObservationQuery",
-    "ObservationStore",
-    "Page",
-    "QueryConsole",
-    "Receipt",
-    "Repeatable",
-    "Rows",
-    "SchemaStatus",
-    "ScoreQuery",
-    "ScoreStore",
-    "SessionQuery",
-    "SessionStore",
-    "Sink",
-    "TraceQuery",
-    "TraceStore",
-]
+    "LARGEST_PAGE", "Access", "Backend", "BackendFactory", "Batch", "Capabilities", "Inspectable", "LedgerQuery",
+    "LedgerStore", "LedgerTotals", "Level", "Migratable", "ObservationQuery", "ObservationStore", "Page",
+    "QueryConsole", "Receipt", "Repeatable", "Replayable", "Rows", "SchemaStatus", "ScoreQuery", "ScoreStore",
+    "SessionQuery", "SessionStore", "Sink", "TraceQuery", "TraceStore",
+]  # fmt: skip
 
 Batch: TypeAlias = Sequence[Record]
 """What a sink receives: records in the order in which they were drained, with repeats possible."""
@@ -137,8 +114,8 @@ class Sink(Protocol):
         * May be called again with the same batch after it failed. ``BackendUnavailable.retry_after`` says how many
           seconds to wait at least.
         * May be cancelled, when it takes too long; the batch is then written again. What a cancelled write still does
-          must not happen beside the next one.
-        * Never called concurrently by one pump.
+          must happen neither beside the next one nor after it.
+        * Never called concurrently by one pump. Pumps of other processes may write to the same data meanwhile.
 
         Raises ``BackendUnavailable`` or ``BackendRejected``, nothing else.
         """
@@ -404,7 +381,10 @@ class Backend(Sink, Protocol):
 
     @property
     def location(self) -> str:
-        """Return where the data is, for people: a path or a URL without credentials."""
+        """Return where the data is: a path or a URL without credentials, the same for everybody who has this data.
+
+        A journal writes it down, and delivers what a process left only to a backend of this location.
+        """
         ...
 
     @property
@@ -447,6 +427,19 @@ class Repeatable(Protocol):
 
     def another(self) -> Backend:
         """Return an unopened backend of the same data, with the same access."""
+        ...
+
+
+@runtime_checkable
+class Replayable(Protocol):
+    """What a sink without stores is besides, that can be read from beginning to end: to copy from it takes no more."""
+
+    async def replay(self, project: str, *, cursor: str | None = None, limit: int = 100) -> Page[Record]:
+        """Return some records of a project in the order in which they were written; later ones say what is new.
+
+        Returns at most ``limit`` of them; called while it is open. The cursor of a page stays valid while records are
+        added; one that this sink did not make is ``BackendRejected``.
+        """
         ...
 
 

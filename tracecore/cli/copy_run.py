@@ -15,7 +15,7 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracecore.backend import Backend
+from tracecore.backend import Backend, Replayable
 from tracecore.cli.copy_check import compared, counted, readable, total_of
 from tracecore.cli.copy_progress import Watched, on_terminal, progress
 from tracecore.cli.copy_source import Selection
@@ -26,7 +26,6 @@ from tracecore.cli.figures import moment
 from tracecore.cli.moments import moment_ns
 from tracecore.cli.patience import Patience
 from tracecore.cli.reading import opened_to_read
-from tracecore.cli.replay import Replayable
 from tracecore.config import Config
 from tracecore.credentials import with_secret
 from tracecore.errors import BackendError, BackendUnavailable, TracecoreError

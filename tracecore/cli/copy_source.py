@@ -23,6 +23,7 @@ from tracecore.backend import (
     LedgerQuery,
     ObservationQuery,
     Page,
+    Replayable,
     ScoreQuery,
     SessionQuery,
     TraceQuery,
@@ -30,7 +31,6 @@ from tracecore.backend import (
 from tracecore.cli.copy_state import PARTS, Part, Position
 from tracecore.cli.patience import Patience
 from tracecore.cli.reading import NothingToRead, observations_of, traces_of
-from tracecore.cli.replay import Replayable
 from tracecore.cli.together import together
 from tracecore.records import Observation, Record, Score, Session, Span
 

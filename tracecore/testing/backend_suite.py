@@ -67,7 +67,7 @@ class CapabilitySuite(Contract):
             assert joined == wanted, f"{name} is {'' if wanted else 'not '}expected: {_PARTS[name].__name__}"
 
     async def test_says_where_the_data_is(self, make: MakeBackend) -> None:
-        """Backend.location: "Return where the data is, for people"."""
+        """Backend.location: "Return where the data is": the same before and after opening."""
         backend = make()
         before = backend.location
         async with opened(backend):

@@ -293,6 +293,8 @@ def _without_secrets(key: str, value: object) -> object:
     """Return a value as it may be shown."""
     if value is not None and re.search("secret|passw|credential", key, re.IGNORECASE) and key != "secret_file":
         return "***"
+    if isinstance(value, dict | list):  # anything may be inside
+        return f"a {'table' if isinstance(value, dict) else 'list'} of {len(value)}"
     return without_credentials(value) if isinstance(value, str) else value
 
 
@@ -341,5 +343,5 @@ def _without_half_an_authority(url: str) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    url = re.sub(r"(//|^(?!.*//))\S*@", r"\1***@", url)
+    url = re.sub(r"(?s)(//|^(?!.*//)).*@", r"\1***@", url)  # a password that was not encoded may hold anything
     return re.sub(r"(?i)([?&;][^=&;]*(?:password|passwd|secret|token|key|header\.)[^=&;]*=)[^&;#]*", r"\1***", url)

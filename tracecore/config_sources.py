@@ -39,6 +39,8 @@ _NOT_IN_A_FILE: Final = (
 )
 _NEAR: Final = 0.7
 """How alike a name must be to count as a misspelling: ``service_host`` is not one of ``service_name`` (0.67)."""
+_LARGEST: Final = 1 << 22
+"""Bytes of a file: larger is none of settings, and a device has no end."""
 
 Settings: TypeAlias = tuple[Mapping[str, object], str]
 """Raw values by key, and the name of where they were found."""
@@ -135,15 +137,27 @@ def _is_file(path: Path) -> bool:
 def _read(path: Path, *, named_by: str) -> Settings:
     """Return the settings in a TOML file and where they are."""
     try:
-        document: dict[str, Any] = tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ConfigError("config", str(path), named_by, f"a file of at most {_LARGEST:,} bytes")
+        document: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a mark
     except OSError as error:
         raise ConfigError("config", str(path), named_by, f"a TOML file that can be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError with the line, or not UTF-8
         raise ConfigError("config", str(path), named_by, f"valid TOML ({error})") from error
     if path.name != "pyproject.toml":
-        return _without_secret(document, str(path))
+        return _without_secret(_without_table(document, path), str(path))
     table = _table(_table(document, "tool", path), "tracecore", path)
     return _without_secret(table, f"{path} [tool.tracecore]")
+
+
+def _without_table(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Refuse the table that only ``pyproject.toml`` needs."""
+    for key in ("tool", "tracecore"):
+        if isinstance(document.get(key), dict):
+            raise ConfigError(key, f"[{key}]", str(path), "settings without a table: only pyproject.toml needs one")
+    return document
 
 
 def _without_secret(settings: dict[str, Any], source: str) -> Settings:

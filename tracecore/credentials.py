@@ -40,7 +40,8 @@ def secret_of(config: Config) -> str | None:
         return config.secret
     source = config.sources["secret_file"]
     try:
-        secret = Path(config.secret_file).read_text(encoding="utf-8").strip()
+        with Path(config.secret_file).open(encoding="utf-8-sig") as file:  # some editors begin with a mark
+            secret = file.read(4 * _LARGEST).strip()  # a device has no end
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         expected = f"the path of a file that can be read ({why})"

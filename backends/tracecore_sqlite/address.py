@@ -36,12 +36,17 @@ def parse(url: str) -> Address:
     """
     parts = urlsplit(url)
     path = unquote(parts.path[1:])
-    if parts.scheme != "sqlite" or parts.netloc or not path or parts.fragment or "\0" in path:
+    # Without its slashes sqlite:traces.db would lose its first letter, and sqlite:/abs.db its root.
+    slashes = url.partition(":")[2].startswith("///")
+    if parts.scheme != "sqlite" or not slashes or not path or parts.fragment or "\0" in path:
         raise _refused(url, _EXPECTED)
     if path == ":memory:":
         raise _refused(url, "a file; for a store that lives in this process write memory:")
     synchronous: Synchronous = "normal"
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    parameters = parse_qsl(parts.query, keep_blank_values=True)
+    if len(parameters) > 1:
+        raise _refused(url, "one parameter, synchronous, given once")
+    for key, value in parameters:
         if key != "synchronous":
             raise _refused(url, f"no parameter but synchronous, not {key}")
         if value not in {"normal", "full"}:

@@ -195,6 +195,7 @@ def test_keys_may_be_left_out(tmp_path: Path) -> None:
         ("postgresql://user:se@cret@host/db", "postgresql://***@host/db"),
         ("postgres//user:secret@host", "postgres//***@host"),
         ("user:secret@host", "***@host"),
+        ("https://user:se cr\net@host", "https://***@host"),
         ("https://host/?password=secret&x=1", "https://host/?password=***&x=1"),
         ("https://host/?x=1&api_key=secret", "https://host/?x=1&api_key=***"),
         ("sqlite:///traces.db", "sqlite:///traces.db"),
@@ -211,6 +212,16 @@ def test_an_error_about_a_url_hides_its_credentials(tmp_path: Path) -> None:
         load(tmp_path, {"TRACECORE_BACKEND": "postgresql//user:secret@host"})
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(caught.value.value)
+
+
+@pytest.mark.parametrize("text", ['[mine]\nurl = "https://u:hush@h"', 'mine = ["https://u:hush@h"]'])
+def test_an_error_about_a_table_does_not_show_what_is_in_it(tmp_path: Path, text: str) -> None:
+    """What is no setting may hold credentials in any form, so that only what it is gets shown."""
+    (tmp_path / "tracecore.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"mine = .* of 1'.*known key") as caught:
+        load(tmp_path)
+    assert "hush" not in str(caught.value)
+    assert "hush" not in repr(caught.value.value)
 
 
 def test_a_configuration_shows_no_secrets() -> None:

@@ -81,6 +81,27 @@ def test_invalid_toml_says_why(tmp_path: Path, content: bytes) -> None:
         file_settings({}, tmp_path)
 
 
+def test_a_file_without_an_end_is_refused() -> None:
+    """A device, or a file of another kind that is named by mistake, is not read to its end."""
+    with pytest.raises(ConfigError, match="at most 4,194,304 bytes"):
+        file_settings({"TRACECORE_CONFIG": "/dev/zero"}, None)
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_no_mistake(tmp_path: Path) -> None:
+    """What an editor on another system makes of a file is the same file."""
+    (tmp_path / "tracecore.toml").write_bytes(b'\xef\xbb\xbfproject = "marked"\r\nrelease = "7"\r\n')
+    assert projects_in(tmp_path) == ["marked"]
+
+
+@pytest.mark.parametrize("table", ["tool.tracecore", "tracecore"])
+def test_a_table_in_a_file_that_needs_none_is_refused(tmp_path: Path, table: str) -> None:
+    """In a file of its own a setting stands by itself; what was in the table is not shown."""
+    (tmp_path / "tracecore.toml").write_text(f'[{table}]\nsecret = "hush"\n')
+    with pytest.raises(ConfigError, match="settings without a table") as caught:
+        file_settings({}, tmp_path)
+    assert "hush" not in str(caught.value)
+
+
 def test_invalid_toml_names_the_line(tmp_path: Path) -> None:
     """A syntax error says in which line it is."""
     (tmp_path / "tracecore.toml").write_text("project = 'a'\nrelease =\n")

@@ -119,6 +119,18 @@ def test_a_file_without_a_secret_is_an_error_that_names_it(tmp_path: Path, conte
     assert caught.value.source == "environment variable TRACECORE_SECRET_FILE"
 
 
+def test_a_file_without_an_end_is_no_secret() -> None:
+    """A device is read no further than a secret may be long."""
+    with pytest.raises(ConfigError, match="not of"):
+        with_secret(["https://host"], Config(secret_file="/dev/zero"))
+
+
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    """Some editors begin a file with a mark, which no password has."""
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbfhush\r\n")
+    assert secret_of(Config(secret_file=str(tmp_path / "secret"))) == "hush"
+
+
 def test_a_file_that_nobody_needs_is_not_read() -> None:
     """A backend without a place for a secret works, whatever the file is."""
     assert with_secret(["sqlite:///a.db"], Config(secret_file="no/such/file")) == ["sqlite:///a.db"]

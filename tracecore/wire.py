@@ -3,7 +3,7 @@
 A client asks ``POST {base}/api/tracecore/v1/...`` with one JSON value and is answered with another. ``batch`` takes an
 array of records and answers with :class:`Written`; each of ``READS`` takes a :class:`Lookup` or a :class:`Search` and
 answers with what the method of the store of that name returns; ``maintain`` answers with :class:`Slice` and
-``capabilities`` (a GET) with :class:`~tracecore.backend.Capabilities`. Whatever goes wrong is a :class:`Problem`.
+``capabilities`` (a GET) with :class:`About`. Whatever goes wrong is a :class:`Problem`.
 
 All of it is JSON as :mod:`tracecore.exact_json` writes it.
 """
@@ -45,6 +45,7 @@ __all__ = [
     "LARGEST_BATCH",
     "MOST_RECORDS",
     "READS",
+    "About",
     "Lookup",
     "Malformed",
     "Problem",
@@ -70,6 +71,19 @@ MOST_RECORDS: Final = 200_000
 """Records of a batch; a server refuses more with 413."""
 
 Q = TypeVar("Q", bound=Struct)
+
+
+class About(Struct, frozen=True, omit_defaults=True):
+    """Say what a server can do, and which one it is; what an older one does not say is empty."""
+
+    ledger: bool = False
+    """Whether its backend keeps one; further members are those of :class:`~tracecore.backend.Capabilities`."""
+    version: str = ""
+    """Of tracecore."""
+    backend: str = ""
+    """The scheme of the backend behind it."""
+    project: str = ""
+    """The one project that the request reaches; empty where it reaches each that it asks for."""
 
 
 class Lookup(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -59,6 +59,17 @@ class Key:
             found.append(("authorization", _authorization(*pair)))
         return found
 
+    @property
+    def kind(self) -> str:
+        """Return in words how it is said who asks, without saying it.
+
+        Raises:
+            BackendUnavailable: the file cannot be read.
+        """
+        said = next((value for name, value in self.headers() if name == "authorization"), "")
+        known = {"": "none", "Basic": "user and password", "Bearer": "a token"}
+        return known.get(said.partition(" ")[0], "a header")
+
     def forget(self) -> None:
         """Read the file again when the credentials are next needed: these were refused."""
         self._pair = None

@@ -13,16 +13,16 @@ import anyio.to_thread
 import msgspec
 from msgspec import Struct
 
-from tracecore.backend import Access, Batch, Capabilities, Receipt
-from tracecore.errors import BackendRejected
-from tracecore.records import LedgerEntry, Score, Span
+from tracecore.backend import Access, Batch, Receipt
+from tracecore.errors import BackendError
+from tracecore.records import Score, Span
 from tracecore.wire import encode
 from tracecore_http.address import Address
-from tracecore_http.batches import check, in_parts
+from tracecore_http.answers import understood
 from tracecore_http.conventions import LANGFUSE
-from tracecore_http.meaning import receipt_for, united
+from tracecore_http.exporting import Exporter
+from tracecore_http.meaning import printable, receipt_for, united
 from tracecore_http.otlp import SpanSender
-from tracecore_http.remote import Remote
 from tracecore_http.resources import grouped, own_version
 from tracecore_http.spans import Attributes, iso_time, text
 from tracecore_http.transport import Answer, Connect, HttpxTransport
@@ -32,11 +32,13 @@ __all__ = ["LangfuseBackend"]
 _SPANS: Final = "/api/public/otel/v1/traces"
 _SCORES: Final = "/api/public/scores"
 _PROJECTS: Final = "/api/public/projects"
+_HEALTH: Final = "/api/public/health"
 _INGESTION_VERSION: Final = "4"
 _LARGEST: Final = 900_000
 """Bytes of scores that are sent at once; the server takes about a million."""
 _MOST: Final = 500
 """Scores that are sent at once."""
+_WHO: Final = "a Langfuse server"
 _JSON: Final = ("content-type", "application/json")
 
 
@@ -49,56 +51,46 @@ class _Partial(Struct):
     errors: list[_Refusal] = []
 
 
-class LangfuseBackend:
-    """Send records to a Langfuse server; see :class:`tracecore.backend.Backend` for what each member means."""
+class _Project(Struct):
+    id: str = ""
+    name: str = ""
 
-    traces: Final = None
-    observations: Final = None
-    sessions: Final = None
-    scores: Final = None
-    ledger: Final = None
-    sql: Final = None
-    capabilities: Final = Capabilities(level="received")
+
+class _Projects(Struct):
+    data: list[_Project]
+
+
+class _Health(Struct):
+    version: str = ""
+
+
+class LangfuseBackend(Exporter):
+    """Send observations and scores to a Langfuse server."""
+
+    takes = "observations and scores"
 
     def __init__(self, address: Address, *, access: Access, connect: Connect = HttpxTransport) -> None:
-        self._address = address
-        self._access: Access = access
-        self._connect = connect
-        self._remote = Remote(address, connect)
+        super().__init__(address, access=access, connect=connect)
         self._spans = SpanSender(self._remote, address, _SPANS)
-        self.location: Final = address.location
 
-    def another(self) -> LangfuseBackend:
-        """Return an unopened backend of the same server, wherever the program has gone."""
-        return LangfuseBackend(self._address, access=self._access, connect=self._connect)
-
-    async def open(self) -> None:
-        """Ask the server which project the keys belong to: it is there, and lets us in."""
-        if self._remote.is_open:
-            return
-        await self._remote.open()
+    async def facts(self) -> dict[str, str]:
+        """Return which server this is, which project the keys belong to, and what matters on the way."""
+        known = await super().facts()
         try:
-            await self._remote.ask(_PROJECTS, method="GET")
-        except BaseException:
-            await self._remote.close()
-            raise
+            health = understood(await self._remote.ask(_HEALTH, method="GET"), _Health, self.location, who=_WHO)
+        except BackendError:  # it need not say
+            return known
+        return {"Langfuse": printable(health.version) or "of an unknown version", **known}
 
-    async def write(self, batch: Batch) -> Receipt | None:
-        """Send every observation of the batch that has ended, then its scores."""
-        check(batch, self.location, access=self._access, is_open=self._remote.is_open)
-        if any(isinstance(record, LedgerEntry) for record in batch):
-            raise BackendRejected(f"{self.location} keeps no ledger", "write observations and scores only")
-        return await in_parts(batch, self._send) if batch else None
-
-    async def maintain(self) -> bool:
-        """Do nothing: the server looks after itself."""
-        return False
-
-    async def close(self) -> None:
-        """Let go of every connection."""
-        await self._remote.close()
+    async def _greet(self) -> dict[str, str]:
+        """Ask which project the keys belong to."""
+        answer = await self._remote.ask(_PROJECTS, method="GET")
+        found = understood(answer, _Projects, self.location, who=_WHO).data
+        named = ", ".join(printable(f"{one.name} ({one.id})") for one in found)
+        return {"protocol": self._spans.protocol, "project": named or "unknown"}
 
     async def _send(self, batch: Batch) -> Receipt | None:
+        """Send every observation of the batch that has ended, then its scores."""
         observations = [record for record in batch if isinstance(record, Span)]
         scores = [record for record in batch if isinstance(record, Score)]
         pair = self._remote.key.pair()

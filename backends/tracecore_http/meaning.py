@@ -2,7 +2,7 @@
 
 ::
 
-    2xx                         it was done; its body says what
+    2xx                         it was done; its body says what (a web page does not: somebody else has answered)
     3xx                         the address has changed: an operator's matter, tried again now and then
     400 422                     never: refused for good (the pump halves the batch)
     401 403                     once an operator has mended the credentials; tried again now and then
@@ -29,7 +29,7 @@ from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
 from tracecore.wire import Malformed, Problem, decode, error_of
 from tracecore_http.transport import Answer
 
-__all__ = ["TooLarge", "error_in", "receipt_for", "united"]
+__all__ = ["TooLarge", "error_in", "printable", "receipt_for", "united"]
 
 _MENDED: Final = 30.0
 """Seconds after which is tried again what an operator has to mend."""
@@ -53,13 +53,21 @@ def error_in(answer: Answer, location: str, hide: Callable[[str], str]) -> Backe
     ``hide`` takes our secrets out of what the other side says.
     """
     if answer.status in _DONE:
-        return None
+        return _page_instead(answer, location)
     return _ours(answer, hide) or _by_status(answer, location, hide)
+
+
+def _page_instead(answer: Answer, location: str) -> BackendUnavailable | None:
+    """Return the error of a web page, such as one to log in on: nothing that we speak to answers with one."""
+    if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/html":
+        return None
+    what = f"{location} answered {answer.status} with a web page: somebody else is there, or on the way"
+    return BackendUnavailable(what, "correct the address, or the network", retry_after=_MENDED)
 
 
 def receipt_for(rejected: int, reason: str | None, hide: Callable[[str], str]) -> Receipt | None:
     """Return the receipt for what the other side says it has rejected, in words that can be shown; None for nothing."""
-    return Receipt(rejected, _printable(hide(reason or "")) or None) if rejected > 0 else None
+    return Receipt(rejected, printable(hide(reason or "")) or None) if rejected > 0 else None
 
 
 def united(receipts: list[Receipt | None]) -> Receipt | None:
@@ -69,8 +77,13 @@ def united(receipts: list[Receipt | None]) -> Receipt | None:
     return Receipt(sum(receipt.rejected for receipt in partial), "; ".join(reasons) or None) if partial else None
 
 
+def printable(text: str) -> str:
+    """Return a text as one short line; whatever is to be hidden was hidden before it was cut."""
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
+
+
 def _by_status(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendError:
-    status, said = answer.status, _printable(hide(_said(answer)))
+    status, said = answer.status, printable(hide(_said(answer)))
     what = f"{location} answered {_named(status)}{f': {said}' if said else ''}"
     again = _retry_after(answer.headers.get("retry-after"))
     if status == _TOO_LARGE:
@@ -91,7 +104,7 @@ def _where(answer: Answer, hide: Callable[[str], str]) -> str:
     address = answer.headers.get("location", "").partition("?")[0]
     scheme, slashes, rest = address.rpartition("//")
     host, slash, path = rest.partition("/")
-    return _printable(hide(f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"))
+    return printable(hide(f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"))
 
 
 def _named(status: int) -> str:
@@ -109,7 +122,7 @@ def _ours(answer: Answer, hide: Callable[[str], str]) -> BackendError | None:
         problem = decode(answer.body, Problem)
     except Malformed:
         return None
-    shown = {"detail": _printable(hide(problem.detail)), "remedy": _printable(hide(problem.remedy))}
+    shown = {"detail": printable(hide(problem.detail)), "remedy": printable(hide(problem.remedy))}
     return error_of(msgspec.structs.replace(problem, **shown))
 
 
@@ -128,11 +141,6 @@ def _said(answer: Answer) -> str:
         is_text = answer.headers.get("content-type", "").startswith("text/plain")
         return answer.body.decode("utf-8", "replace") if is_text else ""
     return found.detail or found.message
-
-
-def _printable(text: str) -> str:
-    """Return a text as one short line; whatever is to be hidden was hidden before it was cut."""
-    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
 
 
 def _retry_after(value: str | None) -> float | None:

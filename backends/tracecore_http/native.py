@@ -11,12 +11,12 @@ from tracecore.backend import Access, Batch, Capabilities, Receipt
 from tracecore.clock import monotonic_ns
 from tracecore.errors import BackendRejected
 from tracecore.records import LedgerEntry
-from tracecore.wire import BASE, Slice, Written, encode
+from tracecore.wire import BASE, About, Slice, Written, encode
 from tracecore_http.address import Address
 from tracecore_http.answers import understood
 from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
-from tracecore_http.meaning import receipt_for
+from tracecore_http.meaning import printable, receipt_for
 from tracecore_http.reading import RemoteLedger, RemoteObservations, RemoteScores, RemoteSessions, RemoteTraces
 from tracecore_http.remote import Remote
 from tracecore_http.transport import Connect, HttpxTransport
@@ -71,16 +71,13 @@ class NativeBackend:
 
     async def open(self) -> None:
         """Ask the server what it can do: it is there, and lets us in."""
-        if self._remote.is_open:
-            return
-        await self._remote.open()
-        try:
-            answer = await self._remote.ask(f"{BASE}/capabilities", method="GET")
-            self._keeps_ledger = understood(answer, Capabilities, self.location).ledger
-        except BaseException:
-            await self._remote.close()
-            raise
-        self._next_look = self._clock()
+        if not self._remote.is_open:
+            await self._remote.open(self._greet)
+            self._next_look = self._clock()
+
+    async def facts(self) -> dict[str, str]:
+        """Return which server this is, which project is reached, and what matters on the way."""
+        return await self._remote.facts(self._greet)
 
     async def write(self, batch: Batch) -> Receipt | None:
         """Keep every record of the batch, or none of it; returns after the server has written it.
@@ -105,6 +102,16 @@ class NativeBackend:
     async def close(self) -> None:
         """Let go of every connection."""
         await self._remote.close()
+
+    async def _greet(self) -> dict[str, str]:
+        """Ask the server what it can do; return what it says of itself."""
+        answer = await self._remote.ask(f"{BASE}/capabilities", method="GET")
+        about = understood(answer, About, self.location)
+        self._keeps_ledger = about.ledger
+        version, behind = printable(about.version) or "of an unknown version", printable(about.backend) or "something"
+        reached = printable(about.project) or "each that is asked for"
+        protocol = f"tracecore's own, compression {self._address.compression}"
+        return {"tracecore": f"{version}, before {behind}", "project": reached, "protocol": protocol}
 
     async def _send(self, batch: Batch) -> Receipt | None:
         pack = self._packed

@@ -12,14 +12,14 @@ from typing import Final
 
 import anyio.to_thread
 
-from tracecore.backend import Access, Batch, Capabilities, Receipt
+from tracecore.backend import Access, Batch, Receipt
 from tracecore.errors import BackendRejected
-from tracecore.records import LedgerEntry, Span
+from tracecore.records import Span
 from tracecore_http import otlp_json
 from tracecore_http.address import Address, Compression, Encoding
-from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.conventions import OTHERS
+from tracecore_http.exporting import Exporter
 from tracecore_http.meaning import receipt_for, united
 from tracecore_http.remote import Remote
 from tracecore_http.resources import Export, grouped
@@ -42,6 +42,11 @@ class SpanSender:
         self._compression: Compression = address.compression
         self._encoding: Encoding = address.encoding
         self._headers = [("content-type", _CONTENT_TYPES[address.encoding]), *CONTENT_ENCODING[address.compression]]
+
+    @property
+    def protocol(self) -> str:
+        """Return what is spoken, in words."""
+        return f"OTLP over HTTP, as {self._encoding}, compression {self._compression}"
 
     async def send(self, export: Export, extra: list[tuple[str, str]] | None = None) -> Receipt | None:
         """Send what is exported; return what of it was rejected."""
@@ -88,56 +93,22 @@ def _encoded(export: Export, encoding: Encoding) -> Iterator[bytes]:
     return otlp_protobuf.encode_export(export)
 
 
-class OtlpBackend:
-    """Send observations to a collector; see :class:`tracecore.backend.Backend` for what each member means."""
+class OtlpBackend(Exporter):
+    """Send observations to a collector."""
 
-    traces: Final = None
-    observations: Final = None
-    sessions: Final = None
-    scores: Final = None
-    ledger: Final = None
-    sql: Final = None
-    capabilities: Final = Capabilities(level="received")
+    takes = "observations"
 
     def __init__(self, address: Address, *, access: Access, connect: Connect = HttpxTransport) -> None:
-        self._address = address
-        self._access: Access = access
-        self._connect = connect
-        self._remote = Remote(address, connect)
+        super().__init__(address, access=access, connect=connect)
         self._sender = SpanSender(self._remote, address)
-        self.location: Final = address.location
 
-    def another(self) -> OtlpBackend:
-        """Return an unopened backend of the same collector, wherever the program has gone."""
-        return OtlpBackend(self._address, access=self._access, connect=self._connect)
-
-    async def open(self) -> None:
-        """Ask whether the collector is there, and lets us in."""
-        if self._remote.is_open:
-            return
-        await self._remote.open()
-        try:
-            await self._sender.probe()
-        except BaseException:
-            await self._remote.close()
-            raise
-
-    async def write(self, batch: Batch) -> Receipt | None:
-        """Send every observation of the batch that has ended."""
-        check(batch, self.location, access=self._access, is_open=self._remote.is_open)
-        if any(isinstance(record, LedgerEntry) for record in batch):
-            raise BackendRejected(f"{self.location} keeps no ledger", "write observations only")
-        return await in_parts(batch, self._send) if batch else None
-
-    async def maintain(self) -> bool:
-        """Do nothing: a collector looks after itself."""
-        return False
-
-    async def close(self) -> None:
-        """Let go of every connection."""
-        await self._remote.close()
+    async def _greet(self) -> dict[str, str]:
+        """Send nothing: who takes that is a collector."""
+        await self._sender.probe()
+        return {"protocol": self._sender.protocol}
 
     async def _send(self, batch: Batch) -> Receipt | None:
+        """Send every observation of the batch that has ended."""
         observations = [record for record in batch if isinstance(record, Span)]
         export = await anyio.to_thread.run_sync(grouped, observations, OTHERS, _NO_ATTRIBUTES)
         left_out = len(batch) - len(observations)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 
+from tracecore.clock import monotonic_ns
 from tracecore.errors import BackendUnavailable
 from tracecore_http.address import Address
 from tracecore_http.credentials import Key
@@ -15,7 +18,10 @@ from tracecore_http.drivers import load
 from tracecore_http.meaning import error_in
 from tracecore_http.transport import Answer, Connect, HttpxTransport, Request, Transport
 
-__all__ = ["ANSWER_BYTES", "Remote"]
+__all__ = ["ANSWER_BYTES", "Greet", "Remote"]
+
+Greet: TypeAlias = Callable[[], Awaitable[dict[str, str]]]
+"""Asks whether somebody is there who lets us in, and returns what they say of themselves, by name."""
 
 ANSWER_BYTES: Final = 64 << 10
 """Bytes of an answer to a write that are read, whatever it says of its length."""
@@ -29,16 +35,31 @@ class Remote:
         self.location: Final = address.location
         self.key: Final = Key(address.credentials)
         self.is_open = False
-        self._base: Final = address.base
-        self._timeout: Final = address.timeout
+        self._address: Final = address
         self._drivers: Final = _drivers(address)
         self._transport: Final[Transport] = connect(address.location)
 
-    async def open(self) -> None:
-        """Make ready to send; opening twice is once."""
+    async def open(self, greet: Greet) -> None:
+        """Make ready to send, and ask whether somebody is there who lets us in; opening twice is once."""
+        if self.is_open:
+            return
         await anyio.to_thread.run_sync(load, *self._drivers)
         await self._transport.open()
         self.is_open = True
+        try:
+            await greet()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def facts(self, greet: Greet) -> dict[str, str]:
+        """Return what somebody says who is asked now, how long that takes, and what of ours matters on the way."""
+        began_ns = monotonic_ns()
+        said = await greet()
+        took_ms = (monotonic_ns() - began_ns) / 1e6
+        proxy = await anyio.to_thread.run_sync(_proxy_to, self._address.base)
+        ours = {"request": f"took {took_ms:.1f} ms", "credentials": self.key.kind, "proxy": proxy}
+        return {**said, **ours}
 
     async def close(self) -> None:
         """Let go of every connection; closing twice is once."""
@@ -60,11 +81,12 @@ class Remote:
             BackendUnavailable: nobody answered in time, or the answer means that.
             BackendRejected: the answer means that.
         """
-        request = Request(method, self._base + path, [*self.key.headers(), *(headers or [])], body, most)
-        with anyio.move_on_after(self._timeout):
+        request = Request(method, self._address.base + path, [*self.key.headers(), *(headers or [])], body, most)
+        with anyio.move_on_after(self._address.timeout):
             return self._done(await self._transport.exchange(request))
+        within = f"{self._address.timeout:g} s"
         raise BackendUnavailable(
-            f"{self.location} did not answer within {self._timeout:g} s", "raise ?timeout= if it takes that long"
+            f"{self.location} did not answer within {within}", "raise ?timeout= if it takes that long"
         )
 
     def _done(self, answer: Answer) -> Answer:
@@ -74,6 +96,17 @@ class Remote:
         if error is not None:
             raise error
         return answer
+
+
+def _proxy_to(base: str) -> str:
+    """Return the proxy that the environment puts before an address, without its credentials, in words."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow to import, for whoever looks for mistakes
+
+    parts, known = urlsplit(base), getproxies()
+    proxy = known.get(parts.scheme) or known.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return "none"
+    return f"{proxy.rpartition('@')[2].rpartition('//')[2]}, of the environment"
 
 
 def _drivers(address: Address) -> list[str]:

@@ -67,7 +67,8 @@ TABLE: list[tuple[Reply, type[BackendError], float | None, str]] = [
     (Reply(307, headers={"location": "/elsewhere"}), BackendUnavailable, 30, "to /elsewhere"),
     (Reply(308), BackendUnavailable, 30, "has moved, and"),
     (Reply(204, b""), BackendUnavailable, 30, "not as a tracecore server does"),
-    (Reply(200, b"<html>log in</html>", {"content-type": "text/html"}), BackendUnavailable, 30, "not as a tracecore"),
+    (Reply(200, b"<html>log in</html>", {"content-type": "text/html"}), BackendUnavailable, 30, "a web page"),
+    (Reply(200, b"<html>log in</html>"), BackendUnavailable, 30, "not as a tracecore server does"),
     (Reply(200, b"[]"), BackendUnavailable, 30, "not as a tracecore server does"),
     (Reply(None), BackendUnavailable, None, "cannot be reached"),
     (problem("BackendUnavailable", 503, retry_after=4.0), BackendUnavailable, 4, "what happened"),
@@ -103,6 +104,26 @@ def test_a_date_is_a_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         error = error_in(answer, "https://h", str)
         assert isinstance(error, BackendUnavailable)
         assert error.retry_after == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["http://{}", "http+otlp://{}", "http+otlp://{}?encoding=json", "http+langfuse://pk:sk@{}"]
+)
+async def test_a_page_to_log_in_on_keeps_nothing(url: str) -> None:
+    """200 with a web page, from whatever is in the way, is no sign that anything was kept, whoever was asked."""
+    page = Reply(200, b"<html>log in</html>", {"content-type": "Text/HTML; charset=utf-8"})
+    capabilities, portal = CAPABILITIES.body, list[Reply]()
+
+    def answer(asked: Asked) -> Reply:
+        known = b'{"data":[]}' if "projects" in asked.path else capabilities if "capabilities" in asked.path else b"{}"
+        return portal[0] if portal else Reply(200, known)
+
+    with stub(answer) as server:
+        async with opened(open_backend(url.format(server.address))) as backend:
+            portal.append(page)
+            with pytest.raises(BackendUnavailable, match="200 with a web page") as raised:
+                await backend.write([span(1)])
+    assert raised.value.retry_after == 30
 
 
 async def test_nobody_there_is_unavailable() -> None:

@@ -17,11 +17,12 @@ from typing import Any, Final, TypeAlias, cast
 import anyio
 import anyio.to_thread
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tracecore import __version__
 from tracecore.backend import Backend, Batch
 from tracecore.errors import BackendRejected
 from tracecore.server.bodies import Allowance, Limits, body_of
@@ -31,6 +32,7 @@ from tracecore.wire import (
     LARGEST_ANSWER,
     MOST_RECORDS,
     READS,
+    About,
     Lookup,
     Read,
     Search,
@@ -118,9 +120,11 @@ class _Native:
             return _json(Slice(await self._backend.maintain()))
 
     async def capabilities(self, request: Request) -> Response:
-        """Say what the backend can do."""
-        self._reach(request, "")
-        return _json(self._backend.capabilities)
+        """Say what the backend can do, and what else there is to know of this server."""
+        can = self._backend.capabilities
+        kind = self._backend.location.partition(":")[0]
+        about = About(can.ledger, __version__, kind, self._reach(request, ""))
+        return Response(encode({**asdict(can), **asdict(about)}), media_type="application/json")
 
     def read(self, read: Read) -> Endpoint:
         """Return the endpoint of one method of a store."""

@@ -12,6 +12,8 @@ from typing import Final
 __all__ = ["Voice", "named_error", "report", "text_of_error"]
 
 _EVERY_NS: Final = 10_000_000_000
+_LONGEST: Final = 1_000
+"""Characters of what an exception says: some quote the whole batch that they are about."""
 
 
 class Voice:
@@ -40,11 +42,12 @@ def report(message: str, *arguments: object, severe: bool = False, error: BaseEx
 
 
 def text_of_error(error: BaseException) -> str:
-    """Return what an exception says, or its type when it says nothing or cannot."""
+    """Return what an exception says, cut where it says very much, or its type when it says nothing or cannot."""
     try:
-        return str(error) or type(error).__name__
+        text = str(error) or type(error).__name__
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return type(error).__name__
+        text = type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
 
 
 def named_error(error: BaseException) -> str:

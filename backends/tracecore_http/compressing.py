@@ -1,15 +1,21 @@
-"""Compressing bodies, piece by piece: C code lets go of the interpreter meanwhile, so this belongs on a thread."""
+"""Compressing bodies, piece by piece, as they are made: this belongs on a thread.
+
+Between two pieces other threads are let in. CPython hands its lock to a thread that waits for it after 5 ms only; to
+let go of it is not enough: whoever does has it again before the other is awake, and the 5 ms begin anew.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
+from tracecore.clock import monotonic_ns
 from tracecore_http.address import Compression
 
-__all__ = ["CONTENT_ENCODING", "compressed"]
+__all__ = ["CONTENT_ENCODING", "compressed", "yielding"]
 
 CONTENT_ENCODING: Final[dict[Compression, list[tuple[str, str]]]] = {
     "zstd": [("content-encoding", "zstd")],
@@ -18,6 +24,9 @@ CONTENT_ENCODING: Final[dict[Compression, list[tuple[str, str]]]] = {
 }
 """The header that says how a body was compressed."""
 
+_A_WHILE_NS: Final = 500_000
+_MOMENT_S: Final = 50e-6
+"""Long enough for a thread that waits to wake up."""
 _ZSTD_LEVEL: Final = 1
 _GZIP_LEVEL: Final = 1
 _GZIP: Final = 31
@@ -30,12 +39,24 @@ class _Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
+def yielding(
+    pieces: Iterable[bytes], *, clock: Callable[[], int] = monotonic_ns, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[bytes]:
+    """Yield the pieces; whenever making and using them has taken a while, let other threads run first."""
+    since = clock()
+    for piece in pieces:
+        yield piece
+        if clock() - since >= _A_WHILE_NS:
+            sleep(_MOMENT_S)
+            since = clock()
+
+
 def compressed(pieces: Iterable[bytes], compression: Compression) -> bytes:
     """Return the pieces as one body."""
     if compression == "none":
-        return b"".join(pieces)
+        return b"".join(yielding(pieces))
     compressor: _Compressor = _zstd() if compression == "zstd" else zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP)
-    found = [compressor.compress(piece) for piece in pieces]
+    found = [compressor.compress(piece) for piece in yielding(pieces)]
     return b"".join((*found, compressor.flush()))
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from tracecore_http.resources import Export, ResourceSpans
-from tracecore_http.spans import Attributes, ExportedSpan, Value
+from tracecore_http.resources import Export
+from tracecore_http.spans import Attributes, ExportedSpan, Value, exported
 
 __all__ = ["encode_export", "rejected_in"]
+
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class _KeyValue(Struct, frozen=True, gc=False):
@@ -49,14 +52,20 @@ class _Answer(Struct, rename="camel"):
 
 def encode_export(export: Export) -> Iterator[bytes]:
     """Yield an ``ExportTraceServiceRequest`` piece by piece."""
-    scope = {
-        "name": export.dialect.scope_name,
-        "version": export.scope_version,
-        "attributes": _attributes(export.scope_attributes),
-    }
+    dialect = export.dialect
+    scope = _encode(
+        {
+            "name": dialect.scope_name,
+            "version": export.scope_version,
+            "attributes": _attributes(export.scope_attributes),
+        }
+    )
     before = b'{"resourceSpans":['
-    for resources in export.slices():
-        yield before + msgspec.json.encode([_resource_spans(resource, scope) for resource in resources])[1:-1]
+    for attributes, observations in export.slices():
+        resource = _encode({"attributes": _attributes(attributes)})
+        # One by one: what is let go of at once gives the garbage collector no reason to stop everybody.
+        spans = b",".join([_encode(_span(exported(record, dialect))) for record in observations])
+        yield b'%b{"resource":%b,"scopeSpans":[{"scope":%b,"spans":[%b]}]}' % (before, resource, scope, spans)
         before = b","
     yield b"]}" if before == b"," else before + b"]}"
 
@@ -68,13 +77,6 @@ def rejected_in(body: bytes) -> tuple[int, str]:
         return int(partial.rejected_spans), partial.error_message
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         return 0, ""
-
-
-def _resource_spans(resource: ResourceSpans, scope: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "resource": {"attributes": _attributes(resource.attributes)},
-        "scopeSpans": [{"scope": scope, "spans": [_span(span) for span in resource.spans]}],
-    }
 
 
 def _span(span: ExportedSpan) -> _Span:

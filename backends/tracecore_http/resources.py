@@ -10,20 +10,13 @@ from msgspec import Struct
 
 from tracecore.records import Observation, Provenance
 from tracecore_http.conventions import Dialect
-from tracecore_http.spans import Attributes, ExportedSpan, exported, is_exportable, text
+from tracecore_http.spans import Attributes, is_exportable, text
 
-__all__ = ["SLICE", "Export", "ResourceSpans", "grouped", "own_version"]
+__all__ = ["SLICE", "Export", "grouped", "own_version"]
 
-SLICE: Final = 200
-"""Spans that are encoded at once: a call into C that long holds up no other thread for long."""
+SLICE: Final = 50
+"""Spans that are encoded before other threads are let in: half a millisecond of work."""
 _UNKNOWN: Final = Provenance()
-
-
-class ResourceSpans(Struct):
-    """Hold the spans of one service."""
-
-    attributes: Attributes
-    spans: list[ExportedSpan]
 
 
 class Export(Struct):
@@ -40,20 +33,11 @@ class Export(Struct):
         """Return the version of the scope."""
         return self.dialect.scope_version or own_version()
 
-    def slices(self) -> Iterator[list[ResourceSpans]]:
-        """Yield everything in slices of at most ``SLICE`` spans, each under the name of its resource."""
-        held, room = list[ResourceSpans](), SLICE
+    def slices(self) -> Iterator[tuple[Attributes, list[Observation]]]:
+        """Yield everything in slices of at most ``SLICE`` observations, each under the name of its resource."""
         for attributes, observations in self.resources:
-            start = 0
-            while start < len(observations):
-                taken = observations[start : start + room]
-                held.append(ResourceSpans(attributes, [exported(record, self.dialect) for record in taken]))
-                start, room = start + len(taken), room - len(taken)
-                if not room:
-                    yield held
-                    held, room = [], SLICE
-        if held:
-            yield held
+            for start in range(0, len(observations), SLICE):
+                yield attributes, observations[start : start + SLICE]
 
 
 def grouped(observations: Iterable[Observation], dialect: Dialect, scope_attributes: Attributes) -> Export:

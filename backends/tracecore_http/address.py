@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from msgspec import Struct
 
 from tracecore.errors import ConfigError
-from tracecore_http.credentials import Credentials
+from tracecore_http.credentials import SPEAKABLE, Credentials, is_token
 
 __all__ = ["Address", "Compression", "Encoding", "Protocol", "parse"]
 
@@ -112,7 +112,10 @@ class _Parameters:
 
     def read(self) -> dict[str, Any]:
         """Return the fields of an address that the parameters, user and password say."""
-        for key, value in parse_qsl(self._parts.query, keep_blank_values=True):
+        said = parse_qsl(self._parts.query, keep_blank_values=True)
+        for key, value in said:
+            if [one for one, _ in said].count(key) > 1:
+                raise _refused(self._url, f"each parameter once, not {key[:40]} several times")
             if key.lower().startswith("header."):
                 self._read_header(key.lower().removeprefix("header."), value)
             elif key in self._known:
@@ -135,10 +138,12 @@ class _Parameters:
         secret = None if given is None else unquote(given)
         if self._protocol == "langfuse" and not secret and self._secret_file is None:
             raise _refused(self._url, "both keys, https+langfuse://pk:sk@host, or ?secret_file=PATH")
+        if not user and secret and not is_token(secret):
+            raise _refused(self._url, f"{SPEAKABLE} behind the colon, percent-encoded, or a user before it")
         return Credentials(user, secret, self._secret_file, tuple(self._headers))
 
     def _read_header(self, name: str, value: str) -> None:
-        if name in _OURS or not _TOKEN.fullmatch(name) or not value.isascii() or not value.isprintable():
+        if name in _OURS or not _TOKEN.fullmatch(name) or not (is_token(value) or not value):
             raise _refused(self._url, f"a header that a request may have besides, not header.{name[:40]}")
         self._headers.append((name, value))
 

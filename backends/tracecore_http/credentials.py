@@ -14,10 +14,18 @@ from msgspec import Struct
 
 from tracecore.errors import BackendUnavailable
 
-__all__ = ["Credentials", "Key"]
+__all__ = ["SPEAKABLE", "Credentials", "Key", "is_token"]
+
+SPEAKABLE: Final = "a token of printable ASCII characters without blanks around it"
+"""What a header can say, in words."""
 
 _MOST_CHARACTERS: Final = 4096
 _HIDDEN: Final = "***"
+
+
+def is_token(text: str) -> bool:
+    """Return whether a header can say a text; what cannot be said would be quoted in an error."""
+    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
 class Credentials(Struct, frozen=True):
@@ -91,6 +99,8 @@ class Key:
         if not mine.user and ":" in secret:
             user, _, password = secret.partition(":")
             return user, password
+        if not mine.user and not is_token(secret):
+            raise _useless(mine.secret_file, f"without a user it must hold {SPEAKABLE}")
         return mine.user, secret
 
 
@@ -108,6 +118,9 @@ def _text_of(path: str) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise BackendUnavailable(f"the secret file {path} cannot be read: {why}", "mend it", retry_after=5.0) from error
     if not 1 <= len(secret) <= _MOST_CHARACTERS or not secret.isprintable():
-        remedy = f"it must hold one line of 1 to {_MOST_CHARACTERS} characters"
-        raise BackendUnavailable(f"the secret file {path} holds no secret", remedy, retry_after=5.0)
+        raise _useless(path, f"it must hold one line of 1 to {_MOST_CHARACTERS} characters")
     return secret
+
+
+def _useless(path: str, remedy: str) -> BackendUnavailable:
+    return BackendUnavailable(f"the secret file {path} holds no secret", remedy, retry_after=5.0)

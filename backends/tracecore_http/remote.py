@@ -83,11 +83,18 @@ class Remote:
         """
         request = Request(method, self._address.base + path, [*self.key.headers(), *(headers or [])], body, most)
         with anyio.move_on_after(self._address.timeout):
-            return self._done(await self._transport.exchange(request))
+            return self._done(await self._exchange(request))
         within = f"{self._address.timeout:g} s"
         raise BackendUnavailable(
             f"{self.location} did not answer within {within}", "raise ?timeout= if it takes that long"
         )
+
+    async def _exchange(self, request: Request) -> Answer:
+        try:
+            return await self._transport.exchange(request)
+        except BackendUnavailable as error:  # it may quote what came back instead of an answer
+            what = self.key.hide(error.what)
+            raise BackendUnavailable(what, error.remedy, retry_after=error.retry_after) from error.__cause__
 
     def _done(self, answer: Answer) -> Answer:
         error = error_in(answer, self.location, self.key.hide)

@@ -36,6 +36,9 @@ _KEPT_OPEN: Final = 20.0
 """Seconds for which a connection that nobody uses is kept."""
 _MOST_CONNECTIONS: Final = 8
 _STEP: Final = 1 << 16
+_MENDED: Final = 30.0
+"""Seconds after which is tried again what somebody has to mend."""
+_VARIABLES: Final = "see HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE"
 
 
 class Request(Struct, frozen=True):
@@ -91,8 +94,13 @@ class HttpxTransport:
         """Make the client."""
         self._is_open = True
         if self._client is None:
-            # It reads certificates, which takes tens of milliseconds.
-            client = await anyio.to_thread.run_sync(unforked, _new_client)
+            try:  # it reads certificates, which takes tens of milliseconds
+                client = await anyio.to_thread.run_sync(unforked, _new_client)
+            except Exception as error:  # its words may hold a password, which is why they are not repeated
+                what = f"what the environment says of proxies and certificates is of no use ({type(error).__name__})"
+                raise BackendUnavailable(
+                    f"{self._location} cannot be reached: {what}", _VARIABLES, retry_after=_MENDED
+                ) from error
             if self._client is None:  # nobody else was faster
                 self._client = client
             _open.add(self)
@@ -103,14 +111,15 @@ class HttpxTransport:
         Raises:
             BackendUnavailable: nobody answered, or nothing that is HTTP.
         """
-        import httpx2  # noqa: PLC0415 - a program that sends nothing does not pay for it
-
         try:
             if self._is_open:
                 await self.open()  # in a forked child there is no client yet
             return await self._exchange(request)
-        # What a connection that breaks raises depends on the moment and on the event loop.
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, RuntimeError) as error:
+        except BackendUnavailable:
+            raise
+        # What a connection that breaks raises depends on the moment, the event loop and the proxy: no record is to be
+        # refused for it.
+        except Exception as error:
             what = str(error) or type(error).__name__
             raise BackendUnavailable(f"{self._location} cannot be reached: {what[:200]}") from error
 

@@ -77,6 +77,11 @@ def test_schemes_with_a_plus_are_found_by_what_stands_before_it(url: str, kind: 
         ("https://h?header.x-a=%0d%0ab", "not header.x-a"),
         ("https://u:p@h?secret_file=x", "not both"),
         ("https://h?secret_file=", "secret_file=PATH"),
+        ("https://h?timeout=1&timeout=2", "not timeout several times"),
+        ("https://:t%0A@h", "printable ASCII"),
+        ("https://:t%C3%A4@h", "printable ASCII"),
+        ("https://:%20t@h", "printable ASCII"),
+        ("https://h?header.x-a=%20b", "not header.x-a"),
     ],
 )
 def test_what_cannot_be_used_is_named(url: str, says: str) -> None:
@@ -89,6 +94,9 @@ def test_what_cannot_be_used_is_named(url: str, says: str) -> None:
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
     """Neither the location nor the representation of anything, nor an error, holds user, password or header."""
     shown: list[str] = []
+    with pytest.raises(ConfigError) as raised:
+        open_backend("https://:hunter2%0a@h?header.x-a=hunter2")
+    shown.append(str(raised.value))
     for url in ("https://alice:hunter2@h?header.authorization=hunter2", "https+langfuse://alice:hunter2@h"):
         made = open_backend(url)
         shown += [made.location, repr(made), repr(vars(made)["_address"]), repr(parse(url))]
@@ -137,7 +145,7 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path, user: str, held: str, sent: s
     assert key.headers() != [("authorization", sent)]
 
 
-@pytest.mark.parametrize("held", [b"", b"\n", b"a\nb", b"x" * 5000, b"\xff"])
+@pytest.mark.parametrize("held", [b"", b"\n", b"a\nb", b"x" * 5000, b"\xff", "schl\u00fcssel".encode()])
 def test_a_file_without_a_secret_is_an_error_that_may_pass(tmp_path: Path, held: bytes) -> None:
     """Whoever mends the file need start nothing again."""
     file = tmp_path / "secret"

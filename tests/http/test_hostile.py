@@ -152,6 +152,43 @@ async def test_what_we_sent_is_not_repeated(in_address: bool) -> None:  # noqa: 
     assert not [secret for secret in ("hunter2", "swordfish", "YWxpY2U6") if secret in str(raised.value)]
 
 
+async def test_what_is_no_answer_is_not_repeated_either() -> None:
+    """Where the error quotes what came back instead of HTTP, our token is not in it."""
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"authorization: Bearer hunter2\r\n\r\n")
+
+    with raw(talk) as address:
+        backend = open_backend(f"http://:hunter2@{address}")
+        with pytest.raises(BackendUnavailable, match=r"illegal status line: .*\*\*\*") as raised:
+            await backend.open()
+        await backend.close()
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SSL_CERT_FILE", "/no/such/file"),
+        ("SSLKEYLOGFILE", "/no/such/folder/file"),
+        ("all_proxy", "socks5://127.0.0.1:1"),
+        ("http_proxy", "ftp://127.0.0.1:1"),
+        ("http_proxy", "http://alice:hunter2:3128@proxy"),
+        ("http_proxy", "http://127.0.0.1:99999"),
+    ],
+)
+async def test_an_environment_that_makes_no_sense_may_be_mended(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that is none, or certificates that are not there, are our own error, and refuse no record for good."""
+    monkeypatch.setenv(name, value)
+    backend = open_backend("http://127.0.0.1:1")
+    with pytest.raises(BackendUnavailable, match="cannot be reached") as raised:
+        await backend.open()
+    await backend.close()
+    assert "hunter2" not in str(raised.value)
+
+
 async def test_a_page_without_end_is_refused() -> None:
     """The answer to a read is read up to 32 MiB."""
     capabilities = encode(Capabilities(traces=True))

@@ -337,14 +337,40 @@ def _add(found: dict[Any, Any], identity: tuple[Any, ...], record: Any) -> None:
 
 
 def _parts(observations: list[Observation]) -> Iterable[list[Observation]]:
-    """Yield what goes into one statement: so many rows, or so many characters of payloads, but at least one row."""
-    if len(observations) <= ROWS_AT_ONCE and sum(map(_weight, observations)) <= _CHARACTERS_AT_ONCE:
-        if observations:
-            yield observations
+    """Yield what goes into one statement: so many rows, or so many characters of payloads, but at least one row.
+
+    A trace is cut in two only where it is too much for a statement: to the second one it would be a known trace.
+    """
+    if not observations:
         return
+    if len(observations) <= ROWS_AT_ONCE and sum(map(_weight, observations)) <= _CHARACTERS_AT_ONCE:
+        yield observations
+        return
+    traces: dict[Trace, list[Observation]] = {}
+    for one in observations:
+        traces.setdefault((one.project, one.trace_id), []).append(one)
     part: list[Observation] = []
     weight = 0
-    for one in sorted(observations, key=lambda one: (one.project, one.trace_id)):  # the order of the locks
+    for trace in sorted(traces):  # the order of the locks
+        of_trace = traces[trace]
+        more = sum(map(_weight, of_trace))
+        if part and (len(part) + len(of_trace) > ROWS_AT_ONCE or weight + more > _CHARACTERS_AT_ONCE):
+            yield part
+            part, weight = [], 0
+        if len(of_trace) <= ROWS_AT_ONCE and more <= _CHARACTERS_AT_ONCE:
+            part += of_trace
+            weight += more
+        else:
+            yield from _pieces(of_trace)
+    if part:
+        yield part
+
+
+def _pieces(of_trace: list[Observation]) -> Iterable[list[Observation]]:
+    """Yield the pieces of a trace that is too much for one statement."""
+    part: list[Observation] = []
+    weight = 0
+    for one in of_trace:
         if part and (len(part) == ROWS_AT_ONCE or weight + _weight(one) > _CHARACTERS_AT_ONCE):
             yield part
             part, weight = [], 0

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.cli.escaping import harmless_json, visible
 from tracecore.cli.plain_table import cut, draw, width
+from tracecore.exact_json import encode
 
 __all__ = ["Column", "note", "print_json", "print_lines", "print_table", "terminal_width"]
 
@@ -57,8 +57,8 @@ def print_lines(lines: Sequence[str]) -> None:
 
 def print_json(value: Any) -> None:
     """Print one value as one line of JSON that is harmless to a terminal; it means the same."""
-    document = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    sys.stdout.write(harmless_json(document.decode()) + "\n")
+    document = value if isinstance(value, bytes) else encode(value)
+    sys.stdout.write(harmless_json(document.decode("utf-8", "surrogatepass")) + "\n")
 
 
 def note(text: str) -> None:

@@ -54,7 +54,7 @@ async def totals(
     """Return what the observations of a project that started in the time amount to."""
     where = _where(project, since_ns, until_ns)
     types = await _rows(console, _TYPES.format(where=where))
-    models = {row[0]: _use(row) for row in await _rows(console, _MODELS.format(where=where, no_model=NO_MODEL))}
+    models = {_text(row[0]): _use(row) for row in await _rows(console, _MODELS.format(where=where, no_model=NO_MODEL))}
     slow = await _rows(console, _STEPS.format(where=where, steps=steps))
     return Totals(
         observations=sum(row[1] for row in types),
@@ -63,7 +63,9 @@ async def totals(
         by_type={row[0]: row[1] for row in types},
         usage=_added_up(list(models.values())),
         models=models,
-        slowest_steps=[Step(name, n, p50, p95, longest, round(total)) for name, n, p50, p95, longest, total in slow],
+        slowest_steps=[
+            Step(_text(name), n, p50, p95, longest, round(total)) for name, n, p50, p95, longest, total in slow
+        ],
     )
 
 
@@ -77,6 +79,11 @@ def _where(project: str, since_ns: int | None, until_ns: int | None) -> str:
 
 async def _rows(console: QueryConsole, statement: str) -> list[tuple[Any, ...]]:
     return (await console.query(statement, limit=_MOST_ROWS, timeout=_TIMEOUT)).rows
+
+
+def _text(cell: str | bytes) -> str:
+    """Return a text; SQLite keeps one that is not valid Unicode as bytes."""
+    return cell if isinstance(cell, str) else cell.decode("utf-8", "surrogatepass")
 
 
 def _use(row: tuple[Any, ...]) -> ModelUse:

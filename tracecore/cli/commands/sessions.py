@@ -14,7 +14,8 @@ from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, note, print_json, print_lines, print_table
 from tracecore.cli.reading import Settings, read, sessions_of, traces_of
 from tracecore.errors import NotFound
-from tracecore.records import Session, Trace, encode_record
+from tracecore.exact_json import encode
+from tracecore.records import Session, Trace
 
 __all__ = ["sessions"]
 
@@ -90,8 +91,8 @@ def _one(settings: Settings, session_id: str, query: TraceQuery) -> None:
 
     session, page = read(settings, find)
     if settings.as_json:
-        traces = [Raw(encode_record(trace)) for trace in page.items]
-        whole = {"session": Raw(encode_record(session)), "traces": traces, "next_cursor": page.next_cursor}
+        traces = [Raw(encode(trace)) for trace in page.items]
+        whole = {"session": Raw(encode(session)), "traces": traces, "next_cursor": page.next_cursor}
         print_json(msgspec.json.encode(whole))
         return
     print_table(_COLUMNS, [_row(session)])

@@ -20,7 +20,8 @@ from tracecore.cli.plain_table import cut, pad
 from tracecore.cli.reading import Settings, observations_of, read
 from tracecore.cli.waterfall import troubles
 from tracecore.clock import wall_ns
-from tracecore.records import Generation, Observation, encode_record, usage_totals
+from tracecore.exact_json import encode
+from tracecore.records import Generation, Observation, usage_totals
 
 __all__ = ["tail"]
 
@@ -72,7 +73,7 @@ def tail(settings: Settings, *, interval_ns: int, for_ns: int | None, once: bool
 
 
 def _json_line(span: Observation) -> None:
-    print_json(encode_record(span))
+    print_json(encode(span))
 
 
 def _text_line(span: Observation) -> None:

@@ -14,7 +14,8 @@ from tracecore.cli.moments import DURATION, MOMENT
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, note, print_json, print_table
 from tracecore.cli.reading import Settings, read, traces_of
-from tracecore.records import Trace, encode_record
+from tracecore.exact_json import encode
+from tracecore.records import Trace
 
 __all__ = ["SHOWN_ID", "page_json", "traces"]
 
@@ -74,7 +75,7 @@ def traces(settings: Settings, **filters: Any) -> None:
 
 def page_json(page: Page[Any]) -> bytes:
     """Return a page of records as one JSON object; payloads are spliced."""
-    items = [Raw(encode_record(record)) for record in page.items]
+    items = [Raw(encode(record)) for record in page.items]
     return msgspec.json.encode({"items": items, "next_cursor": page.next_cursor})
 
 

@@ -292,6 +292,8 @@ class Journal(Ring[Any]):
                 home.give_up()
             elif home is not None and all(lane.settled >= lane.accepted for lane in self.lanes()):
                 home.remove()
+            elif home is not None:
+                home.give_space_back()
 
     def forget_everything(self) -> None:
         """Drop lanes, totals and files without touching them: they belong to the parent of this forked process."""

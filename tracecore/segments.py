@@ -156,6 +156,12 @@ class Segment:
             with contextlib.suppress(OSError):  # it is advice
                 self._map.madvise(advice, start, BLOCK)
 
+    def empty(self, start: int) -> None:
+        """Give the space of a block back to the disk, where the system can do so: it reads as zeros from now on."""
+        if (advice := getattr(mmap, "MADV_REMOVE", None)) is not None:
+            with contextlib.suppress(OSError):  # not every file system can
+                self._map.madvise(advice, start, BLOCK)
+
     def let_go(self, files: Files) -> None:
         """Close what is open, and forget the blocks: the map, and the space of a removed file, go with the last one."""
         self.blocks.clear()
@@ -353,6 +359,18 @@ class Home:
         for block in [block for segment in self.segments for block in segment.blocks]:
             block.limit = 0
         self.leave()
+
+    def give_space_back(self) -> None:
+        """Give back to the disk the space of all blocks that nothing is in; nobody gets one of them any more.
+
+        A program that ends while its backend is away would leave the whole 4 MiB of a segment else, each time.
+        """
+        self.may_grow = False
+        with contextlib.suppress(IndexError):
+            while True:
+                block = self.free.pop()
+                if block.segment is not None:
+                    block.segment.empty(block.start)
 
     def leave(self) -> None:
         """Let go of the files and leave them to whoever comes next, or, in a forked child, to the parent."""

@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeBackend, ManualClock
-from tests.journals import MEGABYTE, all_of, begun, emitter, ended, lane_of, said, span_for
+from tests.journals import (
+    MEGABYTE,
+    all_of,
+    begun,
+    emitter,
+    ended,
+    lane_of,
+    left_by,
+    recovered_from,
+    said,
+    span_for,
+)
+from tracecore.blocks import BLOCK
 from tracecore.config import Config
 from tracecore.context import INHERITED, POSITION
 from tracecore.files import Files
@@ -202,3 +214,13 @@ def test_what_a_mask_traces_is_not_recorded(tmp_path: Path, broken: bool) -> Non
     assert len(backend.records) == recorder.health().emitted == 2
     assert "secret" in "".join(calls)
     assert b"secret" not in b"".join(map(encode_record, backend.records))
+
+
+def test_what_is_left_takes_the_space_of_what_is_in_it(tmp_path: Path) -> None:
+    """Who ends while the backend is away leaves the blocks in use; the rest of the segment is the disk's again."""
+    home = left_by(tmp_path, "short", ["one", "two", "three"])
+    segment = (home / "0").stat()
+    assert segment.st_size == SEGMENT
+    assert 0 < segment.st_blocks * 512 <= 2 * BLOCK
+    assert recovered_from(tmp_path) == ["one", "two", "three"]
+    assert not (tmp_path / "damaged").exists()

@@ -28,6 +28,8 @@ __all__ = ["CannotLook", "KeptAside", "SeenHome", "State", "Survey", "readable",
 State: TypeAlias = Literal["in_use", "left", "half_made", "denied"]
 """Of a home: a living process has it; nobody has; it has not been made whole; this user may not take it."""
 
+_UNIT: Final = 512
+"""Bytes that the system counts the space of a file in."""
 _MOST_BLOCKS: Final = 2048
 """Blocks (128 MiB) whose records one survey counts: about half a second."""
 
@@ -42,7 +44,7 @@ class SeenHome(Struct, frozen=True):
     name: str
     state: State
     bytes: int = 0
-    """Of its files."""
+    """That its files take on the disk."""
     written_ns: int = 0
     """When one of them was last written, as far as the system knows, in ns since the epoch."""
     records: int = 0
@@ -158,7 +160,7 @@ def _seen(home: Path, budget: _Budget) -> SeenHome | None:
         return None
     except OSError as error:
         return SeenHome(home.name, "denied", why=_reason(error))
-    size = sum(found.st_size for found in files.values())
+    size = sum(min(found.st_size, found.st_blocks * _UNIT) for found in files.values())
     written_ns = max(found.st_mtime_ns for found in (itself, *files.values()))
     segments = [name for name in files if is_segment(name) and not name.endswith(UNFINISHED)]
     if state != "left":

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from tracecore.config import Config, without_credentials
 from tracecore.errors import ConfigError
 
-__all__ = ["secret_of", "takes_secret", "with_secret"]
+__all__ = ["has_place_for_secret", "secret_of", "takes_secret", "with_secret"]
 
 _PARTS: Final = re.compile(r"(?P<before>[^:/?#]+://)(?:(?P<user>[^/?#]*)@)?(?P<host>[^/?#@]*)(?P<rest>.*)", re.DOTALL)
 _OTHER_WAYS: Final = re.compile(
@@ -52,10 +52,16 @@ def secret_of(config: Config) -> str | None:
     return secret
 
 
+def has_place_for_secret(url: str) -> bool:
+    """Return whether a URL names a host or a user, who may be asked for a secret."""
+    found = _PARTS.fullmatch(url)
+    return bool(found and (found["user"] or found["host"])) and url.partition(":")[0].lower() not in _NO_HOST
+
+
 def takes_secret(url: str) -> bool:
     """Return whether a URL names a host or a user, and no credential for it nor where one is."""
     found = _PARTS.fullmatch(url)
-    if found is None or not (found["user"] or found["host"]) or url.partition(":")[0].lower() in _NO_HOST:
+    if found is None or not has_place_for_secret(url):
         return False
     return not (found["user"] or "").partition(":")[2] and _OTHER_WAYS.search(found["rest"]) is None
 

@@ -18,7 +18,10 @@ from tracecore.errors import BackendUnavailable, ConfigError
 __all__ = ["Address", "parse"]
 
 _SCHEMES: Final = ("postgresql", "postgres")
-_EXPECTED: Final = "postgresql://user@host:port/database, with ?schema=… or other parameters if wanted"
+_EXPECTED: Final = (
+    "postgresql://user@host:port/database (postgresql:///database for one on this machine), with ?schema=… or other "
+    "parameters if wanted"
+)
 _LONGEST_NAME: Final = 63
 """Bytes of a name; PostgreSQL cuts longer ones."""
 _MOST_DAYS: Final = 36_500.0
@@ -85,6 +88,8 @@ def parse(url: str) -> Address:
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key not in _OURS and key not in _DRIVERS:
             raise _refused(url, f"a parameter that is known ({', '.join(_OURS)}, or one of the driver's), not {key}")
+        if key in ours or key in drivers:
+            raise _refused(url, f"each parameter once, not {key} twice")
         (ours if key in _OURS else drivers)[key] = value
     schema = _schema(url, ours.get("schema", "tracecore"))
     commit = ours.get("synchronous_commit")
@@ -105,7 +110,8 @@ def parse(url: str) -> Address:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in _SCHEMES and not parts.fragment and "\0" not in unquote(url)
+        usable = parts.scheme in _SCHEMES and url.partition(":")[2].startswith("//")
+        usable = usable and not parts.fragment and "\0" not in unquote(url)
         if "," not in parts.netloc:  # of several hosts each has its port, which the driver reads
             usable = usable and parts.port != 0
     except ValueError as error:
@@ -170,7 +176,7 @@ def _refused(url: str, expected: str) -> ConfigError:
 def _shown(url: str) -> str:
     """Return a URL without the passwords in it."""
     start, mark, query = url.partition("?")
-    scheme, slashes, rest = start.partition("://")
+    scheme, slashes, rest = start.partition("://" if "://" in start else ":")
     credentials, at, place = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
     pairs = [pair.partition("=") for pair in query.split("&")]

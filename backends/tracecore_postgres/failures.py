@@ -38,7 +38,11 @@ _VALUE: Final = (BackendRejected, "cannot hold a value", "record another value")
 _BUSY: Final = (BackendUnavailable, "was busy with the same rows", _TRY_AGAIN)
 _GONE: Final = (BackendUnavailable, "lost the connection", _TRY_AGAIN)
 _STOPPED: Final = (BackendUnavailable, "is being stopped or started", _TRY_AGAIN)
-_SIGN_IN: Final = (BackendUnavailable, "refused the user or the password", "check the URL or the secret file")
+_SIGN_IN: Final = (
+    BackendUnavailable,
+    "refused the user or the password",
+    "check the URL, TRACECORE_SECRET or the secret file",
+)
 _TOO_MANY: Final = (BackendUnavailable, "has too many connections", "raise max_connections, or close some")
 _POOLER: Final = (BackendUnavailable, "lost a prepared statement to a pooler", "set statement_cache_size=0 in the URL")
 _SCHEMA: Final = (BackendUnavailable, "lacks a table or a column", "run `tracecore migrate`, or open it for writing")

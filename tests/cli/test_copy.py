@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.cli.copies import PROJECT, everything, everything_at, kept_at, opened, records
+from tests.cli.copies import MINUTE, PROJECT, everything, everything_at, kept_at, opened, records
 from tests.cli.recorded import SECOND, START, Cli, raw, span
 from tracecore.backend import Batch, Receipt
 from tracecore.cli import copy_source, copying
@@ -26,7 +27,7 @@ from tracecore.cli.patience import Patience
 from tracecore.errors import BackendRejected
 from tracecore.memory import MemoryBackend
 from tracecore.plugins import open_backend
-from tracecore.records import Record, Score, Span
+from tracecore.records import LedgerEntry, Record, Score, Span
 from tracecore.testing import strategies
 
 _names = itertools.count()
@@ -381,6 +382,17 @@ def test_progress_is_shown_to_who_watches(cli: Cli, tmp_path: Path, monkeypatch:
     assert watched.out.splitlines()[:2] == plain.out.splitlines()[:2]
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     assert cli("copy", here, there).code == 0
+
+
+def test_the_entry_of_a_minute_that_is_not_over_is_not_called_lost(cli: Cli) -> None:
+    """It is copied, and not counted, for it still grows: the sentence says of which minutes the number is."""
+    here, there = "memory:this-minute", "memory:this-minute-too"
+    minute_ns = time.time_ns() // MINUTE * MINUTE + MINUTE  # the clock may step into the next one meanwhile
+    anyio.run(kept_at, here, [LedgerEntry(PROJECT, "p", minute_ns, emitted=1, delivered=1)])
+    result = cli("copy", here, there)
+    assert result.code == 0
+    assert "1 ledger entry of project" in result.out
+    assert "0 ledger entries of minutes that were over" in result.out
 
 
 def test_scores_alone(cli: Cli, tmp_path: Path) -> None:

@@ -53,13 +53,21 @@ def test_variables_that_are_no_settings_are_listed(cli: Cli, monkeypatch: pytest
     assert result.code == 0
 
 
-@pytest.mark.parametrize(("installed", "noted"), [((3, 40, 1), True), (health._SAFE_SQLITE, False)])
+@pytest.mark.parametrize(
+    ("installed", "backend", "noted"),
+    [
+        ((3, 40, 1), "sqlite:///a.db", True),
+        ((3, 40, 1), "memory:+SQLite:///a.db", True),
+        ((3, 40, 1), "memory:", False),
+        (health._SAFE_SQLITE, "sqlite:///a.db", False),
+    ],
+)
 def test_an_old_sqlite_is_noted(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, installed: tuple[int, int, int], *, noted: bool
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, installed: tuple[int, int, int], backend: str, *, noted: bool
 ) -> None:
-    """A version that asks for caution is never called ok, and what to mind stands below it."""
+    """A version that asks for caution is never called ok where a file of it is used; what to mind stands below it."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", installed)
-    lines = cli("doctor", "--backend", "memory:").out.splitlines()
+    lines = cli("doctor", "--backend", backend).out.splitlines()
     found = [i for i, line in enumerate(lines) if line.startswith("note     SQLite ")]
     assert bool(found) is noted
     assert all("only one process" in lines[i + 1] for i in found)
@@ -144,6 +152,29 @@ def test_secrets_are_never_shown(cli: Cli, tmp_path: Path, monkeypatch: pytest.M
     assert "a secret is set, and no backend's URL has a place for it" in cli("doctor", "--backend", "memory:").out
 
 
+@pytest.mark.parametrize(
+    ("backend", "file", "notes"),
+    [
+        ("sqlite://host/a.db", None, []),
+        ("sqlite://host/a.db", "other", ["secret_file (from environment variable TRACECORE_SECRET_FILE) is not read"]),
+        ("sqlite://me:own@host/a.db", None, ["secret (from environment variable TRACECORE_SECRET) is not used"]),
+        ("memory:+sqlite://host/a.db?secret_file=x", None, ["secret (from environment variable"]),
+        ("sqlite://me:own@host/a.db+sqlite://other/b.db", None, []),
+    ],
+)
+def test_a_secret_that_is_not_used_is_named(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, backend: str, file: str | None, notes: list[str]
+) -> None:
+    """The weaker of two, and one beside a URL that has its own, are notes with their source; none is shown."""
+    monkeypatch.setenv("TRACECORE_SECRET", "hush")
+    if file is not None:
+        monkeypatch.setenv("TRACECORE_SECRET_FILE", file)
+    findings = cli("doctor", "--json", "--backend", backend).json["findings"]
+    found = [one["what"] for one in findings if one["what"].startswith("secret") and one["ok"]]
+    assert len(found) == len(notes)
+    assert all(map(str.startswith, found, notes))
+
+
 def test_a_secret_that_cannot_be_read_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of a secret that is not there is one problem, with its path."""
     monkeypatch.setenv("TRACECORE_SECRET_FILE", "no/such/file")
@@ -161,6 +192,7 @@ def test_each_of_several_backends_is_asked(cli: Cli, stored: Store, sample: list
     assert "records go to 2 backends" in result.out
     assert "has traces" in result.out
     assert f"PROBLEM  {tmp_path}/bad.db is not an SQLite database" in result.out
+    assert "the sentence above" not in result.out
 
 
 def test_what_a_backend_can_do_is_said(cli: Cli, stored: Store, sample: list[Record], tmp_path: Path) -> None:

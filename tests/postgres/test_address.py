@@ -62,6 +62,10 @@ def test_our_parameters_are_kept_from_the_driver() -> None:
         ("postgresql://h/d#part", "postgresql://"),
         ("postgresql://h:x/d", "postgresql://"),
         ("postgresql://h/d%00", "postgresql://"),
+        ("postgres:/d", "postgresql://user@host"),
+        ("postgresql:d", "postgresql:///database"),
+        ("postgresql://h/d?schema=a&schema=b", "each parameter once, not schema twice"),
+        ("postgresql://h/d?user=a&user=b", "not user twice"),
         ("postgresql://h/d?scheme=x", "not scheme"),
         ("postgresql://h/d?search_path=x", "not search_path"),
         ("postgresql://h/d?schema=", "schema"),
@@ -81,7 +85,9 @@ def test_what_is_not_known_is_refused_by_name(url: str, named: str) -> None:
         open_backend(url)
 
 
-@pytest.mark.parametrize("url", ["postgresql://ann:hush@h/d?x=1", "postgresql://h/d?password=hush&x=1"])
+@pytest.mark.parametrize(
+    "url", ["postgresql://ann:hush@h/d?x=1", "postgresql://h/d?password=hush&x=1", "postgres:/ann:hush@h/d"]
+)
 def test_an_error_does_not_tell_the_password(url: str) -> None:
     """The URL in the error has *** in its place."""
     with pytest.raises(ConfigError) as caught:

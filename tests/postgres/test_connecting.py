@@ -42,6 +42,7 @@ async def test_a_password_may_come_out_of_a_file_and_change(postgres: Database, 
     with pytest.raises(BackendUnavailable, match="password") as caught:
         await backend.open()
     assert "hush" not in str(caught.value)
+    assert "check the URL, TRACECORE_SECRET or the secret file" in str(caught.value)
     put(secret, "right\n")
     async with opened(backend):
         await backend.write([span(1)])

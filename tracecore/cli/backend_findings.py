@@ -21,10 +21,10 @@ from tracecore.cli.findings import Finding
 from tracecore.cli.migrating import schema_of
 from tracecore.cli.reading import NoTracesYet, opened_to_read
 from tracecore.clock import monotonic_ns, wall_ns
-from tracecore.config import Config
-from tracecore.credentials import secret_of, takes_secret
-from tracecore.errors import BackendUnavailable, ConfigError, TracecoreError
-from tracecore.plugins import configured_urls, open_backend, open_to_read
+from tracecore.config import Config, urls_in
+from tracecore.credentials import has_place_for_secret, secret_of, takes_secret
+from tracecore.errors import BackendError, BackendUnavailable, ConfigError, TracecoreError
+from tracecore.plugins import configured_urls, known_schemes, open_backend, open_to_read
 from tracecore.records import Span
 
 __all__ = ["backend_findings"]
@@ -33,14 +33,15 @@ _PROBE: Final = Span("tracecore-doctor", "0" * 31 + "1", "0" * 15 + "1", "doctor
 """Always the same record: probing again writes nothing new."""
 _PATIENCE: Final = 15.0
 """Seconds that a backend has for everything it is asked."""
-_ELSEWHERE: Final = "see the sentence above; --backend names another place"
+_ELSEWHERE: Final = "mend that, or name another place with --backend"
+_LOST: Final = "until this is mended, what is recorded is lost"
 
 
 async def backend_findings(config: Config, *, write: bool) -> list[Finding]:
     """Return what there is to say about every configured backend; with ``write``, whether it can be written to."""
     try:
         urls = configured_urls(config)
-        findings = _secret_findings(config, urls)
+        findings = _secret_findings(config)
     except ConfigError as error:
         return [Finding(str(error), ok=False, remedy="until this is mended, nothing is recorded")]
     if len(urls) > 1:
@@ -58,16 +59,23 @@ def _first_to_read(config: Config) -> str:
         return "the first that can be read"
 
 
-def _secret_findings(config: Config, urls: list[str]) -> list[Finding]:
-    """Say so where a secret is set that nobody gets."""
-    if secret_of(config) is None or any(map(_holds_secret, urls)):
+def _secret_findings(config: Config) -> list[Finding]:
+    """Say so where a secret is set that nobody gets: the weaker of two, or that of a URL which needs none."""
+    if secret_of(config) is None:
         return []
-    return [Finding("a secret is set, and no backend's URL has a place for it", remedy="unset it, or name a host")]
-
-
-def _holds_secret(url: str) -> bool:
-    """Return whether a URL with a host has what it needs."""
-    return "//" in url and "@" in url and not takes_secret(url)
+    sources, findings = config.sources, list[Finding]()
+    if config.secret is not None and config.secret_file is not None:
+        weaker = f"secret_file (from {sources['secret_file']}) is not read: secret (from {sources['secret']}) is set"
+        findings.append(Finding(weaker, remedy="unset one of the two"))
+    key = "secret_file" if config.secret is None else "secret"
+    urls = urls_in(config.backend, known_schemes())
+    if not any(map(has_place_for_secret, urls)):
+        what = "a secret is set, and no backend's URL has a place for it"
+        findings.append(Finding(what, remedy="unset it, or name a host"))
+    elif not any(map(takes_secret, urls)):
+        own = f"{key} (from {sources[key]}) is not used: the backend's URL has a secret of its own, or names its file"
+        findings.append(Finding(own, remedy="unset one of the two"))
+    return findings
 
 
 async def _of_one(url: str, config: Config, *, write: bool) -> list[Finding]:
@@ -80,7 +88,13 @@ async def _of_one(url: str, config: Config, *, write: bool) -> list[Finding]:
         async with _in_time(backend):
             return [*findings, *await _looked_at(backend, config.project)]
     except TracecoreError as error:
-        return [*findings, Finding(str(error), ok=False, remedy=_ELSEWHERE)]
+        what, remedy = _apart(error)
+        return [*findings, Finding(what, ok=False, remedy=remedy or _ELSEWHERE)]
+
+
+def _apart(error: TracecoreError) -> tuple[str, str]:
+    """Return what happened, and what to do next where the error says that by itself."""
+    return (error.what, error.remedy) if isinstance(error, BackendError) else (str(error), "")
 
 
 @asynccontextmanager
@@ -150,7 +164,8 @@ async def _written(backend: Backend) -> Finding:
             await backend.open()
             await backend.write([_PROBE])
     except TracecoreError as error:
-        return Finding(f"writing failed: {error}", ok=False, remedy="until this is mended, what is recorded is lost")
+        what, remedy = _apart(error)
+        return Finding(f"writing failed: {what}", ok=False, remedy=f"{remedy}; {_LOST}" if remedy else _LOST)
     finally:
         with anyio.move_on_after(5, shield=True):
             await backend.close()

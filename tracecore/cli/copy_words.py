@@ -85,12 +85,17 @@ def _rejections(state: CopyState) -> list[str]:
 def _counts(answer: Answer) -> list[str]:
     if answer.counts is None:
         return ["not verified: one of the two cannot be asked what it has"]
-    numbers = ", ".join(in_words(kind, counted.target) for kind, counted in answer.counts.items())
+    numbers = ", ".join(_counted(kind, counted.target) for kind, counted in answer.counts.items())
     missing = {kind: counted for kind, counted in answer.counts.items() if not counted.complete}
     if not missing:
         return [f"verified by number: the target has {numbers}"]
-    said = ", ".join(f"{in_words(kind, each.target)} of {each.source:,}" for kind, each in missing.items())
+    said = ", ".join(f"{_counted(kind, each.target)} of {each.source:,}" for kind, each in missing.items())
     return [f"FEWER in the target: {said}; if the source is in use, copy again, else compare with --verify"]
+
+
+def _counted(kind: str, number: int) -> str:
+    """Return a number of records as they are counted: the entry of a minute that is not over still grows."""
+    return in_words(kind, number) + (" of minutes that were over" if kind == "ledger" else "")
 
 
 def _comparison(compared: Compared | None) -> list[str]:

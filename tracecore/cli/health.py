@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from tracecore.cli.findings import Finding
 from tracecore.cli.options import importing_as_the_program_does
-from tracecore.config import Config
+from tracecore.config import Config, urls_in
 from tracecore.config_sources import ignored_variables
 from tracecore.errors import ConfigError
+from tracecore.plugins import known_schemes
 
 __all__ = ["mask_finding", "settings", "settings_findings", "versions"]
 
@@ -44,12 +45,13 @@ def settings(config: Config) -> dict[str, dict[str, Any]]:
     }
 
 
-def settings_findings(environ: Mapping[str, str]) -> list[Finding]:
-    """Return what there is to say about the configuration and what it runs on."""
+def settings_findings(environ: Mapping[str, str], backend: str) -> list[Finding]:
+    """Return what there is to say about the configuration and what it runs on; ``backend`` is what is configured."""
     ignored = ignored_variables(environ, Config.__struct_fields__)
     known = "the settings are those above, in upper case"
     findings = [Finding(f"environment variable {name} is no setting and is ignored", remedy=known) for name in ignored]
-    if sqlite3.sqlite_version_info < _SAFE_SQLITE:
+    kept_in_sqlite = any(url.lower().startswith("sqlite:") for url in urls_in(backend, known_schemes()))
+    if kept_in_sqlite and sqlite3.sqlite_version_info < _SAFE_SQLITE:
         wanted = ".".join(map(str, _SAFE_SQLITE))
         older = f"SQLite {sqlite3.sqlite_version} is older than {wanted}"
         findings.append(Finding(older, remedy="let only one process write to a file at a time"))

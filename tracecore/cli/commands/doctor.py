@@ -31,7 +31,7 @@ def doctor(settings: Settings, *, write: bool) -> int:
     """
     journal = look_at_journal(settings.config)
     findings = [
-        *health.settings_findings(os.environ),
+        *health.settings_findings(os.environ, settings.config.backend),
         health.mask_finding(),
         *anyio.run(lambda: backend_findings(settings.config, write=write)),
         *journal_findings(settings.config, journal, wall_ns()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_what_dead_processes_left(cli: Cli, tmp_path: Path, monkeypatch: pytest.
     dead(tmp_path / "tracecore-journal", "three")
     result = cli("doctor", "--backend", "memory:")
     assert result.code == 1
-    assert "PROBLEM  dead processes left 3 records in 2 homes (8.1 MiB) in " in result.out
+    assert "PROBLEM  dead processes left 3 records in 2 homes (" in result.out
     assert "buffer is memory, so nobody will deliver them" in result.out
     monkeypatch.setenv("TRACECORE_BUFFER", "journal")
     answer = cli("doctor", "--backend", "memory:", "--json")
@@ -75,7 +76,9 @@ def test_what_waits_for_another_backend_is_named(cli: Cli, tmp_path: Path, monke
     dead(tmp_path / "tracecore-journal", "mine", destination=here)
     dead(tmp_path / "tracecore-journal", "theirs", "too", destination=there)
     result = cli("doctor", "--backend", "sqlite:///a.db")
-    where = f"in 1 home (4.0 MiB) in {tmp_path / 'tracecore-journal'}"
+    size = re.search(r"\(\d+\.\d [KM]iB\)", result.out)
+    assert size is not None
+    where = f"in 1 home {size[0]} in {tmp_path / 'tracecore-journal'}"
     assert f"PROBLEM  dead processes left 1 record {where}, the first" in result.out
     assert f"PROBLEM  dead processes left 2 records {where} for {there}, not for {here}\n" in result.out
     assert "with --all the configured backend gets them" in result.out

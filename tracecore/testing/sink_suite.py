@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count, permutations
@@ -35,6 +36,10 @@ __all__ = ["DurableSuite", "SinkSuite"]
 
 _MANY: Final = 10_000
 _MOST_SLICES: Final = 10_000
+_CANCELLED: Final = 12
+"""How many writes are cancelled, each one turn of the loop later than the one before."""
+_RACES: Final = 20
+_PATIENCE: Final = 100
 _HUGE: Final = 2**70
 _MOMENTS: Final[tuple[Moment, ...]] = ("before", "after")
 
@@ -75,6 +80,31 @@ class SinkSuite(Contract):
         records = [full_generation(1), span(2), event(3, input=json_of(1)), generation(4), span(5, within=2)]
         async with opened_with(make(), records):
             same(await self.stored(make_reader), records)
+
+    async def test_the_answer_is_none_when_all_was_kept(self, make: MakeBackend) -> None:
+        """Sink.write: "Returns None when all of it was kept": nothing else, not even how many there were."""
+        async with opened(make()) as backend:
+            for batch in ([], [span(1)], [span(1), event(2)]):
+                assert cast("Any", await backend.write(batch)) is None
+
+    async def test_a_cancelled_write_is_over_when_the_next_one_is(
+        self, make: MakeBackend, make_reader: MakeBackend
+    ) -> None:
+        """Sink.write: what a cancelled write still does "must happen neither beside the next one nor after it"."""
+        earlier = [span(number, name="earlier") for number in range(1, 30)]
+        later = [replace(record, name="later") for record in earlier]
+        async with opened(make()) as backend:
+            for turns in range(_CANCELLED):
+                project = f"cancelled after {turns} turns of the loop"
+                begun = asyncio.ensure_future(backend.write([replace(record, project=project) for record in earlier]))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                begun.cancel()
+                await asyncio.wait([begun])
+                await _again(partial(backend.write, [replace(record, project=project) for record in later]))
+        for turns in range(_CANCELLED):
+            project = f"cancelled after {turns} turns of the loop"
+            same(await self.stored(make_reader, project), [replace(one, project=project) for one in later], project)
 
     async def test_writing_twice_equals_writing_once(self, make: MakeBackend, make_reader: MakeBackend) -> None:
         """Sink.write: "Idempotent by identity: writing a record twice equals writing it once"."""
@@ -267,6 +297,26 @@ class DurableSuite(Contract):
                 await backend.write([span(number)])
                 same(await self.stored(make_reader), [span(n) for n in range(1, number + 1)])
 
+    async def test_two_writers_lose_nothing_of_each_other(self, make: MakeBackend) -> None:
+        """Sink.write: "Pumps of other processes may write to the same data meanwhile", the same record, too.
+
+        A database that takes one writer at a time says so when it is opened.
+        """
+        async with opened(make()) as one:
+            other = make()
+            try:
+                await other.open()
+            except BackendUnavailable:
+                return
+            try:
+                for number in range(1, _RACES):
+                    ours, theirs = [span(number, input=json_of("ours"))], [span(number, output=json_of("theirs"))]
+                    await asyncio.gather(_patiently(one.write, ours), _patiently(other.write, theirs))
+            finally:
+                await other.close()
+        expected = [span(n, input=json_of("ours"), output=json_of("theirs")) for n in range(1, _RACES)]
+        same(await self.stored(make), expected)
+
     async def test_housekeeping_goes_on_after_opening_again(self, make: MakeBackend) -> None:
         """Sink.maintain: work that was put off is not lost with the process that put it off."""
         records = [span(number, input=json_of(f"word{number}")) for number in range(1, 500)]
@@ -297,6 +347,17 @@ async def _again(step: Callable[[], Awaitable[object]]) -> None:
         await step()
     except BackendUnavailable:
         await step()
+
+
+async def _patiently(write: Callable[[Batch], Awaitable[object]], batch: Batch) -> None:
+    """Write until it succeeds: whoever writes beside somebody may be told to come again."""
+    for _ in range(_PATIENCE):
+        try:
+            await write(batch)
+        except BackendUnavailable:
+            continue
+        return
+    await write(batch)
 
 
 def _rewritten() -> list[tuple[Span, Span]]:

@@ -66,8 +66,9 @@ class FolderBackend:
             if not isinstance(record, Span | Session | Score):
                 raise BackendRejected(f"a folder has no place for a {type(record).__name__}", "write records only")
         kept = [_own(record) if isinstance(record, Session) else record for record in batch]
-        # A write that is cancelled goes on, on its thread: the lock of the folder keeps the next one waiting.
-        await self._told(lambda: on_a_thread(self._folder.keep, kept))
+        # A write that is cancelled goes on, on its thread: the lock keeps the next one waiting, the number keeps order.
+        number = self._folder.next_number()
+        await self._told(lambda: on_a_thread(self._folder.keep, number, kept))
 
     async def maintain(self) -> bool:
         """Return that there is nothing to do: what lists say is worked out when they are read."""

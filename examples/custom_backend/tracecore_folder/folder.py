@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from urllib.parse import quote
 
 import anyio.to_thread
 
+from tracecore.errors import BackendUnavailable
 from tracecore.json_lines import line_of, merged, record_in
 from tracecore.records import Observation, Record, Score, Session, Span
 
@@ -39,6 +41,12 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self._root = Path(path)
+        self._numbers = count(1)
+        self._newest = 0
+
+    def next_number(self) -> int:
+        """Return the number of a write that begins; called where writes follow one another, before its thread runs."""
+        return next(self._numbers)
 
     def create(self) -> None:
         """Make the folder, unless it is there; its parent has to be."""
@@ -48,12 +56,18 @@ class Folder:
         """Raise ``OSError`` when there is no folder."""
         os.scandir(self._root).close()
 
-    def keep(self, records: Iterable[Record]) -> None:
-        """Merge records into their files, all of them or none."""
+    def keep(self, number: int, records: Iterable[Record]) -> None:
+        """Merge records into their files, all of them or none.
+
+        Refused where a write of a later number was faster to the lock: this one was cancelled before that began.
+        """
         changes: dict[Path, list[Record]] = {}
         for record in records:
             changes.setdefault(self._path_of(record), []).append(record)
         with self._locked():
+            if number < self._newest:
+                raise BackendUnavailable("another write has overtaken this one", "write the batch again")
+            self._newest = number
             staged: list[Path] = []
             try:
                 for path, new in changes.items():

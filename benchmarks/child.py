@@ -1,11 +1,13 @@
 """One suite in a process of its own: nothing that another suite loaded, started or left in memory is there.
 
 ``python -m benchmarks.child SUITE`` reads the settings as JSON from standard input and answers on standard output, one
-JSON object a line: progress while it works, at the end the table. The parent's side is :func:`run_in_child`.
+JSON object a line: progress while it works, at the end the table. The parent's side is :func:`run_in_child`, which also
+takes away the temporary files: a child may be interrupted while it does so itself, or killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from benchmarks.catalogue import load
-from benchmarks.ending import interruptible
+from benchmarks.ending import interruptible, scratch
 from benchmarks.figures import RIVALS_FOLDER, ROOT, STARTED_IN, Refused, Settings, Table
 from benchmarks.machine import peak_memory
 
@@ -54,15 +56,16 @@ def run_in_child(name: str, settings: Settings, show: Callable[[str, float], Non
     Raises:
         SuiteFailed: it ended without a table.
     """
-    environment = without_settings(os.environ) | {STARTED_IN: str(Path.cwd())}
     command = [sys.executable, "-m", "benchmarks.child", name]
     table, refused = None, ""
     with (
+        scratch() as folder,
         tempfile.TemporaryFile() as complaints,  # a pipe that nobody reads meanwhile would stop a talkative child
         subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, cwd=ROOT
+            command, env=_environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
+            cwd=ROOT,
         ) as child,
-    ):
+    ):  # fmt: skip
         assert child.stdin is not None
         assert child.stdout is not None
         child.stdin.write(msgspec.json.encode(settings))
@@ -91,13 +94,16 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": "0"}
 
 
+def _environment(folder: str) -> dict[str, str]:
+    return without_settings(os.environ) | {STARTED_IN: str(Path.cwd()), "TMPDIR": folder}
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Let a child take away what it has made, and kill it where that takes too long."""
     child.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_END_S)
-    finally:
-        child.kill()
+    child.kill()
 
 
 def main(name: str) -> None:

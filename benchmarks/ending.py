@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Generator
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
-__all__ = ["ended", "interruptible"]
+__all__ = ["ended", "interruptible", "scratch"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _BY_SIGNAL: Final = 128
@@ -54,6 +57,24 @@ def interruptible() -> Generator[None]:
     finally:
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def scratch() -> Generator[str]:
+    """Make a folder that is gone after the block, also where the interruption comes while it is taken away.
+
+    Everybody may go through it, because a database server that root starts runs as somebody else.
+    """
+    folder = tempfile.mkdtemp(prefix="tc-")  # short: what is in it has a socket's path to make
+    Path(folder).chmod(0o711)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except KeyboardInterrupt:  # there is no second one: see `interruptible`
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _interrupted(number: int, _: FrameType | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cli
+from benchmarks.child import SuiteFailed, run_in_child
 from benchmarks.cli import main
+from benchmarks.ending import scratch
 from benchmarks.figures import ROOT, Settings, Table
 
 MAIN = (sys.executable, "-m", "benchmarks")
@@ -36,7 +39,7 @@ def test_a_run_that_is_told_to_end_leaves_nothing(
         [*MAIN, "run", "throughput", "--rounds", "1000"], env=command(tmp_path), cwd=ROOT, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as run:  # fmt: skip
-        while run.poll() is None and not list(tmp_path.glob("tracecore-benchmark-*/traces.db")):
+        while run.poll() is None and not list(tmp_path.glob("*/tracecore-benchmark-*/traces.db")):
             time.sleep(0.01)
         tell(run.pid, number)
         _, said = run.communicate(timeout=60)
@@ -45,6 +48,41 @@ def test_a_run_that_is_told_to_end_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)
+
+
+def test_an_interruption_while_files_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is gone all the same, and the interruption goes on."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    remove, calls = shutil.rmtree, list[str]()
+
+    def interrupted_once(folder: str, *, ignore_errors: bool) -> None:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted_once)
+    with pytest.raises(KeyboardInterrupt), scratch() as folder:
+        Path(folder, "file").touch()
+    assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_suite_leaves_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its temporary files are in a folder of its parent's, which that one removes however it ended."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    others = below(os.getpid())
+
+    def kill(_what: str, _share: float) -> None:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("*/tracecore-benchmark-*/traces.db")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for pid in set(below(os.getpid())).difference(others):
+            os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(SuiteFailed, match="exit code -9"):
+        run_in_child("throughput", Settings(rounds=1000), kill)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -57,7 +95,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     ("suite", "sign"),
-    [("postgres", "tracecore-benchmark-*/data/postmaster.pid"), ("http", "tracecore-benchmark-*/traces.db")],
+    [("postgres", "*/tracecore-benchmark-*/data/postmaster.pid"), ("http", "*/tracecore-benchmark-*/traces.db")],
 )
 def test_a_run_that_is_told_to_end_takes_its_servers_with_it(suite: str, sign: str, open_folder: Path) -> None:
     """Servers have sessions of their own, so that an interruption does not meet them, and end all the same."""

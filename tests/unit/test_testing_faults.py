@@ -12,7 +12,18 @@ import anyio
 import pytest
 
 from tests.fakes import FakeBackend
-from tracecore.backend import Backend, Batch, Capabilities, Receipt, ScoreQuery, TraceQuery
+from tracecore.backend import (
+    Backend,
+    Batch,
+    Capabilities,
+    Inspectable,
+    Migratable,
+    Receipt,
+    Repeatable,
+    SchemaStatus,
+    ScoreQuery,
+    TraceQuery,
+)
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.memory import open_backend
 from tracecore.records import Record, Score
@@ -196,6 +207,34 @@ async def test_what_a_backend_says_of_itself_passes() -> None:
     assert backend.sessions is None
     assert backend.scores is None
     assert backend.ledger is None
+
+
+async def test_what_a_backend_is_besides_goes_as_planned() -> None:
+    """What it can do beyond a backend is asked by name, another one fails as it does, and nothing is made up."""
+
+    class Able(FakeBackend):
+        def another(self) -> Able:
+            return Able()
+
+        async def schema(self) -> SchemaStatus:
+            return SchemaStatus(1, 2, ("two",))
+
+        async def facts(self) -> dict[str, str]:
+            return {"server": "7"}
+
+    plan = FailNth(2, calls={"schema", "facts", "write"})
+    backend = faulty(plan, Able())
+    assert isinstance(backend, Repeatable)
+    assert isinstance(backend, Migratable)
+    assert isinstance(backend, Inspectable)
+    assert await backend.schema() == SchemaStatus(1, 2, ("two",))
+    with pytest.raises(BackendUnavailable):
+        await backend.facts()
+    assert await backend.facts() == {"server": "7"}
+    another = faulty(FailNth(1), Able()).another()
+    assert isinstance(another, FaultyBackend)
+    assert await outcomes(another, 2) == [False, True]
+    assert not any(isinstance(faulty(plan, FakeBackend()), kind) for kind in (Repeatable, Migratable, Inspectable))
 
 
 def test_needs_no_test_tools() -> None:

@@ -5,15 +5,16 @@ A :class:`FaultyBackend` stands before any other backend and asks a plan around 
     plan = FailNth(1, calls={"write"})
     recorder = Recorder(config, backend=FaultyBackend(open_backend("memory:"), plan))
 
-A call is named after what is called: ``open``, ``write``, ``maintain``, ``close``, ``traces.find``, ``sql.query``, ….
-Plans need nothing but anyio, and none of them reads a clock or a random number that the test did not give it. The loop
-that ends: run a scenario with ``FailNth(1)``, ``FailNth(2)``, … until one of them has not ``happened``.
+A call is named after what is called: ``open``, ``write``, ``maintain``, ``close``, ``traces.find``, ``sql.query``, …,
+and where the backend has them ``schema`` and ``facts``. Plans need nothing but anyio, and none of them reads a clock or
+a random number that the test did not give it. The loop that ends: run a scenario with ``FailNth(1)``, ``FailNth(2)``, …
+until one of them has not ``happened``.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
@@ -23,10 +24,14 @@ from tracecore.backend import (
     Backend,
     Batch,
     Capabilities,
+    Inspectable,
     LedgerStore,
+    Migratable,
     ObservationStore,
     QueryConsole,
     Receipt,
+    Repeatable,
+    SchemaStatus,
     ScoreStore,
     SessionStore,
     TraceStore,
@@ -182,11 +187,25 @@ class Rejecting:
 
 
 class FaultyBackend:
-    """Stand before another backend, whose every call goes as a plan says."""
+    """Stand before another backend, whose every call goes as a plan says.
+
+    What that is besides (:class:`~tracecore.backend.Repeatable`, ``Migratable``, ``Inspectable``), this is too.
+    """
+
+    another: Callable[[], FaultyBackend]
+    schema: Callable[[], Awaitable[SchemaStatus]]
+    facts: Callable[[], Awaitable[Mapping[str, str]]]
 
     def __init__(self, inner: Backend, plan: Plan) -> None:
         self._inner = inner
         self._plan = plan
+        # Attributes that are there or not: whoever asks what a backend is besides looks for them.
+        if isinstance(inner, Repeatable):
+            self.another = lambda: FaultyBackend(inner.another(), plan)
+        if isinstance(inner, Migratable):
+            self.schema = _as_planned("schema", inner.schema, plan)
+        if isinstance(inner, Inspectable):
+            self.facts = _as_planned("facts", inner.facts, plan)
 
     @property
     def capabilities(self) -> Capabilities:

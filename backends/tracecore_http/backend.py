@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from typing import TypeAlias
 
 from tracecore.backend import Access
 from tracecore.errors import MissingDriver
-from tracecore_http.address import Address, parse
+from tracecore_http.address import parse
 from tracecore_http.langfuse import LangfuseBackend
 from tracecore_http.native import NativeBackend
 from tracecore_http.otlp import OtlpBackend
+from tracecore_http.remote import drivers_of
 
 __all__ = ["HttpBackend", "open_backend"]
 
@@ -26,9 +26,8 @@ def open_backend(url: str, *, access: Access = "write") -> HttpBackend:
         MissingDriver: what it needs is not installed.
     """
     address = parse(url)
-    extra = _missing_extra(address)
-    if extra is not None:
-        raise MissingDriver(address.scheme, extra, "backend URL")
+    if not all(map(_is_there, drivers_of(address))):
+        raise MissingDriver(address.scheme, "http", "backend URL")
     match address.protocol:
         case "native":
             return NativeBackend(address, access=access)
@@ -36,16 +35,6 @@ def open_backend(url: str, *, access: Access = "write") -> HttpBackend:
             return OtlpBackend(address, access=access)
         case "langfuse":
             return LangfuseBackend(address, access=access)
-
-
-def _missing_extra(address: Address) -> str | None:
-    """Return the extra that brings what is missing, without importing anything that is slow."""
-    zstd = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
-    if not _is_there("httpx2") or (address.compression == "zstd" and not _is_there(zstd)):
-        return "http"
-    if address.protocol != "native" and address.encoding == "protobuf":
-        return None if _is_there("opentelemetry.proto.collector") else "otlp"
-    return None
 
 
 def _is_there(name: str) -> bool:

@@ -15,7 +15,7 @@ import anyio.to_thread
 from tracecore.backend import Access, Batch, Receipt
 from tracecore.errors import BackendRejected
 from tracecore.records import Span
-from tracecore_http import otlp_json
+from tracecore_http import otlp_json, otlp_protobuf
 from tracecore_http.address import Address, Compression, Encoding
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.conventions import OTHERS
@@ -80,17 +80,11 @@ def _rejected_in(answer: Answer, encoding: Encoding) -> tuple[int, str]:
         return otlp_json.rejected_in(answer.body)
     if encoding == "json":
         return 0, ""
-    from tracecore_http import otlp_protobuf  # noqa: PLC0415 - its driver was loaded when the backend was opened
-
     return otlp_protobuf.rejected_in(answer.body)
 
 
 def _encoded(export: Export, encoding: Encoding) -> Iterator[bytes]:
-    if encoding == "json":
-        return otlp_json.encode_export(export)
-    from tracecore_http import otlp_protobuf  # noqa: PLC0415 - as above
-
-    return otlp_protobuf.encode_export(export)
+    return otlp_json.encode_export(export) if encoding == "json" else otlp_protobuf.encode_export(export)
 
 
 class OtlpBackend(Exporter):

@@ -1,4 +1,4 @@
-"""OTLP as JSON, which needs no driver: names in camel case, ids in hexadecimal, 64-bit integers as text."""
+"""OTLP as JSON: names in camel case, ids in hexadecimal, 64-bit integers as text."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tracecore_http.drivers import load
 from tracecore_http.meaning import error_in
 from tracecore_http.transport import Answer, Connect, HttpxTransport, Request, Transport
 
-__all__ = ["ANSWER_BYTES", "Greet", "Remote"]
+__all__ = ["ANSWER_BYTES", "Greet", "Remote", "drivers_of"]
 
 Greet: TypeAlias = Callable[[], Awaitable[dict[str, str]]]
 """Asks whether somebody is there who lets us in, and returns what they say of themselves, by name."""
@@ -36,7 +36,7 @@ class Remote:
         self.key: Final = Key(address.credentials)
         self.is_open = False
         self._address: Final = address
-        self._drivers: Final = _drivers(address)
+        self._drivers: Final = drivers_of(address)
         self._transport: Final[Transport] = connect(address.location)
 
     async def open(self, greet: Greet) -> None:
@@ -116,11 +116,7 @@ def _proxy_to(base: str) -> str:
     return f"{proxy.rpartition('@')[2].rpartition('//')[2]}, of the environment"
 
 
-def _drivers(address: Address) -> list[str]:
+def drivers_of(address: Address) -> list[str]:
     """Return the names of the modules that are needed to speak to an address."""
-    names = ["httpx2"]
-    if address.compression == "zstd":
-        names.append("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-    if address.protocol != "native" and address.encoding == "protobuf":
-        names.append("tracecore_http.otlp_protobuf")
-    return names
+    zstd = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    return ["httpx2", zstd] if address.compression == "zstd" else ["httpx2"]

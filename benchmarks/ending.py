@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -78,6 +79,18 @@ def scratch() -> Generator[str]:
 
 
 def _interrupted(number: int, _: FrameType | None) -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        _interrupt(number)
+    else:
+        # Between two of its callbacks: a task whose waking is interrupted waits for ever, cancelled or not.
+        loop.call_soon_threadsafe(_interrupt, number)
+
+
+def _interrupt(number: int) -> None:
+    if signal.getsignal(number) is not _interrupted:
+        return
     for other in _SIGNALS:
         # Not SIG_IGN: a process that is started meanwhile would inherit it.
         signal.signal(other, _ignored)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +20,7 @@ import pytest
 from benchmarks import cli
 from benchmarks.child import SuiteFailed, run_in_child
 from benchmarks.cli import main
-from benchmarks.ending import scratch
+from benchmarks.ending import interruptible, scratch
 from benchmarks.figures import ROOT, Settings, Table
 
 MAIN = (sys.executable, "-m", "benchmarks")
@@ -66,6 +68,27 @@ def test_an_interruption_while_files_are_taken_away(tmp_path: Path, monkeypatch:
         Path(folder, "file").touch()
     assert len(calls) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interruption_while_a_loop_wakes_a_task(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until the task has been woken: one that never is does not end when it is cancelled either."""
+    wake, struck = asyncio.Handle.__dict__["_run"], list[asyncio.Handle]()
+
+    def interrupted(handle: asyncio.Handle) -> None:
+        if len(struck) < times:
+            struck.append(handle)
+            signal.raise_signal(signal.SIGINT)
+        wake(handle)
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:  # a Runner would wait for a task that never ends
+        task = loop.create_task(asyncio.sleep(3600))
+        monkeypatch.setattr(asyncio.Handle, "_run", interrupted)
+        with interruptible(), pytest.raises(KeyboardInterrupt, match=f"^{signal.SIGINT.value}$"):
+            loop.run_until_complete(task)
+        task.cancel()
+        loop.run_until_complete(asyncio.wait([task], timeout=5))
+        assert task.cancelled()
 
 
 def test_what_a_killed_suite_leaves_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

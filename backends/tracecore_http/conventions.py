@@ -49,4 +49,4 @@ GEN_AI_PARAMETERS: Final[dict[str, str]] = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "seed": "gen_ai.request.seed",
 }
-"""The attribute of each model parameter that has one; all of them are numbers."""
+"""The attribute of each model parameter that has one; all are numbers. Of two for one attribute the last is said."""

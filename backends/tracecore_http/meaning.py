@@ -4,7 +4,8 @@
 
     2xx                         it was done; its body says what (a web page does not: somebody else has answered)
     3xx                         the address has changed: an operator's matter, tried again now and then
-    400 422                     never: refused for good (the pump halves the batch)
+    400 422                     never: refused for good (the pump halves the batch); of a tracecore server only where
+                                it says so itself, for others may stand before it: else tried again now and then
     401 403                     once an operator has mended the credentials; tried again now and then
     404 405 and other 4xx       once an operator has mended the address or the server; tried again now and then
     413                         in smaller parts
@@ -41,20 +42,29 @@ _NEVER: Final = frozenset({400, 422})
 _WHO: Final = frozenset({401, 403})
 _LATER: Final = frozenset({408, 425, 429})
 _TOO_LARGE: Final = 413
+_REFUSALS: Final = frozenset({"BackendRejected", "Malformed"})
+"""The titles under which a tracecore server refuses for good."""
 
 
 class TooLarge(BackendRejected):
     """Report a request that the other side takes in smaller parts only."""
 
 
-def error_in(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendError | None:
+def error_in(
+    answer: Answer, location: str, hide: Callable[[str], str], *, is_native: bool = False
+) -> BackendError | None:
     """Return the error that an answer means, or None when what was asked was done.
 
-    ``hide`` takes our secrets out of what the other side says.
+    ``hide`` takes our secrets out of what the other side says. A tracecore server (``is_native``) proves with what it
+    says that it is one; without that nothing is refused for good.
     """
     if answer.status in _DONE:
         return _page_instead(answer, location)
-    return _ours(answer, hide) or _by_status(answer, location, hide)
+    problem = _problem_in(answer)
+    error = None if problem is None else _ours(problem, hide)
+    if error is None and is_native and answer.status in _NEVER and (problem is None or problem.title not in _REFUSALS):
+        return _of_a_stranger(answer, location, hide)
+    return error or _by_status(answer, location, hide)
 
 
 def _page_instead(answer: Answer, location: str) -> BackendUnavailable | None:
@@ -63,6 +73,14 @@ def _page_instead(answer: Answer, location: str) -> BackendUnavailable | None:
         return None
     what = f"{location} answered {answer.status} with a web page: somebody else is there, or on the way"
     return BackendUnavailable(what, "correct the address, or the network", retry_after=_MENDED)
+
+
+def _of_a_stranger(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendUnavailable:
+    said = printable(hide(_said(answer)))
+    what = (
+        f"{location} answered {_named(answer.status)}, but not as a tracecore server does{f': {said}' if said else ''}"
+    )
+    return BackendUnavailable(what, "correct the address, or what stands before the server", retry_after=_MENDED)
 
 
 def receipt_for(rejected: int, reason: str | None, hide: Callable[[str], str]) -> Receipt | None:
@@ -114,14 +132,18 @@ def _named(status: int) -> str:
         return str(status)
 
 
-def _ours(answer: Answer, hide: Callable[[str], str]) -> BackendError | None:
-    """Return the error that a tracecore server raised."""
+def _problem_in(answer: Answer) -> Problem | None:
+    """Return what a tracecore server says of an error, or None where none has said so."""
     if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
         return None
     try:
-        problem = decode(answer.body, Problem)
+        return decode(answer.body, Problem)
     except Malformed:
         return None
+
+
+def _ours(problem: Problem, hide: Callable[[str], str]) -> BackendError | None:
+    """Return the error that a tracecore server raised."""
     shown = {"detail": printable(hide(problem.detail)), "remedy": printable(hide(problem.remedy))}
     return error_of(msgspec.structs.replace(problem, **shown))
 

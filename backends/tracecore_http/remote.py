@@ -97,7 +97,7 @@ class Remote:
             raise BackendUnavailable(what, error.remedy, retry_after=error.retry_after) from error.__cause__
 
     def _done(self, answer: Answer) -> Answer:
-        error = error_in(answer, self.location, self.key.hide)
+        error = error_in(answer, self.location, self.key.hide, is_native=self._address.protocol == "native")
         if answer.status in _REFUSED:
             self.key.forget()
         if error is not None:

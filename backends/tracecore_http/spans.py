@@ -4,7 +4,8 @@ What OTLP cannot say is said here, once:
 
 * It knows ended spans only. A running one is left for its end, which follows.
 * Its texts are UTF-8: a lone surrogate becomes a visible escape. Its integers have 64 bits: a larger one becomes text.
-* Ids are bytes and times unsigned 64-bit nanoseconds: an observation with others cannot be exported.
+* Ids are bytes that are not all zero, times unsigned 64-bit nanoseconds: an observation with others cannot be exported.
+* Of two attributes with one name a receiver keeps whichever it likes: each name is there once.
 * A payload that is a text is sent as that text, every other one as its JSON.
 """
 
@@ -133,7 +134,7 @@ def _odd_text(raw: bytes) -> str:
 
 
 def _is_id(value: str, length: int) -> bool:
-    return len(value) == length and _HEX.issuperset(value)
+    return len(value) == length and _HEX.issuperset(value) and value.strip("0") != ""
 
 
 def _message(record: Observation) -> str:
@@ -264,9 +265,9 @@ def _metadata(name: str, payload: Raw, dialect: Dialect) -> Iterator[tuple[str, 
     if not 0 < len(found) <= _MOST_KEYS:
         yield name, payload_text(payload)
         return
-    for key, value in found.items():
+    for key, value in found.items():  # no two are equal, nor become it: a key that UTF-8 cannot hold is not decoded
         if bytes(value) != b"null":
-            yield f"{name}.{text(key)}", _plain_json(value) if dialect.quotes_metadata else payload_text(value)
+            yield f"{name}.{key}", _plain_json(value) if dialect.quotes_metadata else payload_text(value)
 
 
 def _gen_ai(record: Observation) -> Iterator[tuple[str, Value]]:
@@ -301,12 +302,14 @@ def _gen_ai_parameters(payload: Raw) -> Iterator[tuple[str, Value]]:
         found = msgspec.json.decode(payload, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return
+    named = dict[str, Value]()
     for key, name in GEN_AI_PARAMETERS.items():
         value = found.get(key)
         if type(value) is float:
-            yield name, value
+            named[name] = value
         elif type(value) is int:
-            yield name, _integer(value)
+            named[name] = _integer(value)
+    yield from named.items()
 
 
 def _integer(value: int) -> Value:

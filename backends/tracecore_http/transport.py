@@ -121,7 +121,8 @@ class HttpxTransport:
         # refused for it.
         except Exception as error:
             what = str(error) or type(error).__name__
-            raise BackendUnavailable(f"{self._location} cannot be reached: {what[:200]}") from error
+            what = f"{self._location} cannot be reached: {what[:200]}"
+            raise BackendUnavailable(what, "start the server, or correct the address or the network") from error
 
     async def close(self) -> None:
         """Close the client."""

@@ -50,8 +50,9 @@ TABLE: list[tuple[Reply, type[BackendError], float | None, str]] = [
     (Reply(599), BackendUnavailable, None, "599"),
     (Reply(408), BackendUnavailable, None, "408"),
     (Reply(425), BackendUnavailable, None, "425"),
-    (Reply(400, b'{"detail": "no such field"}'), BackendRejected, None, "no such field"),
-    (Reply(422, b"bad\r\nrow", {"content-type": "text/plain"}), BackendRejected, None, "bad  row"),
+    (Reply(400, b'{"detail": "no such field"}'), BackendUnavailable, 30, "tracecore server does: no such field"),
+    (Reply(400, b"<html>", {"content-type": "text/html"}), BackendUnavailable, 30, "what stands before the server"),
+    (Reply(422, b"bad\r\nrow", {"content-type": "text/plain"}), BackendUnavailable, 30, "bad  row"),
     (Reply(413), BackendRejected, None, "413"),
     (Reply(401), BackendUnavailable, 30, "correct the credentials"),
     (Reply(403, headers={"retry-after": "90"}), BackendUnavailable, 90, "correct the credentials"),
@@ -74,6 +75,9 @@ TABLE: list[tuple[Reply, type[BackendError], float | None, str]] = [
     (problem("BackendUnavailable", 503, retry_after=4.0), BackendUnavailable, 4, "what happened"),
     (problem("DiskFull", 503), DiskFull, None, "what happened"),
     (problem("BackendRejected", 422, remedy="change it"), BackendRejected, None, "what happened; change it"),
+    (problem("Malformed", 400), BackendRejected, None, "400 Bad Request: what happened"),
+    (problem("Bad Request", 400), BackendUnavailable, 30, "not as a tracecore server does: what happened"),
+    (Reply(400, b"{}", {"content-type": "application/problem+json"}), BackendUnavailable, 30, "what stands before"),
     (problem("InternalError", 500), BackendUnavailable, None, "500 Internal Server Error: what happened"),
     (problem("AccessDenied", 403), BackendUnavailable, 30, "correct the credentials"),
 ]
@@ -93,6 +97,21 @@ async def test_each_answer_is_handled_by_its_meaning(
     assert getattr(raised.value, "retry_after", None) == retry_after
     assert "hunter2" not in str(raised.value)
     assert "u:p" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(400, b'{"detail": "no such field"}'), "no such field"),
+        (Reply(422, b"bad\r\nrow", {"content-type": "text/plain"}), "bad  row"),
+    ],
+)
+async def test_what_a_collector_refuses_is_refused_for_good(reply: Reply, says: str) -> None:
+    """One that is not ours has no other way to say so: the pump halves the batch, and what is refused is counted."""
+    with stub(lambda asked: Reply(200) if b"work" not in asked.body else reply) as server:
+        async with opened(open_backend(f"http+otlp://{server.address}?compression=none")) as backend:
+            with pytest.raises(BackendRejected, match=says):
+                await backend.write([span(1)])
 
 
 def test_a_date_is_a_time_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +151,7 @@ async def test_nobody_there_is_unavailable() -> None:
         address = server.address
     for url in (f"http://{address}", "http://no-such-host.invalid"):
         backend = open_backend(url)
-        with pytest.raises(BackendUnavailable, match="cannot be reached"):
+        with pytest.raises(BackendUnavailable, match="cannot be reached.*; start the server, or correct the address"):
             await backend.open()
         await backend.close()
 

@@ -255,10 +255,18 @@ async def test_what_otlp_does_not_carry_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [span(2, trace_id="xyz"), span(2, span_id="0"), span(2, start_ns=-1), span(2, start_ns=2**70)]
+    "odd",
+    [
+        span(2, trace_id="xyz"),
+        span(2, span_id="0"),
+        span(2, start_ns=-1),
+        span(2, start_ns=2**70),
+        span(2, trace_id="0" * 32),
+        span(2, span_id="0" * 16),
+    ],
 )
 async def test_what_otlp_cannot_hold_is_rejected(odd: Record) -> None:
-    """Ids that are no bytes and times before the epoch are rejected, and nothing else of the batch."""
+    """Ids that are no bytes or all zero, and times before the epoch are rejected, and nothing else of the batch."""
     with stub(accepts) as server:
         async with opened(open_backend(f"http+otlp://{server.address}")) as backend:
             assert await backend.write([span(1), odd]) == Receipt(1, "OTLP cannot hold their ids or times")
@@ -318,6 +326,33 @@ async def test_a_batch_that_is_too_large_is_halved() -> None:
         for one in resource.scope_spans[0].spans
     ]
     assert names == [f"work {number}" for number in range(1, 40)]
+
+
+async def test_a_parent_that_otlp_cannot_hold_is_none() -> None:
+    """An id of zeros is invalid: the span is a root there, and not lost."""
+    (one,) = await spans_of([span(1, parent_id="0" * 16)])
+    assert one.parent_span_id == b""
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        (rb'{"\ud800":1,"\\ud800":2}', {"": r'{"\ud800":1,"\\ud800":2}'}),
+        (rb'{"a":1,"\u0061":2}', {".a": "2"}),
+        ('{"\u00e9":1,"e\u0301":2}'.encode(), {".\u00e9": "1", ".e\u0301": "2"}),
+    ],
+)
+async def test_no_attribute_is_there_twice(metadata: bytes, expected: dict[str, str]) -> None:
+    """Keys of metadata that would be equal as UTF-8 are sent as a whole, and a limit by two names once."""
+    limits = json_of({"max_tokens": 5, "max_completion_tokens": 7})
+    record = generation(
+        1, metadata=Raw(metadata), model_parameters=limits, trace=TraceAttributes(metadata=Raw(metadata))
+    )
+    (one,) = await spans_of([record])
+    said = attributes_of(one.attributes)
+    assert said["gen_ai.request.max_tokens"] == 7, "the newer name of the two"
+    for name in ("langfuse.observation.metadata", "langfuse.trace.metadata"):
+        assert {key.removeprefix(name): value for key, value in said.items() if key.startswith(name)} == expected
 
 
 LONE = "\ud800"

@@ -77,9 +77,8 @@ def _page_instead(answer: Answer, location: str) -> BackendUnavailable | None:
 
 def _of_a_stranger(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendUnavailable:
     said = printable(hide(_said(answer)))
-    what = (
-        f"{location} answered {_named(answer.status)}, but not as a tracecore server does{f': {said}' if said else ''}"
-    )
+    what = f"{location} answered {_named(answer.status)}, but not as a tracecore server does"
+    what = f"{what}: {said}" if said else what
     return BackendUnavailable(what, "correct the address, or what stands before the server", retry_after=_MENDED)
 
 

@@ -151,7 +151,7 @@ async def test_nobody_there_is_unavailable() -> None:
         address = server.address
     for url in (f"http://{address}", "http://no-such-host.invalid"):
         backend = open_backend(url)
-        with pytest.raises(BackendUnavailable, match="cannot be reached.*; start the server, or correct the address"):
+        with pytest.raises(BackendUnavailable, match=r"cannot be reached.*; start the server, or correct the address"):
             await backend.open()
         await backend.close()
 

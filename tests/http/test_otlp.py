@@ -445,7 +445,7 @@ def test_who_recorded_it_is_a_resource() -> None:
 async def test_many_spans_are_one_request(encoding: str) -> None:
     """However many spans there are, and of whomever, each is in the request once, in its order, under its resource."""
     shops = [Provenance(service_name=f"shop {number % 3}") for number in range(1000)]
-    batch: list[Record] = [span(number, provenance=shop) for number, shop in enumerate(shops)]
+    batch: list[Record] = [span(number, provenance=shop) for number, shop in enumerate(shops, 1)]
     (asked,) = await sent(batch, f"?encoding={encoding}")
     body = gzip.decompress(asked.body)
     found: dict[str, list[str]] = {}
@@ -457,7 +457,7 @@ async def test_many_spans_are_one_request(encoding: str) -> None:
         for resource in json.loads(body)["resourceSpans"]:
             name = resource["resource"]["attributes"][0]["value"]["stringValue"]
             found.setdefault(name, []).extend(one["name"] for one in resource["scopeSpans"][0]["spans"])
-    assert found == {f"shop {k}": [f"work {n}" for n in range(1000) if n % 3 == k] for k in range(3)}
+    assert found == {f"shop {k}": [f"work {n}" for n in range(1, 1001) if n % 3 == (k + 1) % 3] for k in range(3)}
 
 
 @pytest.mark.parametrize(("ns", "expected"), [(0, "1970-01-01T00:00:00.000000Z"), (2**80, None), (-(2**80), None)])

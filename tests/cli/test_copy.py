@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from msgspec.structs import replace
 
 from tests.cli.copies import MINUTE, PROJECT, everything, everything_at, kept_at, opened, records
 from tests.cli.recorded import SECOND, START, Cli, raw, span
+from tests.sqlite.files import ROOT
 from tracecore.backend import Batch, Receipt
 from tracecore.cli import copy_source, copying
 from tracecore.cli.copy_progress import Lines
@@ -25,6 +28,7 @@ from tracecore.cli.copy_state import CopyState
 from tracecore.cli.copying import Copier
 from tracecore.cli.patience import Patience
 from tracecore.errors import BackendRejected
+from tracecore.json_lines import record_in
 from tracecore.memory import MemoryBackend
 from tracecore.plugins import open_backend
 from tracecore.records import LedgerEntry, Record, Score, Span
@@ -247,7 +251,7 @@ def test_a_target_that_cannot_be_read_is_not_called_verified(cli: Cli, tmp_path:
     [
         (("memory:one", "memory:one"), 1, "cannot be copied into itself"),
         (("sqlite:///a.db", "sqlite:///./a.db"), 1, "cannot be copied into itself"),
-        (("sqlite:///missing.db", "memory:x"), 1, "no traces yet"),
+        (("sqlite:///missing.db", "memory:x"), 1, "or name where they are with FROM"),
         (("jsonl:/tmp/none", "memory:x"), 1, "does not exist"),
         (("jsonl:none", "jsonl:./none"), 1, "cannot be copied into itself"),
         (("sqlte:///a.db", "memory:x"), 1, "from the argument FROM"),
@@ -393,6 +397,56 @@ def test_the_entry_of_a_minute_that_is_not_over_is_not_called_lost(cli: Cli) -> 
     assert result.code == 0
     assert "1 ledger entry of project" in result.out
     assert "0 ledger entries of minutes that were over" in result.out
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_two_names_of_one_file_are_one_place(cli: Cli, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    """SQLite would keep two logs of one file under its two names, so it is refused before the second is opened."""
+    anyio.run(kept_at, "sqlite:///a.db", records())
+    link(tmp_path / "a.db", tmp_path / "b.db")
+    before = sorted(os.listdir(tmp_path))  # noqa: PTH208 - names are enough
+    result = cli("copy", "sqlite:///a.db", "sqlite:///b.db")
+    assert (result.code, result.out) == (1, "")
+    assert "a.db cannot be copied into itself" in result.err
+    assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208 - as above
+
+
+COPY_TO_STDOUT = """
+import sys
+from tests.cli.copies import kept_at, records
+import anyio
+from tracecore.cli.main import main
+anyio.run(kept_at, "memory:printed", records(int(sys.argv[1])))
+sys.exit(main(["copy", "memory:printed", "stdout:", *sys.argv[2:]]))
+"""
+
+
+def on_stdout(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start a program that copies records to its stdout."""
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'backends'}"}
+    command = [sys.executable, "-c", COPY_TO_STDOUT, *arguments]
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_records_and_words_do_not_mix(form: list[str]) -> None:
+    """Of a copy to stdout every line there is a record; the answer is on stderr."""
+    with on_stdout("5", *form) as process:
+        out, err = process.communicate(timeout=40)
+    assert process.returncode == 0, err
+    assert len([record_in(line) for line in out.splitlines()]) == 23
+    assert err.startswith(b'{"from":"memory:printed"' if form else b"copied 16 spans, ")
+
+
+def test_a_reader_that_leaves_ends_a_copy_silently() -> None:
+    """Nobody waits for another reader of a pipe: none can come."""
+    with on_stdout("2000") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"record":')
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(40) == 0
 
 
 def test_scores_alone(cli: Cli, tmp_path: Path) -> None:

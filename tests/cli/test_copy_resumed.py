@@ -176,6 +176,25 @@ def test_it_says_that_it_goes_on(cli: Cli, tmp_path: Path, state_folder: Path, m
     assert list(state_folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("scheme", ["sqlite:///", "jsonl:"])
+def test_a_target_that_was_removed_begins_anew(
+    cli: Cli, tmp_path: Path, state_folder: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """What a position says of a file is gone with it; half of the records would be missing in the next one."""
+    here, path = "memory:removed", tmp_path / "there"
+    anyio.run(kept_at, here, records())
+    monkeypatch.setattr(copy_run, "open_backend", failing_writes(KeyboardInterrupt, nth=5))
+    assert cli("copy", here, f"{scheme}{path}").code == 130
+    for left in tmp_path.glob("there*"):
+        left.unlink()
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    answer = cli("copy", here, f"{scheme}{path}", "--json")
+    assert (answer.code, answer.json["resumed"]) == (0, False)
+    assert everything_at(f"{scheme}{path}")["spans"] == everything_at(here)["spans"]
+    assert list(state_folder.iterdir()) == []
+
+
 def failing_writes(error: Callable[[], BaseException], *, nth: int) -> Callable[..., FaultyBackend]:
     """Return what makes backends whose ``nth`` write fails."""
     from tracecore.plugins import open_backend as made
@@ -265,11 +284,14 @@ def test_each_job_has_a_position_of_its_own() -> None:
 
 
 def test_where_positions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the rules of XDG: the variable if it is an absolute path, else below the home directory."""
+    """By the rules of XDG: the variable if it is an absolute path, else below the home directory, if there is one."""
     assert state_directory({"XDG_STATE_HOME": "/var/state"}) == Path("/var/state/tracecore/copy")
     monkeypatch.setenv("HOME", "/home/me")
     for environ in ({}, {"XDG_STATE_HOME": ""}, {"XDG_STATE_HOME": "relative"}):
         assert state_directory(environ) == Path("/home/me/.local/state/tracecore/copy")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # whom no list of users names
+    assert state_directory({}) == Path("/nonexistent/.local/state/tracecore/copy")
 
 
 def test_a_relative_time_keeps_its_first_meaning(

@@ -214,6 +214,30 @@ def test_a_closed_stream_fails_nothing(project_root: Path, closed: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["traces"],
+        ["doctor", "--backend", "sqlite:///a.db"],
+        ["copy", "jsonl:a", "memory:"],
+        ["migrate", "--backend", "sqlite:///a.db"],
+        ["run", "app.py"],
+    ],
+    ids=" ".join,
+)
+def test_a_working_directory_that_was_removed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """Whatever has to know where it is says that there is no such place any more, and what to do."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = cli(*arguments)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "tracecore: the working directory is not there any more; change to one that is\n"
+    monkeypatch.chdir(tmp_path)
+
+
 def test_a_terminal_that_knows_only_ascii(project_root: Path, python: Python) -> None:
     """What an encoding lacks is escaped, and nothing fails."""
     code = WITH_TRACES.format(root=str(project_root), arguments="'show', '%032x' % 1")

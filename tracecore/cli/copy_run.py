@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -25,7 +26,7 @@ from tracecore.cli.copying import Copier, in_words
 from tracecore.cli.figures import moment
 from tracecore.cli.moments import moment_ns
 from tracecore.cli.patience import Patience
-from tracecore.cli.reading import opened_to_read
+from tracecore.cli.reading import is_missing_file, opened_to_read
 from tracecore.config import Config
 from tracecore.credentials import with_secret
 from tracecore.errors import BackendError, BackendUnavailable, TracecoreError
@@ -96,10 +97,11 @@ async def ran(request: Request, environ: Mapping[str, str], now_ns: int) -> Answ
     file = StateFile(state_directory(environ), job) if target.capabilities.durable else None
     if source.observations is None and (since or until):
         raise OnlyAsAWhole(source.location)
-    async with opened_to_read(source), _opened(target):
+    gone = is_missing_file(target.location)  # and with it whatever a position says of it
+    async with opened_to_read(source, named_by="FROM"), _opened(target):
         parts, left_out = _parts(source, target, ledger=request.ledger)
         known = None if file is None or request.restart else file.read()
-        if known is not None and known.position.part not in (*parts, None):
+        if gone or (known is not None and known.position.part not in (*parts, None)):
             known = None  # the target kept then what it does not keep now
         state = known or CopyState(
             begun_ns=now_ns,
@@ -127,9 +129,20 @@ def _both(request: Request) -> tuple[Backend, Backend]:
     source_url, target_url = with_secret([request.source_url, request.target_url], request.config)
     source = open_backend(source_url, access="read", source="the argument FROM")
     target = open_backend(target_url, source="the argument TO")
-    if source.location == target.location:
+    if _is_one(source.location, target.location):
         raise SamePlace(source.location)
     return source, target
+
+
+def _is_one(here: str, there: str) -> bool:
+    """Return whether two locations are one place; two names of one file would have SQLite damage it."""
+    if here == there:
+        return True
+    paths = Path(here), Path(there)
+    try:
+        return all(map(Path.is_absolute, paths)) and paths[0].samefile(paths[1])
+    except OSError:  # one of them is not there, or may not be looked at
+        return False
 
 
 @asynccontextmanager

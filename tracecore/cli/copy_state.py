@@ -110,5 +110,13 @@ class StateFile:
 def state_directory(environ: Mapping[str, str]) -> Path:
     """Return where the states of copies are kept, by the rules of XDG."""
     named = environ.get("XDG_STATE_HOME", "")
-    home = Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
+    home = Path(named) if named.startswith("/") else _home() / ".local" / "state"
     return home / "tracecore" / "copy"
+
+
+def _home() -> Path:
+    """Return the home directory; of a user whom the system does not know, as in a container, one that is not there."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")

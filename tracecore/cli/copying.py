@@ -22,11 +22,13 @@ from tracecore.cli.copy_source import Selection, Slice, part_of, slices
 from tracecore.cli.copy_state import CopyState, Part, Position
 from tracecore.cli.figures import count
 from tracecore.cli.patience import Patience
-from tracecore.errors import BackendRejected, TracecoreError
+from tracecore.errors import BackendRejected, BackendUnavailable, TracecoreError
 from tracecore.records import LedgerEntry, Record, Score, Session, Span
 
-__all__ = ["Copier", "NothingAccepted", "Tell", "in_words", "name_of"]
+__all__ = ["STDOUT", "Copier", "NothingAccepted", "Tell", "in_words", "name_of"]
 
+STDOUT: Final = "stdout:"
+"""The location of a target that shares its stream with the answer of the command."""
 _MOST_ITEMS: Final = 1000
 _MOST_BYTES: Final = 8 * 2**20
 _NAMED: Final = 100
@@ -150,7 +152,7 @@ class Copier:
     async def _accepted(self, batch: Sequence[Record]) -> list[_Refused]:
         """Write a batch; return what was rejected of it."""
         try:
-            receipt: Receipt | None = await self._patience(lambda: self._target.write(batch))
+            receipt = await self._patience(lambda: self._write(batch))
         except BackendRejected as error:
             if len(batch) == 1:
                 return [_Refused(part_of(batch[0]), 1, _plain(f"{name_of(batch[0])}: {error}"))]
@@ -161,6 +163,15 @@ class Copier:
         why = receipt.reason or "no reason was given"
         among = name_of(batch[0]) if len(batch) == 1 else f"{receipt.rejected} of {len(batch)} from {name_of(batch[0])}"
         return [_Refused(part_of(batch[0]), receipt.rejected, _plain(f"{among}: {why}"))]
+
+    async def _write(self, batch: Sequence[Record]) -> Receipt | None:
+        try:
+            receipt: Receipt | None = await self._target.write(batch)
+        except BackendUnavailable as error:
+            if self._target.location == STDOUT and isinstance(error.__cause__, BrokenPipeError):
+                raise error.__cause__ from None  # no other reader comes: it ends as every command then does
+            raise
+        return receipt
 
 
 def in_words(kind: str, number: int | None = None) -> str:

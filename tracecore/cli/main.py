@@ -20,6 +20,7 @@ from tracecore.errors import TracecoreError
 __all__ = ["main"]
 
 _INTERRUPTED: Final = 130
+_NOWHERE: Final = "the working directory is not there any more; change to one that is"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return 0
     except OSError as error:  # a backend's own are wrapped, and a file's too: this is stdout's
-        _drop_output()
-        return _failed(f"the answer could not be written: {error.strerror or error}")
+        return _failed(_NOWHERE if _is_nowhere() else _unwritten(error))
     except KeyboardInterrupt:
         return _INTERRUPTED
     return code
@@ -54,6 +54,10 @@ def _run(arguments: Sequence[str]) -> int:
         program = set_up(arguments)
     except TracecoreError as error:
         return _failed(str(error))
+    except FileNotFoundError:
+        if not _is_nowhere():
+            raise
+        return _failed(_NOWHERE)
     run_program(program)
     return 0
 
@@ -76,6 +80,21 @@ def _command(arguments: list[str]) -> int:
         _drop_output()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _unwritten(error: OSError) -> str:
+    """Give up stdout, and return what to say about it."""
+    _drop_output()
+    return f"the answer could not be written: {error.strerror or error}"
+
+
+def _is_nowhere() -> bool:
+    """Return whether the working directory was removed: no relative path means anything then."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _failed(sentence: str, *, code: int = 1) -> int:

@@ -34,6 +34,7 @@ __all__ = [
     "NoTracesYet",
     "NothingToRead",
     "Settings",
+    "is_missing_file",
     "observations_of",
     "opened",
     "opened_to_read",
@@ -66,10 +67,10 @@ class Settings(Struct, frozen=True):
 class NoTracesYet(TracecoreError):
     """Report that the file that would hold the traces does not exist, and how to begin."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, named_by: str) -> None:
         super().__init__(
             f"no traces yet: {location} does not exist; record some with `python -m tracecore run app.py`, "
-            "or name where they are with --backend"
+            f"or name where they are with {named_by}"
         )
 
 
@@ -103,10 +104,10 @@ async def opened(config: Config) -> AsyncGenerator[Backend]:
 
 
 @asynccontextmanager
-async def opened_to_read(backend: Backend) -> AsyncGenerator[Backend]:
-    """Open a backend that was made for reading, and close it."""
-    if _is_missing_file(backend.location):
-        raise NoTracesYet(backend.location)
+async def opened_to_read(backend: Backend, *, named_by: str = "--backend") -> AsyncGenerator[Backend]:
+    """Open a backend that was made for reading, and close it; ``named_by`` is what to name another one with."""
+    if is_missing_file(backend.location):
+        raise NoTracesYet(backend.location, named_by)
     try:
         await backend.open()
         yield backend
@@ -162,7 +163,7 @@ def _present(store: T | None, noun: str, backend: Backend) -> T:
     return store
 
 
-def _is_missing_file(location: str) -> bool:
+def is_missing_file(location: str) -> bool:
     """Return whether ``location`` is a path, which is absolute, rather than a URL, and nothing is there."""
     path = Path(location)
     return path.is_absolute() and not path.exists()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
 
 import anyio
 import click
 
 from tracecore.cli.copy_run import Request, ran
 from tracecore.cli.copy_words import as_json, lines_of
+from tracecore.cli.copying import STDOUT
 from tracecore.cli.escaping import visible
 from tracecore.cli.moments import MOMENT
 from tracecore.cli.options import settings_of
@@ -59,7 +62,8 @@ def copy(
     FROM and TO are URLs as in TRACECORE_BACKEND. Identities stay, so that copying again adds only what is new: what is
     recorded while it runs is a matter of the next time. Interrupted, even by kill -9, the same command goes on where it
     stopped. With a time whole traces are copied, by their start. A backend cannot say which projects it has: copy them
-    one by one. Exit code 1 if the target rejected anything, or has less than the source.
+    one by one. The records that are copied to stdout: are there, and the answer is on stderr. Exit code 1 if the target
+    rejected anything, or has less than the source.
     """
     config = settings_of(None, project, as_json=as_json_).config
     request = Request(
@@ -70,8 +74,9 @@ def copy(
     except KeyboardInterrupt:
         note("interrupted; the same command goes on where it stopped")
         raise
-    if as_json_:
-        print_json(as_json(answer))
-    else:
-        print_lines([visible(line) for line in lines_of(answer)])
+    with redirect_stdout(sys.stderr if answer.job.target == STDOUT else sys.stdout):  # records and words do not mix
+        if as_json_:
+            print_json(as_json(answer))
+        else:
+            print_lines([visible(line) for line in lines_of(answer)])
     return 0 if answer.complete else 1

@@ -1,27 +1,17 @@
-"""Reading the ledger. The processes of a project are found by leaping along the key from each to the next."""
+"""Reading the ledger: the statements of PostgreSQL, which leap along the key from each process to the next."""
 
-# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+# ruff: noqa: S608 - the SQL is made of constants of these packages; every value is a parameter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from tracecore.backend import LedgerQuery, LedgerTotals, Page
-from tracecore.ledger import Period, add_up
-from tracecore.records import LedgerEntry
-from tracecore_postgres.reading import Reading, fetch, page_of
-from tracecore_sql.cursors import decode_cursor
-from tracecore_sql.filters import check_limit
-from tracecore_sql.ledger import LEDGER_COLUMNS, entry_of, ledger_conditions
+from tracecore_postgres.reading import Reading, fetch
+from tracecore_sql.ledger_reader import LedgerReader, LedgerTexts, entry_as
 
 __all__ = ["PostgresLedger"]
 
-_COLUMNS: Final = ", ".join(LEDGER_COLUMNS)
-_WIDTH: Final = len(LEDGER_COLUMNS)
-_ORDER: Final = "minute_ns DESC, process DESC"
-_CURSOR: Final = "postgres ledger"
-# Each entry of a project is one of thousands of its process: walking through all of them would take seconds in time.
 _LAST: Final = """
 WITH RECURSIVE wanted (project) AS (SELECT ?::text COLLATE "C"),
 processes (process) AS (
@@ -43,7 +33,7 @@ last AS (
 """
 _ACCOUNTS: Final = f"""
 {_LAST}
-SELECT {", ".join(f"l.{column}" for column in LEDGER_COLUMNS)}, {", ".join(f"b.{column}" for column in LEDGER_COLUMNS)}
+SELECT {entry_as("l")}, {entry_as("b")}
 FROM last l LEFT JOIN LATERAL (
     SELECT e.* FROM tc_ledger e
     WHERE e.project = l.project AND e.process = l.process AND e.minute_ns < ?::bigint
@@ -51,35 +41,11 @@ FROM last l LEFT JOIN LATERAL (
 ) b ON true
 WHERE coalesce(l.minute_ns >= ?::bigint, true)
 """
+_TEXTS: Final = LedgerTexts(cursor="postgres ledger", last=_LAST, accounts=_ACCOUNTS, moments=2)
 
 
-class PostgresLedger:
+class PostgresLedger(LedgerReader):
     """Read the ledger; see :class:`tracecore.backend.LedgerStore`."""
 
     def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    async def find(self, project: str, query: LedgerQuery) -> Page[LedgerEntry]:
-        """Return one page of entries, newest minute first."""
-        check_limit(query.limit)
-        where = ledger_conditions(query)
-        if query.cursor is not None:
-            where.after(decode_cursor(_CURSOR, query.cursor, ids=1), "minute_ns", "process")
-        condition = where.sql or "true"
-        if query.last:
-            sql = f"{_LAST} SELECT {_COLUMNS} FROM last WHERE {condition}"
-        else:
-            sql = f"SELECT {_COLUMNS} FROM tc_ledger WHERE project = ? AND {condition}"
-        sql = f"{sql} ORDER BY {_ORDER} LIMIT {query.limit + 1}"
-        found = [entry_of(row) for row in await fetch(self._reading, sql, [project, *where.values])]
-        return page_of(found, query.limit, lambda entry: (_CURSOR, (entry.minute_ns, entry.process)))
-
-    async def totals(self, project: str, since_ns: int | None = None) -> LedgerTotals:
-        """Return the sum over the last entry of each process, less what it had said before ``since_ns``."""
-        rows = await fetch(self._reading, _ACCOUNTS, [project, since_ns, since_ns])
-        return add_up(_period(row) for row in rows)
-
-
-def _period(row: Sequence[Any]) -> Period:
-    last, before = row[:_WIDTH], row[_WIDTH:]
-    return entry_of(last), None if before[0] is None else entry_of(before)
+        super().__init__(partial(fetch, reading), _TEXTS)

@@ -13,9 +13,9 @@ from typing import Any, Final
 from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_postgres.candidates import search_observations
-from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, page_of, walked
+from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, walked
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
-from tracecore_sql.cursors import Key, decode_cursor
+from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
 

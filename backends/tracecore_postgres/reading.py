@@ -13,13 +13,11 @@ from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
 
-from tracecore.backend import Page
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.texts import stored_values, values_of
-from tracecore_sql.cursors import encode_cursor
 from tracecore_sql.filters import Conditions
 
-__all__ = ["BODIES", "Reading", "Rows", "fetch", "numbered", "page_of", "rows_of", "walked"]
+__all__ = ["BODIES", "Reading", "Rows", "fetch", "numbered", "rows_of", "walked"]
 
 BODIES: Final = """
 LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id LIMIT 1) b ON true
@@ -65,9 +63,3 @@ def walked(where: Conditions, *, by: tuple[str, ...]) -> Conditions:
     if tested.parts:
         kept.add(f"coalesce({tested.sql}, false)", *tested.values)
     return kept
-
-
-def page_of(items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]]) -> Page[T]:
-    """Return the first ``limit`` items, and the cursor of the last when there are more."""
-    shown = items[:limit]
-    return Page(shown, encode_cursor(*position(shown[-1])) if len(items) > limit else None)

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from tracecore.backend import Page, SessionQuery
 from tracecore.records import Session
-from tracecore_postgres.reading import Reading, fetch, page_of
+from tracecore_postgres.reading import Reading, fetch
 from tracecore_postgres.texts import value_of
-from tracecore_sql.cursors import decode_cursor
+from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, session_conditions
 from tracecore_sql.from_rows import Row
 

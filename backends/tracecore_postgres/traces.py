@@ -9,8 +9,8 @@ from typing import Final
 from tracecore.backend import Page, TraceQuery
 from tracecore.records import Trace
 from tracecore_postgres.candidates import search_traces
-from tracecore_postgres.reading import Reading, fetch, page_of, walked
-from tracecore_sql.cursors import Key, decode_cursor
+from tracecore_postgres.reading import Reading, fetch, walked
+from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, trace_conditions
 from tracecore_sql.from_rows import TRACE_COLUMNS, payload_of, trace_of
 

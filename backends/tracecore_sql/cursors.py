@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from tracecore.backend import Page
 from tracecore.errors import BackendRejected
 
-__all__ = ["Key", "decode_cursor", "encode_cursor"]
+__all__ = ["Key", "decode_cursor", "encode_cursor", "page_of"]
+
+T = TypeVar("T")
 
 Key: TypeAlias = tuple[int, *tuple[str, ...]]
 """A time in ns, then the ids that break ties."""
@@ -43,3 +47,9 @@ def decode_cursor(made_by: str, cursor: str, *, ids: int) -> Key:
     if origin != made_by or not well_formed:
         raise BackendRejected(f"the cursor {cursor[:80]!r} was not made by this list", "start without a cursor")
     return cast("Key", key)
+
+
+def page_of(items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]]) -> Page[T]:
+    """Return the first ``limit`` items, and the cursor of the last when there are more."""
+    shown = items[:limit]
+    return Page(shown, encode_cursor(*position(shown[-1])) if len(items) > limit else None)

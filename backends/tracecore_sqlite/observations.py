@@ -10,11 +10,11 @@ from typing import Any, Final
 from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
-from tracecore_sql.cursors import decode_cursor
+from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
 from tracecore_sqlite.candidates import search_observations
-from tracecore_sqlite.reading import Reader, Rows, fetch, page_of, rows_of
+from tracecore_sqlite.reading import Reader, Rows, fetch, rows_of
 
 __all__ = ["SqliteObservations"]
 

@@ -10,12 +10,10 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
-from tracecore.backend import Page
-from tracecore_sql.cursors import encode_cursor
 from tracecore_sql.to_rows import storable
 from tracecore_sqlite.connection import Connection
 
-__all__ = ["RECENT", "SETTLED", "Reader", "Rows", "fetch", "page_of", "rows_of"]
+__all__ = ["RECENT", "SETTLED", "Reader", "Rows", "fetch", "rows_of"]
 
 Reader: TypeAlias = Callable[[], Awaitable[Connection]]
 Rows: TypeAlias = list[tuple[Any, ...]]
@@ -35,9 +33,3 @@ async def fetch(reader: Reader, sql: str, values: list[Any]) -> Rows:
 def rows_of(raw: sqlite3.Connection, sql: str, values: list[Any]) -> Rows:
     """Run one statement, on the thread of its connection."""
     return raw.execute(sql, storable(values)).fetchall()
-
-
-def page_of(items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]]) -> Page[T]:
-    """Return the first ``limit`` items, and the cursor of the last when there are more."""
-    shown = items[:limit]
-    return Page(shown, encode_cursor(*position(shown[-1])) if len(items) > limit else None)

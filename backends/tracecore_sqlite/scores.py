@@ -8,10 +8,10 @@ from typing import Final
 
 from tracecore.backend import Page, ScoreQuery
 from tracecore.records import Score
-from tracecore_sql.cursors import decode_cursor
+from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import check_limit
 from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of
-from tracecore_sqlite.reading import Reader, fetch, page_of
+from tracecore_sqlite.reading import Reader, fetch
 
 __all__ = ["SqliteScores"]
 

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from tracecore.backend import Page, SessionQuery
 from tracecore.records import Session
-from tracecore_sql.cursors import decode_cursor
+from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import NEVER, Conditions, check_limit, session_conditions
 from tracecore_sql.from_rows import Row, text_of
-from tracecore_sqlite.reading import RECENT, SETTLED, Reader, page_of, rows_of
+from tracecore_sqlite.reading import RECENT, SETTLED, Reader, rows_of
 
 __all__ = ["SqliteSessions"]
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from tracecore.backend import Page, TraceQuery
 from tracecore.records import Trace
-from tracecore_sql.cursors import decode_cursor
+from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, trace_conditions
 from tracecore_sql.from_rows import TRACE_COLUMNS, payload_of, trace_of
 from tracecore_sqlite.candidates import search_traces
-from tracecore_sqlite.reading import RECENT, SETTLED, Reader, Rows, fetch, page_of, rows_of
+from tracecore_sqlite.reading import RECENT, SETTLED, Reader, Rows, fetch, rows_of
 
 __all__ = ["SqliteTraces"]
 

@@ -7,7 +7,7 @@ assert both from the query plan.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 from tracecore_sql.to_rows import storable
@@ -24,12 +24,12 @@ SETTLED: Final = "settled = 1"
 RECENT: Final = "settled IS NULL"
 
 
-async def fetch(reader: Reader, sql: str, values: list[Any]) -> Rows:
+async def fetch(reader: Reader, sql: str, values: Sequence[Any]) -> Rows:
     """Run one statement on the reading connection."""
     connection = await reader()
     return await connection.run(rows_of, connection.raw, sql, values)
 
 
-def rows_of(raw: sqlite3.Connection, sql: str, values: list[Any]) -> Rows:
+def rows_of(raw: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Rows:
     """Run one statement, on the thread of its connection."""
     return raw.execute(sql, storable(values)).fetchall()

@@ -23,8 +23,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracecore import __version__
-from tracecore.backend import Backend, Batch
-from tracecore.errors import BackendRejected
+from tracecore.backend import Backend, Batch, Receipt
+from tracecore.errors import BackendRejected, TracecoreError
+from tracecore.reporting import report
 from tracecore.server.bodies import Allowance, Limits, body_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.wire import (
@@ -107,11 +108,21 @@ class _Native:
             body = await body_of(request, self._limits, take)
             batch = self._reachable(request, await _decoded(body))
             async with self._writing:
-                receipt = await self._backend.write(batch)
+                receipt = await self._written(batch)
         if receipt is None:
             return _json(Written(len(batch)))
         rejected = max(0, min(receipt.rejected, len(batch)))
         return _json(Written(len(batch) - rejected, rejected, receipt.reason))
+
+    async def _written(self, batch: Batch) -> Receipt | None:
+        """Write a batch; one on which the backend breaks is refused: sent again, it would hold up all behind it."""
+        try:
+            return await self._backend.write(batch)
+        except (TracecoreError, MemoryError):
+            raise
+        except Exception as error:
+            report("tracecore's server could not write a batch of %d records", len(batch), severe=True, error=error)
+            raise BackendRejected("the server's backend broke on the batch; its log says how") from error
 
     async def maintain(self, request: Request) -> Response:
         """Do a slice of the work that was put off."""

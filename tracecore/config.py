@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -294,7 +294,8 @@ def _without_secrets(key: str, value: object) -> object:
     if value is not None and re.search("secret|passw|credential", key, re.IGNORECASE) and key != "secret_file":
         return "***"
     if isinstance(value, dict | list):  # anything may be inside
-        return f"a {'table' if isinstance(value, dict) else 'list'} of {len(value)}"
+        inside = cast("Collection[object]", value)
+        return f"a {'table' if isinstance(value, dict) else 'list'} of {len(inside)}"
     return without_credentials(value) if isinstance(value, str) else value
 
 

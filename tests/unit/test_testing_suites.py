@@ -431,7 +431,7 @@ FOUND_BY = {
     Eager: "test_making_a_backend_touches_nothing",
     Selfish: "test_another_backend_is_one_of_the_same_data",
     Elsewhere: "test_another_backend_is_one_of_the_same_data",
-    Promoting: "test_another_backend_is_one_of_the_same_data",
+    Promoting: "test_a_reader_reads_and_refuses_to_write",
     Numbering: "test_facts_are_texts_by_name",
     Premature: "test_reading_before_opening_is_an_error_of_ours",
     Interchanging: "test_the_cursor_of_a_list_is_refused_by_every_other",

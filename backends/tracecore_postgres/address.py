@@ -8,6 +8,7 @@ for the driver would hand it to the server as a setting, where a misspelt one st
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -35,6 +36,9 @@ _DRIVERS: Final = (
 _PLACES: Final = ("host", "port", "dbname", "database", "service")
 """Parameters that say which database it is."""
 _COMMITS: Final = ("on", "off", "local", "remote_write", "remote_apply")
+
+
+_AUTHORITY: Final = re.compile(r"[^/?#]*")
 
 
 class Address(Struct, frozen=True):
@@ -114,11 +118,18 @@ def _split(url: str) -> SplitResult:
         usable = usable and not parts.fragment and "\0" not in unquote(url)
         if "," not in parts.netloc:  # of several hosts each has its port, which the driver reads
             usable = usable and parts.port != 0
-    except ValueError as error:
-        raise _refused(url, f"{_EXPECTED} ({error})") from error
+    except ValueError:  # it quotes what may be a piece of a password
+        raise _refused(url, f"{_EXPECTED}; in a password %40, %2F, %3F and %23 for @, /, ? and #") from None
+    if parts.netloc.count("@") > 1 or "@" in parts.path or _is_torn(parts):
+        raise _refused(url, "an @ only behind the password, and in it %40, %2F, %3F and %23 for @, /, ? and #")
     if not usable:
         raise _refused(url, _EXPECTED)
     return parts
+
+
+def _is_torn(parts: SplitResult) -> bool:
+    """Return whether a sign in a password has ended what should be the user, the password and the host."""
+    return "@" not in parts.netloc and "@" in parts.query.partition("=")[0]
 
 
 def _location(parts: SplitResult, drivers: dict[str, str], schema: str) -> str:
@@ -174,10 +185,12 @@ def _refused(url: str, expected: str) -> ConfigError:
 
 
 def _shown(url: str) -> str:
-    """Return a URL without the passwords in it."""
-    start, mark, query = url.partition("?")
-    scheme, slashes, rest = start.partition("://" if "://" in start else ":")
-    credentials, at, place = rest.rpartition("@")
+    """Return a URL without the passwords in it, also where one was written with signs that end it."""
+    scheme, slashes, rest = url.partition("://" if "://" in url else ":")
+    authority = _AUTHORITY.match(rest)
+    torn = authority is not None and "@" not in authority[0] and ":" in authority[0] and "@" in rest
+    start, mark, query = (rest, "", "") if torn else rest.partition("?")
+    credentials, at, place = start.rpartition("@")
     user, colon, _ = credentials.partition(":")
     pairs = [pair.partition("=") for pair in query.split("&")]
     kept = "&".join(f"{key}{equals}{'***' if 'password' in key.lower() else value}" for key, equals, value in pairs)

@@ -259,14 +259,18 @@ class PostgresBackend:
         if self._writing is not None and self._writing.is_closed():
             self._cut()
         if self._writing is None or self._writer is None:
-            connection, self._end = await self._connector.connect(leaving=self._left)
+            try:
+                connection, self._end = await self._connector.connect(leaving=self._left)
+            except BackendRejected as error:
+                # That nobody can be reached so is no fault of the records: they wait until somebody has mended it.
+                raise BackendUnavailable(error.what, error.remedy) from error
             self._left = None
             return connection, self._use(connection)
         return self._writing, self._writer
 
     def _use(self, connection: Connection) -> Writer:
         settings = self._connector.settings
-        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{'; ' if settings else ''}{settings}"
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{'; ' if settings else ''}{settings}"
         self._writing, self._writer = connection, Writer(connection, begin=begin)
         return self._writer
 

@@ -10,6 +10,7 @@ so, too (``statement_cache_size=0``), or that it does no harm (a greater number)
 
 from __future__ import annotations
 
+import configparser
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -66,7 +67,7 @@ class Connection(Protocol):
         """Return the first value of the first row of one statement."""
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
+    def transaction(self, *, isolation: str | None = None) -> AbstractAsyncContextManager[Any]:
         """Return a transaction for the length of a block, within another one a savepoint."""
         ...
 
@@ -161,15 +162,20 @@ class Connector:
             settings["idle_in_transaction_session_timeout"] = "60s"  # of a process that stands still holding locks
             if address.synchronous_commit is not None:
                 settings["synchronous_commit"] = address.synchronous_commit
-        connection: Any = await driver().connect(
-            address.dsn,
-            password=address.password(),
-            timeout=_PATIENCE_S,
-            statement_cache_size=0 if self.pooled else address.statement_cache_size or _STATEMENTS,
-            max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=0,
-            server_settings=settings,
-        )
+        try:
+            connection: Any = await driver().connect(
+                address.dsn,
+                password=address.password(),
+                timeout=_PATIENCE_S,
+                statement_cache_size=0 if self.pooled else address.statement_cache_size or _STATEMENTS,
+                max_cached_statement_lifetime=0,
+                max_cacheable_statement_size=0,
+                server_settings=settings,
+            )
+        except configparser.Error:  # it quotes lines of the file, of which one is the password
+            raise BackendUnavailable(
+                f"{address.location}: the service file cannot be read", "correct it, and write %% for % in it"
+            ) from None
         sock: Any = connection._transport.get_extra_info("socket")  # noqa: SLF001 - there is no public way
         disown_in_children(connection, sock.fileno())
         _keep_alive(sock)
@@ -209,11 +215,15 @@ def is_clean(connection: Connection) -> bool:
 
 @asynccontextmanager
 async def within(connection: Connection, settings: str, *, always: bool = False) -> AsyncGenerator[None]:
-    """Run a block with settings in force: within a transaction, where there are any, or ``always``."""
+    """Run a block with settings in force: within a transaction, where there are any, or ``always``.
+
+    Whatever the server's default is, each statement sees what others have committed before it: who has waited for a
+    lock has to see what its holder did.
+    """
     if not settings and not always:
         yield
         return
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         if settings:
             await connection.execute(settings)
         yield

@@ -10,6 +10,7 @@ means. What is not in it may pass: a running service is kinder to itself by tryi
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
@@ -33,6 +34,8 @@ Meaning: TypeAlias = tuple[type[BackendError], str, str]
 
 _TRY_AGAIN: Final = "try again"
 _REACH: Final = "check that it runs and can be reached"
+_FILES: Final = "check that it runs and can be reached, and the files that the URL names"
+_CERTIFICATES: Final = "check sslmode, and the certificates of both ends"
 _LARGER: Final = (BackendRejected, "cannot hold a value of this size", "record less")
 _VALUE: Final = (BackendRejected, "cannot hold a value", "record another value")
 _BUSY: Final = (BackendUnavailable, "was busy with the same rows", _TRY_AGAIN)
@@ -47,6 +50,8 @@ _TOO_MANY: Final = (BackendUnavailable, "has too many connections", "raise max_c
 _POOLER: Final = (BackendUnavailable, "lost a prepared statement to a pooler", "set statement_cache_size=0 in the URL")
 _SCHEMA: Final = (BackendUnavailable, "lacks a table or a column", "run `tracecore migrate`, or open it for writing")
 
+_READ_ONLY: Final = "25006"
+
 FAILURES: Final[dict[str, Meaning]] = {
     "08": _GONE,
     "08P01": (BackendUnavailable, "was not understood", "check what stands between here and the server"),
@@ -58,14 +63,14 @@ FAILURES: Final[dict[str, Meaning]] = {
     "25006": (
         BackendUnavailable,
         "can only be read, as a standby can",
-        "add target_session_attrs=read-write to the URL",
+        "name the primary, or all hosts with target_session_attrs=read-write, and set no default_transaction_read_only",
     ),
     "25P03": (BackendUnavailable, "ended a transaction that stood still", _TRY_AGAIN),
     "25P04": (BackendUnavailable, "ended a transaction that took too long", _TRY_AGAIN),
     "26000": _POOLER,
     "28": _SIGN_IN,
     "3D000": (BackendUnavailable, "has no such database", "create it, or correct the URL"),
-    "3F000": _SCHEMA,
+    "3F000": (BackendUnavailable, "keeps its schema from the user", "grant the user USAGE and CREATE on the schema"),
     "40": _BUSY,
     "42501": (
         BackendUnavailable,
@@ -80,7 +85,9 @@ FAILURES: Final[dict[str, Meaning]] = {
     "53200": (BackendUnavailable, "ran out of memory", _TRY_AGAIN),
     "53300": _TOO_MANY,
     "54": _LARGER,
-    "55": _BUSY,
+    "55": (BackendUnavailable, "cannot do this now", "see the cause"),
+    "55006": _BUSY,
+    "55P03": _BUSY,
     "57014": (BackendUnavailable, "cancelled what took too long", _TRY_AGAIN),
     "57P": _STOPPED,
     "58": (BackendUnavailable, "failed to read or write", "check the disk of the server"),
@@ -123,8 +130,14 @@ def sqlstate_of(error: BaseException | None) -> str:
 
 
 def is_unsettling(error: BaseException) -> bool:
-    """Return whether a connection may be out of step after an error: neither the server nor a value was at fault."""
+    """Return whether a connection is not to be used again.
+
+    It may be out of step: neither the server nor a value was at fault. Or it leads to a server that has become a
+    standby, while another one takes what is written.
+    """
     cause = error.__cause__ if isinstance(error, BackendError) else error
+    if sqlstate_of(cause) == _READ_ONLY:
+        return True
     return cause is not None and not isinstance(cause, (driver().PostgresError, ValueError, OverflowError))
 
 
@@ -152,10 +165,12 @@ def _of_the_driver(error: Exception) -> Meaning:
 
     for kinds, meaning in (
         (asyncpg.ClientConfigurationError, (BackendRejected, "cannot be reached so", "correct the URL")),
-        ((ValueError, OverflowError), _VALUE),  # the driver's DataError is a ValueError
+        (ssl.SSLError, (BackendUnavailable, "cannot be reached by TLS", _CERTIFICATES)),
         (TimeoutError, (BackendUnavailable, "did not answer in time", _REACH)),
         (asyncpg.TargetServerAttributeNotMatched, (BackendUnavailable, "is not of the wanted kind now", _TRY_AGAIN)),
         (ConnectionRefusedError, (BackendUnavailable, "cannot be reached", _REACH)),
+        (FileNotFoundError, (BackendUnavailable, "cannot be reached", _FILES)),
+        ((ValueError, OverflowError), _VALUE),  # the driver's DataError is a ValueError
         ((asyncpg.InterfaceError, EOFError, ConnectionError), _GONE),
         (OSError, (BackendUnavailable, "cannot be reached", _REACH)),
     ):

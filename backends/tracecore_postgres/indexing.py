@@ -52,7 +52,7 @@ class Indexer:
         """Index 200 observations or 256 KiB of texts, if so many wait; return whether more remains."""
         if not await self._is_due(connection):
             return False
-        async with connection.transaction():
+        async with connection.transaction(isolation="read_committed"):
             taken = await rows_of(connection, _TAKE.format(rows=_SLICE_ROWS), [_SLICE_BYTES])
             rows = await rows_of(connection, _READ, [[week for week, _ in taken], [number for _, number in taken]])
             documents: list[tuple[int, int, list[int]]] = []

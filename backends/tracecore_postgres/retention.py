@@ -80,11 +80,11 @@ class Retention:
         if self._days is None or self._clock() < self._next_look:
             return False
         bound_ns = self._wall() - int(self._days * _DAY_NS)
-        if await self._remove_traces(connection, bound_ns, settings):
+        self._next_look = self._clock() + _LOOK_EVERY_NS  # also after an error: other chores have their turn meanwhile
+        removed = await self._remove_traces(connection, bound_ns, settings)
+        if removed or await self._drop_week(connection, bound_ns // WEEK_NS, settings):
+            self._next_look = self._clock()
             return True
-        if await self._drop_week(connection, bound_ns // WEEK_NS, settings):
-            return True
-        self._next_look = self._clock() + _LOOK_EVERY_NS
         return False
 
     async def _remove_traces(self, connection: Connection, bound_ns: int, settings: str) -> bool:

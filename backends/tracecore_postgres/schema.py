@@ -57,7 +57,8 @@ async def migrate(connection: Connection, address: Address, known: Sequence[Migr
     """
     if not await _missing(connection, address, known):
         return
-    async with connection.transaction():
+    # Whoever has waited for the lock sees what was done meanwhile, whatever the server's default is.
+    async with connection.transaction(isolation="read_committed"):
         await connection.fetch(_LOCK, LOCK, address.schema)
         steps = await _missing(connection, address, known)
         if steps:

@@ -86,7 +86,18 @@ def test_what_is_not_known_is_refused_by_name(url: str, named: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://ann:hush@h/d?x=1", "postgresql://h/d?password=hush&x=1", "postgres:/ann:hush@h/d"]
+    "url",
+    [
+        "postgresql://ann:hush@h/d?x=1",
+        "postgresql://h/d?password=hush&x=1",
+        "postgres:/ann:hush@h/d",
+        "postgresql://ann:hush?x@h/d",
+        "postgresql://ann:12?hush@h/d",
+        "postgresql://ann:hush/x@h/d",
+        "postgresql://ann:12/hush@h/d",
+        "postgresql://ann:#hush@h/d",
+        "postgresql://ann:a@hush@h/d",
+    ],
 )
 def test_an_error_does_not_tell_the_password(url: str) -> None:
     """The URL in the error has *** in its place."""

@@ -29,7 +29,7 @@ LISTED = ", ".join(f"o.{column}" for column in (*LIST_COLUMNS, "process"))
 BODY = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 TABLES = {
     "observations": f"select {LISTED}, {BODY} from tc_observations o left join tc_bodies b using (week, id)",  # noqa: S608 - names of this file
-    "traces": "select * from tc_traces",
+    "traces": "select to_jsonb(t) - 'week' from tc_traces t",  # a trace stays in the week that it was first seen in
     "sessions": "select * from tc_sessions",
     "scores": "select * from tc_scores",
     "ledger": "select * from tc_ledger",

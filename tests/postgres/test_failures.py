@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +15,8 @@ from tracecore.records import Generation
 from tracecore.testing.opening import opened
 from tracecore.testing.samples import generation, span
 from tracecore_postgres import open_backend
+from tracecore_postgres.address import parse
+from tracecore_postgres.connection import Connector, within
 from tracecore_postgres.failures import FAILURES, failure
 
 FOR_GOOD = {"22", "22021", "22P05", "23", "54"}
@@ -45,6 +48,7 @@ def test_an_entry_says_what_to_do(code: str) -> None:
         (error_of("40P01"), BackendUnavailable, "busy"),
         (error_of("40001"), BackendUnavailable, "busy"),
         (error_of("55P03"), BackendUnavailable, "busy"),
+        (error_of("55000"), BackendUnavailable, "cannot do this now"),
         (error_of("57014"), BackendUnavailable, "cancelled"),
         (error_of("28P01"), BackendUnavailable, "password"),
         (error_of("08006"), BackendUnavailable, "lost the connection"),
@@ -54,6 +58,7 @@ def test_an_entry_says_what_to_do(code: str) -> None:
         (asyncpg.DataError("wrong"), BackendRejected, "cannot hold a value"),
         (asyncpg.exceptions.ClientConfigurationError("wrong"), BackendRejected, "cannot be reached so"),
         (OverflowError(), BackendRejected, "cannot hold a value"),
+        (ssl.SSLCertVerificationError("not of this host"), BackendUnavailable, "by TLS"),
         (TimeoutError(), BackendUnavailable, "in time"),
         (ConnectionResetError(), BackendUnavailable, "lost the connection"),
         (ConnectionRefusedError(), BackendUnavailable, "cannot be reached"),
@@ -114,3 +119,51 @@ async def test_a_wrong_parameter_of_the_driver_is_refused(postgres: Database) ->
     """What the driver does not understand will not pass."""
     with pytest.raises(BackendRejected, match="sslmode"):
         await open_backend(postgres.url(sslmode="perhaps")).open()
+
+
+async def test_what_keeps_from_connecting_again_is_no_fault_of_records(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running service waits until somebody has mended it: what is refused for good would be lost."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise BackendRejected("it is PostgreSQL 9", "use a newer one")
+
+    async with opened(open_backend(postgres.url())) as backend:
+        backend._cut()
+        with monkeypatch.context() as patched:
+            patched.setattr("tracecore_postgres.connection.Connector.connect", refuse)
+            with pytest.raises(BackendUnavailable, match="PostgreSQL 9; use a newer one"):
+                await backend.write([generation(1)])
+        await backend.write([generation(1)])
+
+
+async def test_a_standby_is_left(postgres: Database) -> None:
+    """A connection to a server that only reads is cut: the next one may find the primary."""
+    url = postgres.url(options="-c default_transaction_read_only=on")
+    async with opened(open_backend(postgres.url())):
+        pass
+    async with opened(open_backend(url)) as backend:
+        with pytest.raises(BackendUnavailable, match="can only be read"):
+            await backend.write([generation(1)])
+        assert backend._writing is None
+
+
+async def test_every_transaction_sees_what_others_committed(postgres: Database) -> None:
+    """Whoever has waited for a lock sees what its holder did, also where the server's default is another level."""
+    address = parse(postgres.url(options="-c default_transaction_isolation=serializable"))
+    connection, _ = await Connector(address).connect()
+    async with within(connection, "", always=True):
+        assert await connection.fetchval("show transaction_isolation") == "read committed"
+    await connection.close()
+
+
+async def test_a_service_file_is_not_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read of it may be the password."""
+    services = tmp_path / "services"
+    services.write_text("[mine]\nhost=h\npassword=100%hush\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    with pytest.raises(BackendUnavailable, match="service file") as caught:
+        await open_backend("postgresql:///d?service=mine").open()
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None

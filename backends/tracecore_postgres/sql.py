@@ -13,7 +13,7 @@ from tracecore_sql.ledger import LEDGER_COLUMNS
 from tracecore_sql.scores import SCORE_COLUMNS
 from tracecore_sql.statements import load_statements
 
-__all__ = ["BODIES", "STAGED", "Sql", "sql"]
+__all__ = ["BODIES", "ENTRIES", "SCORES", "SESSIONS", "STAGED", "UNITED", "Sql", "sql"]
 
 _TYPES: Final = {
     "kind": "smallint", "start_ns": "bigint", "duration_ns": "bigint", "app_root": "smallint",
@@ -32,14 +32,14 @@ _ROLLED: Final = (
 
 STAGED: Final = {"id": "bigint", **{name: _TYPES.get(name, "text") for name in LIST_COLUMNS}, "process": "text"}
 BODIES: Final = {"id": "bigint", **dict.fromkeys(BODY_COLUMNS, "text")}
-_UNITED: Final = {"project": "text", "trace_id": "text"} | {name: _TYPES.get(name, "text") for name in _ATTRIBUTES}
-_SESSIONS: Final = {
+UNITED: Final = {"project": "text", "trace_id": "text"} | {name: _TYPES.get(name, "text") for name in _ATTRIBUTES}
+SESSIONS: Final = {
     "project": "text", "session_id": "text", "last_start_ns": "bigint", "own": "smallint", "environment": "text",
     "public": "smallint", "bookmarked": "smallint",
 }  # fmt: skip
-_SCORES: Final = dict.fromkeys(SCORE_COLUMNS, "text") | {"timestamp_ns": "bigint", "value": "double precision"}
+SCORES: Final = dict.fromkeys(SCORE_COLUMNS, "text") | {"timestamp_ns": "bigint", "value": "double precision"}
 _ENTRY_TEXTS: Final = ("project", "process", "lost", "host", "service_name")
-_ENTRIES: Final = {name: "text" if name in _ENTRY_TEXTS else "bigint" for name in LEDGER_COLUMNS}
+ENTRIES: Final = {name: "text" if name in _ENTRY_TEXTS else "bigint" for name in LEDGER_COLUMNS}
 
 
 class Sql(Struct, frozen=True):
@@ -84,13 +84,13 @@ def sql() -> Sql:
             rolled=_list(_ROLLED), r_rolled=_list(_ROLLED, "r."), rolled_up=rolled_up(observations=of_traces)
         ),
         sayings=named["sayings"].format(observations=of_traces),
-        unite_traces=named["unite_traces"].format(united=source(_UNITED, 2)),
-        upsert_sessions=named["upsert_sessions"].format(sessions=source(_SESSIONS, 2)),
+        unite_traces=named["unite_traces"].format(united=source(UNITED, 2)),
+        upsert_sessions=named["upsert_sessions"].format(sessions=source(SESSIONS, 2)),
         follow_traces=named["follow_traces"],
-        upsert_scores=named["upsert_scores"].format(scored=_list(SCORE_COLUMNS), scores=source(_SCORES, 2)),
+        upsert_scores=named["upsert_scores"].format(scored=_list(SCORE_COLUMNS), scores=source(SCORES, 2)),
         upsert_ledger=named["upsert_ledger"].format(
             entry=_list(LEDGER_COLUMNS),
-            entries=source(_ENTRIES, 2),
+            entries=source(ENTRIES, 2),
             entry_rest=_list(LEDGER_COLUMNS[3:-1]),
             excluded_rest=_list(LEDGER_COLUMNS[3:-1], "excluded."),
         ),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from tracecore.records import Session
 from tracecore_sql.filters import NEVER
 from tracecore_sql.to_rows import session_values
 
-__all__ = ["SESSION_WIDTH", "Name", "Touched"]
+__all__ = ["Name", "Touched"]
 
 Name: TypeAlias = tuple[str, str]
 """Project and session id."""
-SESSION_WIDTH: Final = 7
 
 
 class Touched:

@@ -12,7 +12,7 @@ of traces first and of sessions next, so that writers wait for each other, but n
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -24,16 +24,15 @@ from tracecore.rollup import Saying, unite_attributes
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.failures import is_about_text
 from tracecore_postgres.packing import NULL, NotPlain, check_size, columns_of, packed
-from tracecore_postgres.sql import Sql, sql
+from tracecore_postgres.sql import BODIES, ENTRIES, SCORES, SESSIONS, STAGED, UNITED, Sql, sql
 from tracecore_postgres.texts import stored_values, values_of
-from tracecore_postgres.touched import SESSION_WIDTH, Touched
-from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
+from tracecore_postgres.touched import Touched
+from tracecore_sql.columns import LIST_COLUMNS
 from tracecore_sql.from_rows import observation_of, payload_of, unpack_tags
-from tracecore_sql.ledger import LEDGER_COLUMNS, ledger_values
-from tracecore_sql.scores import SCORE_COLUMNS
+from tracecore_sql.ledger import ledger_values
 from tracecore_sql.to_rows import attribute_values, body_values, list_values, score_values
 
-__all__ = ["ROWS_AT_ONCE", "Kinds", "TraceRemoved", "Writer", "sorted_out"]
+__all__ = ["ROWS_AT_ONCE", "Kinds", "TraceRemoved", "Writer", "parts", "sorted_out"]
 
 ROWS_AT_ONCE: Final = 1024
 """Observations of one statement: preparing so many holds up the loop for some milliseconds."""
@@ -140,11 +139,11 @@ class _Transaction:
 
     async def write(self, kinds: Kinds) -> None:
         """Write the records of all kinds, in the order of the locks."""
-        for part in _parts(kinds.observations):
+        for part in parts(kinds.observations):
             await self._write_new(part)
         await self._write_sessions(kinds.sessions)
         if kinds.scores:
-            await self._put(self._sql.upsert_scores, score_values(kinds.scores, NULL), len(SCORE_COLUMNS))
+            await self._put(self._sql.upsert_scores, SCORES, score_values(kinds.scores, NULL))
         if kinds.entries:
             await self._write_ledger(kinds.entries)
 
@@ -251,7 +250,7 @@ class _Transaction:
         values: list[Any] = []
         for trace, said in sayings.items():
             values += (*trace, *attribute_values(unite_attributes(said), NULL))
-        rows = await self._put(self._sql.unite_traces, values, 11)
+        rows = await self._put(self._sql.unite_traces, UNITED, values)
         return {
             (project, trace_id): Locked(traces[project, trace_id].week, session_id, start_ns)
             for project, trace_id, session_id, start_ns in rows
@@ -266,12 +265,12 @@ class _Transaction:
     async def _write_sessions(self, own: list[Session]) -> None:
         values = self._touched.values(own, NULL)
         if values:
-            await self._put(self._sql.upsert_sessions, values, SESSION_WIDTH)
+            await self._put(self._sql.upsert_sessions, SESSIONS, values)
         if self._touched.moved:
             await self._fetch(self._sql.follow_traces, *self._texts(zip(*sorted(self._touched.moved), strict=True)))
 
     async def _write_ledger(self, entries: list[LedgerEntry]) -> None:
-        await self._put(self._sql.upsert_ledger, ledger_values(entries, NULL), len(LEDGER_COLUMNS))
+        await self._put(self._sql.upsert_ledger, ENTRIES, ledger_values(entries, NULL))
         ended = [entry for entry in entries if entry.ended]
         if ended:  # also where a later entry stands in its place
             projects = stored_values(entry.project for entry in ended)
@@ -283,17 +282,18 @@ class _Transaction:
     async def _fetch(self, statement: str, *values: Any) -> list[Sequence[Any]]:
         return [values_of(row) for row in await self._connection.fetch(statement, *values)]
 
-    async def _put(self, statement: str, values: list[Any], width: int) -> list[Sequence[Any]]:
+    async def _put(self, statement: str, columns: Mapping[str, str], values: list[Any]) -> list[Sequence[Any]]:
         """Run a statement on rows whose values follow each other in a flat list."""
-        texts = packed(columns_of(values, width), escaped=self._escaped)
+        texts = packed(columns_of(values, len(columns)), columns.values(), escaped=self._escaped)
         check_size(texts)
         return await self._fetch(statement, NULL, *texts)
 
     def _rows(self, observations: Sequence[Observation], ids: Sequence[int]) -> list[str]:
         """Return the packed columns of observations and of their bodies."""
         listed = columns_of(list_values(observations, NULL), _LISTED)
-        bodies = columns_of(body_values(observations, ids, NULL), len(BODY_COLUMNS) + 1)
-        texts = packed([ids, *listed, [_process(one) for one in observations], *bodies], escaped=self._escaped)
+        bodies = columns_of(body_values(observations, ids, NULL), len(BODIES))
+        columns = [ids, *listed, [_process(one) for one in observations], *bodies]
+        texts = packed(columns, (*STAGED.values(), *BODIES.values()), escaped=self._escaped)
         check_size(texts)
         return texts
 
@@ -336,7 +336,7 @@ def _add(found: dict[Any, Any], identity: tuple[Any, ...], record: Any) -> None:
     found[identity] = record if earlier is None else merge(earlier, record)
 
 
-def _parts(observations: list[Observation]) -> Iterable[list[Observation]]:
+def parts(observations: list[Observation]) -> Iterable[list[Observation]]:
     """Yield what goes into one statement: so many rows, or so many characters of payloads, but at least one row.
 
     A trace is cut in two only where it is too much for a statement: to the second one it would be a known trace.

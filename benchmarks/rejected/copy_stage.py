@@ -94,7 +94,8 @@ async def joined(connection: Any, spans: Sequence[Observation]) -> None:
     """Store spans as one text per column."""
     listed = columns_of(list_values(spans, NULL), len(LIST_COLUMNS))
     bodies = columns_of(body_values(spans, range(len(spans)), NULL), len(BODY_COLUMNS) + 1)
-    texts = packed([range(len(spans)), *listed, [NULL] * len(spans), *bodies], escaped=False)
+    columns = [range(len(spans)), *listed, [NULL] * len(spans), *bodies]
+    texts = packed(columns, (*STAGED.values(), *BODIES.values()), escaped=False)
     await connection.execute(_JOINED, NULL, *texts)
 
 

@@ -22,7 +22,7 @@ def parts_of(spans: list[Observation]) -> list[list[Observation]]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(writer, "ROWS_AT_ONCE", ROWS)
         patched.setattr(writer, "_CHARACTERS_AT_ONCE", CHARACTERS)
-        return list(writer._parts(spans))
+        return list(writer.parts(spans))
 
 
 def is_one_statement(spans: list[Observation]) -> bool:

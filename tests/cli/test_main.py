@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -244,6 +245,21 @@ def test_a_terminal_that_knows_only_ascii(project_root: Path, python: Python) ->
     result = python(code, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert (result.returncode, result.stderr) == (0, "")
     assert r"\u6771\u4eac" in result.stdout
+    assert "|#" in result.stdout
+    assert r"\u2588" not in result.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("arguments", ["'show', '%032x' % 1, '--json'", "'export'"])
+def test_json_is_json_in_any_encoding(project_root: Path, encoding: str, arguments: str) -> None:
+    """What an encoding lacks is spelt as JSON spells it, also beyond 16 bits, and read as what it was."""
+    name = "caf\u00e9 \U0001f600 \u2502 \u6771"
+    code = WITH_TRACES.replace(r"\u6771\u4eac", ascii(name)[1:-1]).format(root=str(project_root), arguments=arguments)
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    run = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, check=False, timeout=50)
+    assert (run.returncode, run.stderr) == (0, b"")
+    documents = [json.loads(line) for line in run.stdout.decode(encoding).splitlines()]
+    assert name in str(documents[0])
 
 
 def test_without_click_one_sentence_names_the_extra(python: Python) -> None:

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["harmless_json", "is_harmless", "visible", "visible_lines"]
+__all__ = ["harmless_json", "is_harmless", "spelt_as_json", "visible", "visible_lines"]
 
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Default_Ignorable_Code_Point outside those categories (DerivedCoreProperties.txt), and the blank braille pattern.
@@ -49,6 +49,13 @@ def harmless_json(document: str) -> str:
     return _SUSPECT.sub(_escaped_in_json, document)
 
 
+def spelt_as_json(error: UnicodeError) -> tuple[str, int]:
+    r"""Spell what an encoding lacks as JSON does, ``\u00e9``, so that a document stays one: a handler for codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _json_escape(error.object[error.start : error.end]), error.end
+
+
 def _escaped(found: re.Match[str]) -> str:
     character = found.group()
     if is_harmless(character):
@@ -66,5 +73,9 @@ def _escaped_in_json(found: re.Match[str]) -> str:
     character = found.group()
     if character in "\n\r\t" or is_harmless(character):
         return character
-    units = character.encode("utf-16-be", "surrogatepass")
+    return _json_escape(character)
+
+
+def _json_escape(text: str) -> str:
+    units = text.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

@@ -6,6 +6,7 @@ installed; 130 interrupted. A reader that went away (``tracecore traces | head``
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tracecore.cli.escaping import visible
+from tracecore.cli.escaping import spelt_as_json, visible
 from tracecore.errors import TracecoreError
 
 __all__ = ["main"]
@@ -111,10 +112,11 @@ def _stand_in_for_closed_streams() -> None:
 
 
 def _print_in_any_encoding() -> None:
-    """Let a terminal that knows only ASCII show escapes instead of failing."""
+    """Let a stream that knows only ASCII, or some of Unicode, get escapes instead of failing."""
+    codecs.register_error("tracecore", spelt_as_json)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="tracecore")
 
 
 def _drop_output() -> None:

@@ -24,6 +24,8 @@ __all__ = ["Column", "note", "print_json", "print_lines", "print_table", "termin
 _WIDTH_WITHOUT_TERMINAL: Final = 120
 _NARROWEST: Final = 8
 _GAP: Final = 2
+_DRAWING: Final = "█░◆│├└─…✗∅µ"
+_IN_ASCII: Final = str.maketrans(_DRAWING, "#.*|+`-~x0u")
 
 
 class Column(Struct, frozen=True):
@@ -52,7 +54,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 def print_lines(lines: Sequence[str]) -> None:
     """Print lines that have been made visible already."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write(_drawn("".join(f"{line}\n" for line in lines)))
 
 
 def print_json(value: Any) -> None:
@@ -70,6 +72,15 @@ def note(text: str) -> None:
 def terminal_width() -> int:
     """Return the columns of the terminal, or a width that suits a file."""
     return shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 40)).columns
+
+
+def _drawn(text: str) -> str:
+    """Return text for people with its drawing in ASCII, as wide as before, where stdout knows no other."""
+    try:
+        _DRAWING.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_IN_ASCII)
+    return text
 
 
 def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int) -> list[int] | None:
@@ -105,6 +116,6 @@ def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths
         table.add_column(Text(column.heading), justify=column.align, width=columns_wide, no_wrap=True)
     for row in rows:
         # Text: square brackets of a cell are no markup.
-        table.add_row(*(Text(cut(cell, columns_wide)) for cell, columns_wide in zip(row, widths, strict=True)))
+        table.add_row(*(Text(_drawn(cut(cell, columns_wide))) for cell, columns_wide in zip(row, widths, strict=True)))
     Console(file=sys.stdout).print(table)
     return True

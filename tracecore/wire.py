@@ -5,7 +5,8 @@ array of records and answers with :class:`Written`; each of ``READS`` takes a :c
 answers with what the method of the store of that name returns; ``maintain`` answers with :class:`Slice` and
 ``capabilities`` (a GET) with :class:`About`. Whatever goes wrong is a :class:`Problem`.
 
-All of it is JSON as :mod:`tracecore.exact_json` writes it.
+All of it is JSON as :mod:`tracecore.exact_json` writes it. A body may be compressed with zstd or gzip; a long answer to
+a read is, with zstd, where the request accepts that.
 """
 
 from __future__ import annotations

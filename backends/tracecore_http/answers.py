@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from tracecore.errors import BackendUnavailable
 from tracecore.wire import Malformed, decode
+from tracecore_http.compressing import inflated
 from tracecore_http.meaning import printable
 from tracecore_http.transport import Answer
 
-__all__ = ["understood"]
+__all__ = ["understood", "unpacked"]
 
 T = TypeVar("T")
 _AGAIN = 30.0
@@ -25,8 +28,27 @@ def understood(answer: Answer, kind: type[T], location: str, *, who: str = "a tr
     try:
         return decode(answer.body, kind)
     except Malformed as error:
-        raise BackendUnavailable(
-            f"{location} answered {answer.status}, but not as {who} does ({printable(str(error))[:100]})",
-            "correct the address, or bring both ends to one version",
-            retry_after=_AGAIN,
-        ) from error
+        raise _odd(answer, location, who, error) from error
+
+
+def unpacked(answer: Answer, most: int, location: str) -> Answer:
+    """Return an answer as it was before it was compressed, if that is what it says of itself, up to so many bytes.
+
+    Raises:
+        BackendUnavailable: it cannot be inflated.
+    """
+    if answer.headers.get("content-encoding") != "zstd" or not answer.is_whole:
+        return answer
+    try:
+        body, is_whole = inflated(answer.body, most)
+    except ValueError as error:
+        raise _odd(answer, location, "a tracecore server", error) from error
+    return replace(answer, body=body, is_whole=is_whole)
+
+
+def _odd(answer: Answer, location: str, who: str, error: Exception) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"{location} answered {answer.status}, but not as {who} does ({printable(str(error))[:100]})",
+        "correct the address, or bring both ends to one version",
+        retry_after=_AGAIN,
+    )

@@ -10,12 +10,12 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tracecore.clock import monotonic_ns
 from tracecore_http.address import Compression
 
-__all__ = ["CONTENT_ENCODING", "compressed", "yielding"]
+__all__ = ["CONTENT_ENCODING", "compressed", "inflated", "yielding"]
 
 CONTENT_ENCODING: Final[dict[Compression, list[tuple[str, str]]]] = {
     "zstd": [("content-encoding", "zstd")],
@@ -28,6 +28,8 @@ _A_WHILE_NS: Final = 500_000
 _MOMENT_S: Final = 50e-6
 """Long enough for a thread that waits to wake up."""
 _ZSTD_LEVEL: Final = 1
+_LARGEST_WINDOW_LOG: Final = 23
+"""What a zstd frame may ask us to remember: 8 MiB."""
 _GZIP_LEVEL: Final = 1
 _GZIP: Final = 31
 """zlib's word for a gzip header and the largest window."""
@@ -55,14 +57,35 @@ def compressed(pieces: Iterable[bytes], compression: Compression) -> bytes:
     """Return the pieces as one body."""
     if compression == "none":
         return b"".join(yielding(pieces))
-    compressor: _Compressor = _zstd() if compression == "zstd" else zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP)
+    is_gzip = compression == "gzip"
+    compressor: _Compressor
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP) if is_gzip else _zstd().ZstdCompressor(_ZSTD_LEVEL)
     found = [compressor.compress(piece) for piece in yielding(pieces)]
     return b"".join((*found, compressor.flush()))
 
 
-def _zstd() -> _Compressor:
+def inflated(body: bytes, most: int) -> tuple[bytes, bool]:
+    """Return what a body was before zstd, up to so many bytes, and whether that is all of it.
+
+    Raises:
+        ValueError: it is no such body.
+    """
+    zstd = _zstd()
+    inflater = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG})
+    try:
+        found: bytes = inflater.decompress(body, most + 1)
+    except zstd.ZstdError as error:
+        raise ValueError(str(error)) from error
+    if len(found) > most:
+        return found[:most], False
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("it is not one zstd frame")
+    return found, True
+
+
+def _zstd() -> Any:
     if sys.version_info >= (3, 14):
         from compression import zstd  # noqa: PLC0415 - a program that sends nothing does not pay for it
     else:
         from backports import zstd  # noqa: PLC0415 - as above
-    return zstd.ZstdCompressor(_ZSTD_LEVEL)
+    return zstd

@@ -16,12 +16,13 @@ from tracecore.backend import (
 from tracecore.errors import BackendRejected, Closed
 from tracecore.records import LedgerEntry, Observation, Score, Session, Trace
 from tracecore.wire import LARGEST_ANSWER, READS, Lookup, encode, encode_search
-from tracecore_http.answers import understood
+from tracecore_http.answers import understood, unpacked
 from tracecore_http.remote import Remote
 
 __all__ = ["RemoteLedger", "RemoteObservations", "RemoteScores", "RemoteSessions", "RemoteTraces"]
 
 _HEADERS: Final = [("content-type", "application/json")]
+_ACCEPTED: Final = [("accept-encoding", "zstd")]
 
 
 class _Store:
@@ -29,12 +30,14 @@ class _Store:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
+        self._headers = [*_HEADERS, *_ACCEPTED] if remote.has_zstd else _HEADERS
 
     async def _ask(self, store: str, method: str, question: bytes) -> Any:
         read, remote = READS[store, method], self._remote
         if not remote.is_open:
             raise Closed(f"{remote.location} is not open; open it first")
-        answer = await remote.ask(read.path, question, headers=_HEADERS, most=LARGEST_ANSWER)
+        answer = await remote.ask(read.path, question, headers=self._headers, most=LARGEST_ANSWER)
+        answer = unpacked(answer, LARGEST_ANSWER, remote.location)
         if not answer.is_whole:
             raise BackendRejected(f"the answer of {remote.location} is too large", "ask for a shorter page")
         return understood(answer, read.answers, remote.location)

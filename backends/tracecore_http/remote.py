@@ -34,6 +34,8 @@ class Remote:
     def __init__(self, address: Address, connect: Connect = HttpxTransport) -> None:
         self.location: Final = address.location
         self.key: Final = Key(address.credentials)
+        self.has_zstd: Final = address.compression == "zstd"
+        """Whether what that needs is there."""
         self.is_open = False
         self._address: Final = address
         self._drivers: Final = drivers_of(address)

@@ -3,7 +3,7 @@
 Whatever has these three methods can take its place. Invariants of the one here:
 
 * httpx2 is imported when it is opened, not before, and at a moment when nobody forks.
-* It follows no redirect, keeps no cookie, and asks for answers that are not compressed.
+* It follows no redirect, keeps no cookie and inflates nothing; unless a request asks for it, no answer is compressed.
 * It says nothing to the program's log, where httpx2 would report every request.
 * Of an answer no more is read than was asked for; the connection of one that is longer is closed.
 * A forked child never uses, closes or collects what the parent opened: it makes a client of its own when it first

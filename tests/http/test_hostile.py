@@ -20,6 +20,7 @@ from tests.torture.declaring import torture
 from tracecore import Config, Recorder
 from tracecore.backend import Capabilities, Page, TraceQuery
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
+from tracecore.server.bodies import zstd
 from tracecore.testing.opening import observations_in, opened, traces_in
 from tracecore.testing.samples import PROJECT, span
 from tracecore.wire import LARGEST_ANSWER, encode
@@ -198,6 +199,41 @@ async def test_a_page_without_end_is_refused() -> None:
             assert backend.traces is not None
             with pytest.raises(BackendRejected, match="shorter page"):
                 await backend.traces.find(PROJECT, TraceQuery())
+
+
+ANSWERS = [
+    pytest.param(zstd.compress(encode(Page([]))), None, "", id="a page"),
+    pytest.param(zstd.compress(encode(Page([])) + b" " * LARGEST_ANSWER), BackendRejected, "shorter page", id="bomb"),
+    pytest.param(zstd.compress(b"{}")[:-1], BackendUnavailable, "not one zstd frame", id="cut"),
+    pytest.param(zstd.compress(encode(Page([]))) * 2, BackendUnavailable, "not one zstd frame", id="two"),
+    pytest.param(b"garbage", BackendUnavailable, "not as a tracecore server does", id="garbage"),
+]
+
+
+@pytest.mark.parametrize(("body", "kind", "says"), ANSWERS)
+async def test_an_answer_to_a_read_is_inflated_within_bounds(
+    body: bytes, kind: type[BackendError] | None, says: str
+) -> None:
+    """What a server compresses for us becomes no longer than what it does not."""
+    capabilities = Reply(200, encode(Capabilities(traces=True)))
+    page = Reply(200, body, {"content-encoding": "zstd"})
+    with stub(lambda asked: capabilities if asked.method == "GET" else page) as server:
+        async with opened(open_backend(f"http://{server.address}")) as backend:
+            if kind is None:
+                assert await traces_in(backend).find(PROJECT, TraceQuery()) == Page([])
+            else:
+                with pytest.raises(kind, match=says):
+                    await traces_in(backend).find(PROJECT, TraceQuery())
+    assert server.asked[1].headers["accept-encoding"] == "zstd"
+
+
+async def test_who_need_not_have_zstd_asks_for_none() -> None:
+    """With another compression for what is sent, the answers are not compressed."""
+    answer = Reply(200, encode(Capabilities(traces=True)))
+    with stub(lambda asked: answer if asked.method == "GET" else Reply(200, encode(Page([])))) as server:
+        async with opened(open_backend(f"http://{server.address}?compression=gzip")) as backend:
+            assert await traces_in(backend).find(PROJECT, TraceQuery()) == Page([])
+    assert server.asked[1].headers["accept-encoding"] == "identity"
 
 
 def silent(connection: socket.socket) -> None:

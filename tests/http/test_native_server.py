@@ -273,6 +273,30 @@ async def test_a_page_that_is_too_large_is_a_shorter_one(monkeypatch: pytest.Mon
         assert problem(await http.post("/observations/tree", content=body)) == (422, "BackendRejected")
 
 
+@pytest.mark.parametrize(
+    ("accepted", "length", "encoding"),
+    [
+        ("zstd", 20_000, "zstd"),
+        ("gzip;q=0.5, ZSTD ; q=1.0", 20_000, "zstd"),
+        ("zstd", 2_000_000, "zstd"),
+        ("zstd", 10_000, None),
+        ("gzip, zstd; q=0.0", 20_000, None),
+        ("identity", 20_000, None),
+        ("", 20_000, None),
+    ],
+)
+async def test_a_long_answer_is_compressed_for_who_takes_that(accepted: str, length: int, encoding: str | None) -> None:
+    """From 16 KiB, with zstd, and for nobody who has not said so; it is the same answer."""
+    one = span(1, input=json_of("x" * length))
+    async with client() as (http, backend):
+        await backend.write([one])
+        body = encode(Lookup(PROJECT, trace_id=one.trace_id))
+        response = await http.post("/observations/tree", content=body, headers={"accept-encoding": accepted})
+    assert response.headers.get("content-encoding") == encoding
+    assert (int(response.headers["content-length"]) < 1000) == (encoding is not None)
+    assert decode(response.content, list[Observation]) == [one]
+
+
 async def test_bodies_share_an_allowance() -> None:
     """While much waits to be written, the next body is asked to come again; alone, none ever is."""
     limits = Limits(in_hand_bytes=100)

@@ -24,7 +24,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Allowance", "Limits", "body_of"]
+__all__ = ["Allowance", "Limits", "body_of", "zstd"]
 
 _STEP: Final = 1 << 18
 """Bytes that are inflated at once."""

@@ -2,6 +2,8 @@
 
 * A batch is answered after ``Backend.write`` has returned: 200 means what that means, and a batch that is sent again
   changes nothing. Batches of all clients are written one after the other.
+* A client that goes while its batch waits will send it again: it is not written for nobody, before those of others.
+* Of the batches that take much memory two are in hand at a time, one to be decoded while the other is written.
 * Nothing is read or written that ``reach`` does not let the request reach; what it returns takes the place of the
   project that was asked for.
 * Every error is JSON.
@@ -12,13 +14,14 @@ Whoever mounts these routes opens the backend before the first request, on the l
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
 from msgspec import Struct
 from msgspec.structs import asdict, replace
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -26,6 +29,7 @@ from tracecore import __version__
 from tracecore.backend import Backend, Batch, Receipt
 from tracecore.errors import BackendRejected, TracecoreError
 from tracecore.reporting import report
+from tracecore.server.answers import LARGE, answer_of
 from tracecore.server.bodies import Allowance, Limits, body_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.wire import (
@@ -51,8 +55,8 @@ Reach: TypeAlias = Callable[[Request, str], str]
 
 _LARGEST_QUESTION: Final = 1 << 20
 """Bytes of the body of a read."""
-_LARGE: Final = 1 << 18
-"""Bytes from which a body is decoded on a thread, so that other requests are not held up."""
+_LARGE_AT_ONCE: Final = 2
+"""Batches of more than ``LARGE`` bytes that are decoded at one moment; decoded they are up to ten times as long."""
 
 
 def _as_asked(_: Request, project: str) -> str:
@@ -101,14 +105,18 @@ class _Native:
         self._reach = reach
         self._allowance = Allowance(limits.in_hand_bytes)
         self._writing = anyio.Lock()
+        self._decoding = anyio.Semaphore(_LARGE_AT_ONCE)
 
     async def batch(self, request: Request) -> Response:
         """Write a batch."""
         with self._allowance.share() as take:
             body = await body_of(request, self._limits, take)
-            batch = self._reachable(request, await _decoded(body))
-            async with self._writing:
-                receipt = await self._written(batch)
+            async with self._decoding if len(body) > LARGE else nullcontext():
+                batch = self._reachable(request, await _decoded(body))
+                async with self._writing:
+                    if await request.is_disconnected():
+                        raise ClientDisconnect
+                    receipt = await self._written(batch)
         if receipt is None:
             return _json(Written(len(batch)))
         rejected = max(0, min(receipt.rejected, len(batch)))
@@ -146,7 +154,7 @@ class _Native:
             if store is None:
                 raise BackendRejected(f"{self._backend.location} keeps no {read.store}", "ask a backend that does")
             method = getattr(store, read.method)
-            return await _answered(method, self._reach(request, asked.project), asked, read)
+            return await answer_of(request, await _found(method, self._reach(request, asked.project), asked, read))
 
         return answer
 
@@ -164,14 +172,14 @@ class _Native:
 
 
 async def _decoded(body: bytes) -> Batch:
-    batch = await anyio.to_thread.run_sync(decode_batch, body) if len(body) > _LARGE else decode_batch(body)
+    batch = await anyio.to_thread.run_sync(decode_batch, body) if len(body) > LARGE else decode_batch(body)
     if len(batch) > MOST_RECORDS:
         raise Refusal(413, "TooLarge", f"a batch of {len(batch)} records", f"send at most {MOST_RECORDS} at once")
     return batch
 
 
-async def _answered(method: Callable[..., Any], project: str, asked: Struct, read: Read) -> Response:
-    """Return what a method of a store answers; a page that is too large becomes a shorter one."""
+async def _found(method: Callable[..., Any], project: str, asked: Struct, read: Read) -> bytes:
+    """Return as JSON what a method of a store answers; a page that is too large becomes a shorter one."""
     arguments = [getattr(asked, name) for name in read.arguments]
     if read.method in {"get", "tree"} and None in arguments:
         raise Refusal(400, "Malformed", f"{read.path} needs {', '.join(read.arguments)}")
@@ -179,7 +187,7 @@ async def _answered(method: Callable[..., Any], project: str, asked: Struct, rea
         found = await method(project, *arguments)
         body = encode(found)
         if len(body) <= LARGEST_ANSWER:
-            return Response(body, media_type="application/json")
+            return body
         listed: list[Any] = getattr(found, "items", [])  # of a page
         if len(listed) <= 1:
             raise BackendRejected(f"the answer is {len(body)} bytes long", "ask for single observations")

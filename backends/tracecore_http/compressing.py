@@ -1,7 +1,8 @@
-"""Compressing bodies, piece by piece, as they are made: this belongs on a thread.
+"""Compressing bodies, piece by piece, as they are made, which belongs on a thread; and inflating one.
 
-Between two pieces other threads are let in. CPython hands its lock to a thread that waits for it after 5 ms only; to
-let go of it is not enough: whoever does has it again before the other is awake, and the 5 ms begin anew.
+Between two pieces other threads are let in. CPython hands its lock to a thread that waits for it after 5 ms only: on two
+cores a thread that wished to run every millisecond waited for 5 to 7 ms (median) beside one that encoded without a
+pause, and for 0.1 ms beside one that slept between pieces, whether for 50 µs or for no time at all.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CONTENT_ENCODING: Final[dict[Compression, list[tuple[str, str]]]] = {
 
 _A_WHILE_NS: Final = 500_000
 _MOMENT_S: Final = 50e-6
-"""Long enough for a thread that waits to wake up."""
+"""Enough for a thread that waits to wake up, and little beside the work of a piece."""
 _ZSTD_LEVEL: Final = 1
 _LARGEST_WINDOW_LOG: Final = 23
 """What a zstd frame may ask us to remember: 8 MiB."""

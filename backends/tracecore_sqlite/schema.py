@@ -8,12 +8,13 @@ leaves the old schema, and of two starts at once the second finds the work done.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
 
 from tracecore.backend import SchemaStatus
-from tracecore.clock import wall_ns
+from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore_sql.statements import Migration, load_migrations
 from tracecore_sql.versions import missing, status
@@ -25,6 +26,7 @@ APPLICATION_ID: Final = 0x74726163
 
 # Pages of 16 KiB pack bodies of some KB without waste: 1,490 bytes a span of the request mix against 2,040 with 8 KiB.
 _PAGE_SIZE: Final = 16384
+_LOOK_AGAIN_S: Final = 0.002
 _HISTORY: Final = """
 CREATE TABLE IF NOT EXISTS tc_migrations (
     version INTEGER PRIMARY KEY,
@@ -50,7 +52,7 @@ def migrate(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> N
     if _missing(raw, path, known):
         # Only the first connection to an empty file can choose these; afterwards both say what already is.
         raw.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-        raw.execute("PRAGMA journal_mode = wal")
+        _write_ahead(raw)
         raw.execute("BEGIN IMMEDIATE")
         try:
             _apply(raw, _missing(raw, path, known))
@@ -59,7 +61,7 @@ def migrate(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> N
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
             raise
-    raw.execute("PRAGMA journal_mode = wal")
+    _write_ahead(raw)
 
 
 def check_readable(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> None:
@@ -94,6 +96,23 @@ def split(script: str) -> Iterator[str]:
             statement = ""
     if any(line.strip() and not line.lstrip().startswith("--") for line in statement.splitlines()):
         yield statement
+
+
+def _write_ahead(raw: sqlite3.Connection) -> None:
+    """Switch to write-ahead mode, which SQLite alone does without waiting for another start that is doing it."""
+    until = 0
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            until = until or monotonic_ns() + raw.execute("PRAGMA busy_timeout").fetchone()[0] * 1_000_000
+            if monotonic_ns() >= until:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def _missing(raw: sqlite3.Connection, path: str, known: Sequence[Migration]) -> list[Migration]:

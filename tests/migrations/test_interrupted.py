@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ import pytest
 
 from tests.migrations.test_schema import INSERT_OLD, apply
 from tests.sqlite.files import ROOT, asked, is_whole, keep, python, span, stored_names, tables_of
+from tests.torture.declaring import torture
+from tests.torture.trial import Trial
 from tracecore_sqlite.schema import migrate, migrations
 
 MOST_STATEMENTS = 500
-ROUNDS = 4
+LONGEST_START = 0.08
+"""Seconds: somewhat more than opening takes."""
 
 KILLED_AT_EVERY_STATEMENT = """
 import os, signal, sqlite3, sys
@@ -126,33 +131,56 @@ def test_raised_at_every_statement(tmp_path: Path, kind: str) -> None:
     assert nth > sum(step.sql.count("CREATE ") for step in migrations()[kind == "old" :])
 
 
+@torture("T49", "killed at every statement of a migration")
 @pytest.mark.parametrize("kind", ["new", "old"])
-def test_killed_at_every_statement(tmp_path: Path, kind: str) -> None:
+def test_killed_at_every_statement(trial: Trial, kind: str) -> None:
     """A process that is killed at any statement of a migration leaves no half of it, and no state to be cleared."""
-    (tmp_path / "files").mkdir()
-    ended = python(str(tmp_path / "files"), kind, folder=tmp_path, program=KILLED_AT_EVERY_STATEMENT)
-    assert ended.stderr == ""
-    assert int(ended.stdout) > sum(step.sql.count("CREATE ") for step in migrations()[kind == "old" :])
+    for case in trial.cases():
+        with case:
+            (case.folder / "files").mkdir()
+            ended = python(str(case.folder / "files"), kind, folder=case.folder, program=KILLED_AT_EVERY_STATEMENT)
+            assert ended.stderr == ""
+            assert int(ended.stdout) > sum(step.sql.count("CREATE ") for step in migrations()[kind == "old" :])
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
-async def test_several_processes_open_a_new_file_at_once(tmp_path: Path, round_: int) -> None:
-    """Of several starts at once, in processes of their own, each writes, and every migration is applied once."""
-    path = tmp_path / "a.db"
-    if round_ % 2:
-        make_old(path)
-    script = tmp_path / "program.py"
+@torture("T49", "several starts at once, of which one may be killed", rounds=6, full=200)
+async def test_several_processes_open_a_new_file_at_once(trial: Trial) -> None:
+    """Each start that nobody kills writes, and every migration is applied once, also where one dies on the way."""
+    for case in trial.cases():
+        with case:
+            path = case.folder / "a.db"
+            is_old, dies = case.number % 2 == 1, case.number % 3 > 0
+            if is_old:
+                make_old(path)
+            ended = at_once(path, killed_after_s=case.chance.uniform(0, LONGEST_START) if dies else None)
+            assert set(ended[1:]) == {0}
+            assert ended[0] in ({0, -signal.SIGKILL} if dies else {0})
+            written = [f"s{number}" for number, code in enumerate(ended) if code == 0]
+            found = await stored_names(path)
+            assert set(written) <= set(found) <= {"s0", "s1", "s2", "s7"}
+            assert ("s7" in found) == is_old
+            assert asked(path, "SELECT version FROM tc_migrations") == [(step.version,) for step in migrations()]
+            assert is_whole(path)
+
+
+def at_once(path: Path, *, killed_after_s: float | None) -> list[int]:
+    """Let three processes open a file at the same time, of which the first may be killed; return how each ended."""
+    script = path.parent / "program.py"
     script.write_text(OPENED_AT_ONCE)
     starts = [_start(script, path, number) for number in range(3)]
     for start in starts:
         assert start.stdout is not None
         assert start.stdout.readline() == "ready\n"
-    said = [start.communicate("go\n", timeout=40) for start in starts]
+    for start in starts:  # all of them before any is waited for
+        assert start.stdin is not None
+        start.stdin.write("go\n")
+        start.stdin.flush()
+    if killed_after_s is not None:
+        time.sleep(killed_after_s)
+        starts[0].kill()
+    said = [start.communicate(timeout=40) for start in starts]
     assert said == [("", "")] * len(starts)
-    assert [start.returncode for start in starts] == [0] * len(starts)
-    assert await stored_names(path) == ["s0", "s1", "s2", *["s7"][: round_ % 2]]
-    assert asked(path, "SELECT version FROM tc_migrations") == [(step.version,) for step in migrations()]
-    assert is_whole(path)
+    return [start.returncode for start in starts]
 
 
 def _start(script: Path, path: Path, number: int) -> subprocess.Popen[str]:
@@ -166,14 +194,31 @@ def _start(script: Path, path: Path, number: int) -> subprocess.Popen[str]:
     )
 
 
-async def test_opening_waits_for_another_migration(tmp_path: Path) -> None:
-    """A start while another process holds the write lock waits for it instead of failing."""
+@pytest.mark.parametrize("kind", ["new", "old"])
+async def test_opening_waits_for_another_migration(tmp_path: Path, kind: str) -> None:
+    """A start while another process holds the write lock waits for it instead of failing, of a new file too."""
     path = tmp_path / "a.db"
-    make_old(path)
+    if kind == "old":
+        make_old(path)
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         release = threading.Timer(0.3, other.execute, ("COMMIT",))
         release.start()
         await keep(path, span(8))
         release.join()
-    assert await stored_names(path) == ["s7", "s8"]
+    assert await stored_names(path) == [*(["s7"] if kind == "old" else []), "s8"]
+
+
+def test_opening_waits_for_a_limited_time(tmp_path: Path) -> None:
+    """A new file that stays locked is told of, after as long as a connection waits for any lock."""
+    path = tmp_path / "a.db"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0.05)) as raw,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            migrate(raw, str(path), migrations())
+        other.execute("COMMIT")
+        migrate(raw, str(path), migrations())
+    assert is_whole(path)

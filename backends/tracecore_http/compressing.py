@@ -1,7 +1,7 @@
 """Compressing bodies, piece by piece, as they are made, which belongs on a thread; and inflating one.
 
-Between two pieces other threads are let in. CPython hands its lock to a thread that waits for it after 5 ms only: on two
-cores a thread that wished to run every millisecond waited for 5 to 7 ms (median) beside one that encoded without a
+Between two pieces other threads are let in. CPython hands its lock to a thread that waits for it after 5 ms only: on
+two cores a thread that wished to run every millisecond waited for 5 to 7 ms (median) beside one that encoded without a
 pause, and for 0.1 ms beside one that slept between pieces, whether for 50 µs or for no time at all.
 """
 

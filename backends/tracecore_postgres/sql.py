@@ -46,6 +46,8 @@ class Sql(Struct, frozen=True):
     """Hold the statements of the writer."""
 
     write_new: str
+    write_only_new: str
+    """The same; an error, where an observation of a new trace is there already."""
     write_known: str
     lock_traces: str
     find_observations: str
@@ -67,13 +69,10 @@ def sql() -> Sql:
     named = load_statements("tracecore_postgres", "statements.sql")
     of_traces = named["of_traces"]
     rolled_up = named["rolled_up"].format
+    new_owners = named["new_owners"].format(rolled=_list(_ROLLED), rolled_up=rolled_up(observations="staged"))
     return Sql(
-        write_new=_write(
-            named,
-            first=4,
-            owners=named["new_owners"].format(rolled=_list(_ROLLED), rolled_up=rolled_up(observations="staged")),
-            answer=named["new_answer"],
-        ),
+        write_new=_write(named, first=4, owners=new_owners, answer=named["new_answer"]),
+        write_only_new=_write(named, first=4, owners=new_owners, answer=named["new_answer"], only_new=True),
         write_known=_write(named, first=5, owners=named["known_owners"], answer=named["known_answer"]),
         lock_traces=named["lock_traces"],
         find_observations=named["find_observations"].format(
@@ -99,12 +98,14 @@ def sql() -> Sql:
     )
 
 
-def _write(named: dict[str, str], *, first: int, owners: str, answer: str) -> str:
+def _write(named: dict[str, str], *, first: int, owners: str, answer: str, only_new: bool = False) -> str:
     return named["write"].format(
         staged=source(STAGED, first),
         bodies=source(BODIES, first + len(STAGED)),
         owners=owners,
         answer=answer,
+        if_there="" if only_new else "ON CONFLICT DO NOTHING",
+        if_queued="" if only_new else "ON CONFLICT (week, id) DO UPDATE SET id = excluded.id",
         listed=_list(LIST_COLUMNS),
         s_listed=_list(LIST_COLUMNS, "s."),
         body=_list(BODY_COLUMNS),

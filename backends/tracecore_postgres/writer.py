@@ -3,7 +3,8 @@
 The ordinary case, new traces whose observations nobody knows, is one statement: it inserts the traces with their
 roll-ups, the observations and their payloads. Traces that were there before are locked, given what is new, merged with
 what is not, and rolled up again from all that is stored of them. Both ways give the same rows: the fast one skips work
-whose result is known.
+whose result is known. Where it cannot be taken (a trace seems new, because retention has removed its row, but not yet
+its observations; a text has to be escaped), the batch is written again with more care.
 
 The rows of traces are the locks: whoever writes to a trace has its row, and rows are taken in the order of their keys,
 of traces first and of sessions next, so that writers wait for each other, but not in a circle.
@@ -22,7 +23,7 @@ from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.records import LedgerEntry, Observation, Score, Session, Span, TraceAttributes, merge
 from tracecore.rollup import Saying, unite_attributes
 from tracecore_postgres.connection import Connection
-from tracecore_postgres.failures import is_about_text
+from tracecore_postgres.failures import is_about_text, sqlstate_of
 from tracecore_postgres.packing import NULL, NotPlain, check_size, columns_of, packed
 from tracecore_postgres.sql import BODIES, ENTRIES, SCORES, SESSIONS, STAGED, UNITED, Sql, sql
 from tracecore_postgres.texts import stored_values, values_of
@@ -40,6 +41,8 @@ _CHARACTERS_AT_ONCE: Final = 32 * 1024 * 1024
 _IDS_AT_ONCE: Final = 4096
 """The increment of the sequence of ids."""
 _LISTED: Final = len(LIST_COLUMNS)
+_IS_THERE: Final = "23505"
+"""The SQLSTATE of what is unique and there already."""
 
 Trace: TypeAlias = tuple[str, str]
 """Project and trace id."""
@@ -89,22 +92,23 @@ class Writer:
             Exception: as the driver puts it.
         """
         try:
-            await self._transact(kinds, weeks, escaped=False)
+            await self._transact(kinds, weeks, careful=False)
         except NotPlain:
             pass
         except Exception as error:
-            if not is_about_text(error):
+            if not is_about_text(error) and sqlstate_of(error) != _IS_THERE:
                 raise
         else:
             return
-        # Some text holds what PostgreSQL cannot; looking at every character beforehand would cost every batch.
-        await self._transact(kinds, weeks, escaped=True)
+        # Some text holds what PostgreSQL cannot, or a trace that seemed new has observations: looking at every
+        # character, and for every row, beforehand would cost every batch.
+        await self._transact(kinds, weeks, careful=True)
 
-    async def _transact(self, kinds: Kinds, weeks: Weeks, *, escaped: bool) -> None:
+    async def _transact(self, kinds: Kinds, weeks: Weeks, *, careful: bool) -> None:
         connection = self._connection
         await connection.execute(self._begin)
         try:
-            await _Transaction(connection, self._take_ids, weeks=weeks, escaped=escaped).write(kinds)
+            await _Transaction(connection, self._take_ids, weeks=weeks, careful=careful).write(kinds)
             ended = await connection.execute("COMMIT")
         except Exception:
             if not connection.is_closed() and connection.is_in_transaction():
@@ -129,11 +133,11 @@ class Writer:
 class _Transaction:
     """Write one batch within a transaction that has begun."""
 
-    def __init__(self, connection: Connection, take_ids: Callable[[int], Any], *, weeks: Weeks, escaped: bool) -> None:
+    def __init__(self, connection: Connection, take_ids: Callable[[int], Any], *, weeks: Weeks, careful: bool) -> None:
         self._connection = connection
         self._take_ids = take_ids
         self._weeks = weeks
-        self._escaped = escaped
+        self._careful = careful
         self._sql: Sql = sql()
         self._touched = Touched()
 
@@ -155,7 +159,8 @@ class _Transaction:
         known: set[Trace] = set()
         differ: dict[Trace, Locked] = {}
         anew = False
-        for kind, project, name, number in await self._fetch(self._sql.write_new, NULL, *self._weeks, *rows):
+        statement = self._sql.write_new if self._careful else self._sql.write_only_new
+        for kind, project, name, number in await self._fetch(statement, NULL, *self._weeks, *rows):
             if kind == "known":
                 known.add((project, name))
             elif kind == "differ":
@@ -284,7 +289,7 @@ class _Transaction:
 
     async def _put(self, statement: str, columns: Mapping[str, str], values: list[Any]) -> list[Sequence[Any]]:
         """Run a statement on rows whose values follow each other in a flat list."""
-        texts = packed(columns_of(values, len(columns)), columns.values(), escaped=self._escaped)
+        texts = packed(columns_of(values, len(columns)), columns.values(), escaped=self._careful)
         check_size(texts)
         return await self._fetch(statement, NULL, *texts)
 
@@ -293,7 +298,7 @@ class _Transaction:
         listed = columns_of(list_values(observations, NULL), _LISTED)
         bodies = columns_of(body_values(observations, ids, NULL), len(BODIES))
         columns = [ids, *listed, [_process(one) for one in observations], *bodies]
-        texts = packed(columns, (*STAGED.values(), *BODIES.values()), escaped=self._escaped)
+        texts = packed(columns, (*STAGED.values(), *BODIES.values()), escaped=self._careful)
         check_size(texts)
         return texts
 

@@ -1,4 +1,4 @@
-"""All ways of writing give the same rows: at once or one by one, as they are or escaped, in this order or another."""
+"""All ways of writing give the same rows: at once or one by one, as they are or with care, in this order or another."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ async def written(database: Database, batches: Sequence[Batch]) -> dict[str, lis
     return await rows_of(database)
 
 
-def force(monkeypatch: pytest.MonkeyPatch, *, escaped: bool) -> None:
-    """Have everything written escaped, at once, instead of only what needs it."""
+def force(monkeypatch: pytest.MonkeyPatch, *, careful: bool) -> None:
+    """Have everything written with care, at once, instead of only what needs it."""
     transact = Writer._transact
 
     async def always(self: Writer, kinds: Any, weeks: Any, **_: bool) -> None:
-        await transact(self, kinds, weeks, escaped=escaped)
+        await transact(self, kinds, weeks, careful=careful)
 
     monkeypatch.setattr(Writer, "_transact", always)
 
 
 def test_all_ways_give_the_same_rows() -> None:
-    """Random batches: written together, record by record, twice, escaped throughout, and in small statements."""
+    """Random batches: written together, record by record, twice, with care throughout, and in small statements."""
     with ExitStack() as schemas:
         database = schemas.enter_context(admin())
         runner = schemas.enter_context(asyncio.Runner())
@@ -78,13 +78,27 @@ def test_all_ways_give_the_same_rows() -> None:
                 written(database, [[*records, *records[len(records) // 2 :]]])
             )
             with pytest.MonkeyPatch.context() as patched:
-                force(patched, escaped=True)
+                force(patched, careful=True)
                 assert runner.run(written(database, [records])) == together
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(writer, "ROWS_AT_ONCE", 2)
                 assert runner.run(written(database, [records])) == together
 
         compare()
+
+
+async def test_a_trace_without_its_row_keeps_its_observations(postgres: Database) -> None:
+    """It seems new to what is written to it, as while retention removes it; what is there is merged and rolled up."""
+    async with opened(open_backend(postgres.url())) as backend:
+        await backend.write([span(1), span(2)])
+        await postgres.execute("delete from tc_traces")
+        late = [span(1, output=json_of("late")), span(3), span(4, within=2)]
+        await backend.write(late)
+        tree = await observations_in(backend).tree(PROJECT, trace_id_of(1))
+        assert len(tree) == 3
+        assert json_of("late") in [one.output for one in tree]
+        same(await traces_in(backend).get(PROJECT, trace_id_of(1)), roll_up(PROJECT, trace_id_of(1), tree))
+        assert len(await observations_in(backend).tree(PROJECT, trace_id_of(2))) == 1
 
 
 SAID = TraceAttributes(name="named", user_id="u", session_id="s", tags=("a", "b"), metadata=json_of({"a": 1}))

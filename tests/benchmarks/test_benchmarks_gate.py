@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -77,6 +77,21 @@ def test_growth_is_an_error_that_names_the_rungs(
     assert said.err == "fewer than before: bare. Keep the new counts with --update\n"
     rungs = {rung["rung"]: rung["verdict"] for rung in json.loads(said.out)["rungs"]}
     assert rungs == {"bare": "less", "nested": "same"}
+
+
+def test_what_seems_to_have_grown_is_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice, and nothing else is; the least counts, because other work only adds."""
+    kept_in(tmp_path, monkeypatch)
+    asked: list[list[str]] = []
+    found = iter([{"bare": 1_000, "nested": 20_900}, {"nested": 21_000}, {"nested": 20_100}])
+
+    def count(rungs: Sequence[str]) -> dict[str, int]:
+        asked.append(list(rungs))
+        return next(found)
+
+    monkeypatch.setattr(gate, "count", count)
+    assert main(["gate", "bare", "nested"]) == 0
+    assert asked == [["bare", "nested"], ["nested"], ["nested"]]
 
 
 def test_new_counts_are_kept_only_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,15 +152,11 @@ class Segment:
 
     def cool(self, start: int) -> None:
         """Take a block out of this process's memory, where the system can do so."""
-        if (advice := getattr(mmap, "MADV_DONTNEED", None)) is not None:
-            with contextlib.suppress(OSError):  # it is advice
-                self._map.madvise(advice, start, BLOCK)
+        self._advise("MADV_DONTNEED", start)
 
     def empty(self, start: int) -> None:
         """Give the space of a block back to the disk, where the system can do so: it reads as zeros from now on."""
-        if (advice := getattr(mmap, "MADV_REMOVE", None)) is not None:
-            with contextlib.suppress(OSError):  # not every file system can
-                self._map.madvise(advice, start, BLOCK)
+        self._advise("MADV_REMOVE", start)
 
     def let_go(self, files: Files) -> None:
         """Close what is open, and forget the blocks: the map, and the space of a removed file, go with the last one."""
@@ -168,6 +164,11 @@ class Segment:
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
             files.close(descriptor)
+
+    def _advise(self, name: str, start: int) -> None:
+        if (advice := getattr(mmap, name, None)) is not None:
+            with contextlib.suppress(OSError):  # it is advice, and not every file system can
+                self._map.madvise(advice, start, BLOCK)
 
 
 class Home:

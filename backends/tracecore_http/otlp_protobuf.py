@@ -75,27 +75,19 @@ def _event(event: Happening) -> bytes:
 def _attributes(tag: bytes, attributes: Attributes) -> bytes:
     """Return attributes as fields, each behind its tag."""
     found = [
-        (_repeated if len(value) < _SHORT else _with_text)(key, value) if type(value) is str else _pair(key, value)
-        for key, value in attributes
+        (_repeated if type(value) is str and len(value) < _SHORT else _pair)(key, value) for key, value in attributes
     ]
     return tag.join((b"", *found))
 
 
 def _pair(key: str, value: Value) -> bytes:
     """Return a ``KeyValue`` behind its length."""
-    return _joined(_key(key), _value(value))
+    begun, encoded = _key(key), _value(value)
+    length = varint(len(encoded))
+    return b"%b%b%b%b" % (varint(len(begun) + len(length) + len(encoded)), begun, length, encoded)
 
 
-def _with_text(key: str, value: str) -> bytes:
-    return _joined(_key(key), sized(b"\x0a", value.encode()))
-
-
-_repeated: Final = lru_cache(4096)(_with_text)
-
-
-def _joined(key: bytes, value: bytes) -> bytes:
-    length = varint(len(value))
-    return b"%b%b%b%b" % (varint(len(key) + len(length) + len(value)), key, length, value)
+_repeated: Final = lru_cache(4096)(_pair)
 
 
 @lru_cache(1024)

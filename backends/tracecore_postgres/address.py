@@ -23,6 +23,7 @@ _EXPECTED: Final = (
     "postgresql://user@host:port/database (postgresql:///database for one on this machine), with ?schema=… or other "
     "parameters if wanted"
 )
+_ENCODED: Final = "%40, %2F, %3F and %23 for @, /, ? and #"
 _LONGEST_NAME: Final = 63
 """Bytes of a name; PostgreSQL cuts longer ones."""
 _MOST_DAYS: Final = 36_500.0
@@ -36,9 +37,6 @@ _DRIVERS: Final = (
 _PLACES: Final = ("host", "port", "dbname", "database", "service")
 """Parameters that say which database it is."""
 _COMMITS: Final = ("on", "off", "local", "remote_write", "remote_apply")
-
-
-_AUTHORITY: Final = re.compile(r"[^/?#]*")
 
 
 class Address(Struct, frozen=True):
@@ -119,9 +117,9 @@ def _split(url: str) -> SplitResult:
         if "," not in parts.netloc:  # of several hosts each has its port, which the driver reads
             usable = usable and parts.port != 0
     except ValueError:  # it quotes what may be a piece of a password
-        raise _refused(url, f"{_EXPECTED}; in a password %40, %2F, %3F and %23 for @, /, ? and #") from None
+        raise _refused(url, f"{_EXPECTED}; in a password {_ENCODED}") from None
     if parts.netloc.count("@") > 1 or "@" in parts.path or _is_torn(parts):
-        raise _refused(url, "an @ only behind the password, and in it %40, %2F, %3F and %23 for @, /, ? and #")
+        raise _refused(url, f"an @ only behind the password, and in it {_ENCODED}")
     if not usable:
         raise _refused(url, _EXPECTED)
     return parts
@@ -187,8 +185,8 @@ def _refused(url: str, expected: str) -> ConfigError:
 def _shown(url: str) -> str:
     """Return a URL without the passwords in it, also where one was written with signs that end it."""
     scheme, slashes, rest = url.partition("://" if "://" in url else ":")
-    authority = _AUTHORITY.match(rest)
-    torn = authority is not None and "@" not in authority[0] and ":" in authority[0] and "@" in rest
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    torn = "@" not in authority and ":" in authority and "@" in rest
     start, mark, query = (rest, "", "") if torn else rest.partition("?")
     credentials, at, place = start.rpartition("@")
     user, colon, _ = credentials.partition(":")

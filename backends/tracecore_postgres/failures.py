@@ -34,7 +34,7 @@ Meaning: TypeAlias = tuple[type[BackendError], str, str]
 
 _TRY_AGAIN: Final = "try again"
 _REACH: Final = "check that it runs and can be reached"
-_FILES: Final = "check that it runs and can be reached, and the files that the URL names"
+_FILES: Final = f"{_REACH}, and the files that the URL names"
 _CERTIFICATES: Final = "check sslmode, and the certificates of both ends"
 _LARGER: Final = (BackendRejected, "cannot hold a value of this size", "record less")
 _VALUE: Final = (BackendRejected, "cannot hold a value", "record another value")
@@ -49,7 +49,6 @@ _SIGN_IN: Final = (
 _TOO_MANY: Final = (BackendUnavailable, "has too many connections", "raise max_connections, or close some")
 _POOLER: Final = (BackendUnavailable, "lost a prepared statement to a pooler", "set statement_cache_size=0 in the URL")
 _SCHEMA: Final = (BackendUnavailable, "lacks a table or a column", "run `tracecore migrate`, or open it for writing")
-
 _READ_ONLY: Final = "25006"
 
 FAILURES: Final[dict[str, Meaning]] = {
@@ -60,7 +59,7 @@ FAILURES: Final[dict[str, Meaning]] = {
     "22P05": (BackendRejected, "cannot hold a character in its encoding", "use a database with the encoding UTF8"),
     "23": (BackendRejected, "refused a record", "see the cause"),
     "23514": (BackendUnavailable, "has no partition for the time of a record", _TRY_AGAIN),
-    "25006": (
+    _READ_ONLY: (
         BackendUnavailable,
         "can only be read, as a standby can",
         "name the primary, or all hosts with target_session_attrs=read-write, and set no default_transaction_read_only",

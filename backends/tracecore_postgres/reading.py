@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.texts import stored_values, values_of
@@ -24,7 +24,6 @@ LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.
 """
 """Joins the bodies ``b`` of observations ``o``: by their key, one by one, however many the planner expects."""
 Rows: TypeAlias = list[Sequence[Any]]
-T = TypeVar("T")
 
 Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
 """Lends a connection for reading; whatever the driver raises meanwhile comes out as one of our errors."""

@@ -17,13 +17,12 @@ from tracecore_sql.filters import check_limit
 from tracecore_sql.from_rows import Row
 from tracecore_sql.ledger import LEDGER_COLUMNS, entry_of, ledger_conditions
 
-__all__ = ["ENTRY", "LedgerReader", "LedgerTexts", "entry_as"]
+__all__ = ["LedgerReader", "LedgerTexts", "entry_as"]
 
 Fetch: TypeAlias = Callable[[str, Sequence[Any]], Awaitable[Sequence[Row]]]
 """Run one statement with ``?`` marks; return its rows."""
 
-ENTRY: Final = ", ".join(LEDGER_COLUMNS)
-"""What is selected of an entry."""
+_ENTRY: Final = ", ".join(LEDGER_COLUMNS)
 _WIDTH: Final = len(LEDGER_COLUMNS)
 _ORDER: Final = "minute_ns DESC, process DESC"
 
@@ -64,9 +63,9 @@ class LedgerReader:
             where.after(decode_cursor(texts.cursor, query.cursor, ids=1), "minute_ns", "process")
         condition = where.sql or "true"
         if query.last:
-            sql = f"{texts.last} SELECT {ENTRY} FROM last WHERE {condition}"
+            sql = f"{texts.last} SELECT {_ENTRY} FROM last WHERE {condition}"
         else:
-            sql = f"SELECT {ENTRY} FROM tc_ledger WHERE project = ? AND {condition}"
+            sql = f"SELECT {_ENTRY} FROM tc_ledger WHERE project = ? AND {condition}"
         sql = f"{sql} ORDER BY {_ORDER} LIMIT {query.limit + 1}"
         found = [entry_of(row) for row in await self._fetch(sql, [project, *where.values])]
         return page_of(found, query.limit, lambda entry: (texts.cursor, (entry.minute_ns, entry.process)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from tracecore_sql.to_rows import storable
 from tracecore_sqlite.connection import Connection
@@ -17,7 +17,6 @@ __all__ = ["RECENT", "SETTLED", "Reader", "Rows", "fetch", "rows_of"]
 
 Reader: TypeAlias = Callable[[], Awaitable[Connection]]
 Rows: TypeAlias = list[tuple[Any, ...]]
-T = TypeVar("T")
 
 # The two halves of tc_traces, worded as their partial indexes are.
 SETTLED: Final = "settled = 1"

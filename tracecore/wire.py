@@ -44,6 +44,7 @@ __all__ = [
     "BASE",
     "LARGEST_ANSWER",
     "LARGEST_BATCH",
+    "LARGEST_WINDOW_LOG",
     "MOST_RECORDS",
     "READS",
     "About",
@@ -68,6 +69,8 @@ LARGEST_BATCH: Final = 64 << 20
 """Bytes of a batch before compression; a server refuses a larger one with 413."""
 LARGEST_ANSWER: Final = 32 << 20
 """Bytes of the answer to a read; a server answers with a shorter page instead."""
+LARGEST_WINDOW_LOG: Final = 23
+"""What a zstd frame may ask whoever inflates it to remember, as a power of two: 8 MiB."""
 MOST_RECORDS: Final = 200_000
 """Records of a batch; a server refuses more with 413."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from tracecore.clock import monotonic_ns
+from tracecore.wire import LARGEST_WINDOW_LOG
 from tracecore_http.address import Compression
 
 __all__ = ["CONTENT_ENCODING", "compressed", "inflated", "yielding"]
@@ -29,8 +30,6 @@ _A_WHILE_NS: Final = 500_000
 _MOMENT_S: Final = 50e-6
 """Enough for a thread that waits to wake up, and little beside the work of a piece."""
 _ZSTD_LEVEL: Final = 1
-_LARGEST_WINDOW_LOG: Final = 23
-"""What a zstd frame may ask us to remember: 8 MiB."""
 _GZIP_LEVEL: Final = 1
 _GZIP: Final = 31
 """zlib's word for a gzip header and the largest window."""
@@ -72,7 +71,7 @@ def inflated(body: bytes, most: int) -> tuple[bytes, bool]:
         ValueError: it is no such body.
     """
     zstd = _zstd()
-    inflater = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG})
+    inflater = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: LARGEST_WINDOW_LOG})
     try:
         found: bytes = inflater.decompress(body, most + 1)
     except zstd.ZstdError as error:

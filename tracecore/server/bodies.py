@@ -17,7 +17,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from tracecore.server.problems import Refusal
-from tracecore.wire import LARGEST_BATCH
+from tracecore.wire import LARGEST_BATCH, LARGEST_WINDOW_LOG
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,8 +28,6 @@ __all__ = ["Allowance", "Limits", "body_of", "zstd"]
 
 _STEP: Final = 1 << 18
 """Bytes that are inflated at once."""
-_LARGEST_WINDOW_LOG: Final = 23
-"""What a zstd frame may ask the server to remember: 8 MiB."""
 _GZIP: Final = 31
 """zlib's word for a gzip header and the largest window."""
 
@@ -99,7 +97,7 @@ class _Plain:
 
 class _Zstd:
     def __init__(self) -> None:
-        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW_LOG}
+        options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: LARGEST_WINDOW_LOG}
         self._inflate = zstd.ZstdDecompressor(options=options)
 
     @property

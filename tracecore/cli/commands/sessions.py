@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import click
-import msgspec
-from msgspec import Raw
 
 from tracecore.backend import LARGEST_PAGE, Backend, Page, SessionQuery, TraceQuery
 from tracecore.cli.commands.traces import SHOWN_ID, page_json
@@ -14,7 +12,6 @@ from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, note, print_json, print_lines, print_table
 from tracecore.cli.reading import Settings, read, sessions_of, traces_of
 from tracecore.errors import NotFound
-from tracecore.exact_json import encode
 from tracecore.records import Session, Trace
 
 __all__ = ["sessions"]
@@ -91,9 +88,7 @@ def _one(settings: Settings, session_id: str, query: TraceQuery) -> None:
 
     session, page = read(settings, find)
     if settings.as_json:
-        traces = [Raw(encode(trace)) for trace in page.items]
-        whole = {"session": Raw(encode(session)), "traces": traces, "next_cursor": page.next_cursor}
-        print_json(msgspec.json.encode(whole))
+        print_json({"session": session, "traces": page.items, "next_cursor": page.next_cursor})
         return
     print_table(_COLUMNS, [_row(session)])
     print_lines([""])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import click
-import msgspec
-from msgspec import Raw
 
 from tracecore.backend import Backend, ScoreQuery
 from tracecore.cli.escaping import visible
@@ -16,7 +14,6 @@ from tracecore.cli.output import print_json, print_lines, terminal_width
 from tracecore.cli.plain_table import width
 from tracecore.cli.reading import Settings, observations_of, read, scores_of, traces_of
 from tracecore.cli.waterfall import waterfall
-from tracecore.exact_json import encode
 from tracecore.records import Observation, Score, Trace
 
 __all__ = ["show"]
@@ -40,8 +37,7 @@ def show(settings: Settings, trace_id: str, *, full: bool) -> None:
 
     trace, observations, scores = read(settings, find)
     if settings.as_json:
-        spans, judged = [[Raw(encode(one)) for one in records] for records in (observations, scores)]
-        print_json(msgspec.json.encode({"trace": Raw(encode(trace)), "observations": spans, "scores": judged}))
+        print_json({"trace": trace, "observations": observations, "scores": scores})
         return
     columns = terminal_width()
     print_lines([*heading(trace, columns=columns), "", *waterfall(observations, columns=columns, full=full)])

@@ -20,7 +20,6 @@ from tracecore.cli.plain_table import cut, pad
 from tracecore.cli.reading import Settings, observations_of, read
 from tracecore.cli.waterfall import troubles
 from tracecore.clock import wall_ns
-from tracecore.exact_json import encode
 from tracecore.records import Generation, Observation, usage_totals
 
 __all__ = ["tail"]
@@ -73,7 +72,7 @@ def tail(settings: Settings, *, interval_ns: int, for_ns: int | None, once: bool
 
 
 def _json_line(span: Observation) -> None:
-    print_json(encode(span))
+    print_json(span)
 
 
 def _text_line(span: Observation) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
-from msgspec import Raw
 
 from tracecore.backend import LARGEST_PAGE, Backend, Page, TraceQuery
 from tracecore.cli.figures import cost, duration, moment
@@ -14,7 +12,6 @@ from tracecore.cli.moments import DURATION, MOMENT
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, note, print_json, print_table
 from tracecore.cli.reading import Settings, read, traces_of
-from tracecore.exact_json import encode
 from tracecore.records import Trace
 
 __all__ = ["SHOWN_ID", "page_json", "traces"]
@@ -73,10 +70,9 @@ def traces(settings: Settings, **filters: Any) -> None:
         note(f"there are more: --cursor {page.next_cursor}")
 
 
-def page_json(page: Page[Any]) -> bytes:
-    """Return a page of records as one JSON object; payloads are spliced."""
-    items = [Raw(encode(record)) for record in page.items]
-    return msgspec.json.encode({"items": items, "next_cursor": page.next_cursor})
+def page_json(page: Page[Any]) -> dict[str, Any]:
+    """Return a page of records as the members of one JSON object."""
+    return {"items": page.items, "next_cursor": page.next_cursor}
 
 
 def _row(trace: Trace) -> list[str]:

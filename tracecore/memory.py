@@ -31,6 +31,7 @@ from tracecore.backend import (
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
 from tracecore.ledger import LOOK_EVERY_NS, abandoned, add_up, is_gone, last_entries
+from tracecore.memory_catalog import Entries, MemoryCatalog
 from tracecore.records import (
     ABSENT,
     Generation,
@@ -92,6 +93,7 @@ class MemoryData:
         self.sessions: dict[Key, Session] = {}
         """The own record of each session that has one, without roll-up fields."""
         self.scores: dict[Key, Score] = {}
+        self.entries_of_catalog: Entries = {}
         self.ledger: dict[Key, dict[int, LedgerEntry]] = {}
         """The entries of each process, by the start of their minute."""
 
@@ -146,7 +148,7 @@ class MemoryBackend:
 
     sql: Final = None
     capabilities: Final = Capabilities(
-        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True
+        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True
     )
 
     def __init__(
@@ -170,6 +172,7 @@ class MemoryBackend:
         self.sessions: Final = MemorySessions(self._readable)
         self.scores: Final = MemoryScores(self._readable)
         self.ledger: Final = MemoryLedger(self._readable)
+        self.catalog: Final = MemoryCatalog(lambda: self._readable().entries_of_catalog, self._check_writable)
 
     async def open(self) -> None:
         """Allow reads and writes."""
@@ -178,10 +181,7 @@ class MemoryBackend:
 
     async def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it."""
-        if not self._open:
-            raise BackendUnavailable(f"{self.location} is not open", "open it first")
-        if self._access == "read":
-            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        self._check_writable()
         for record in batch:
             if not isinstance(record, Span | Session | Score | LedgerEntry):  # pyright: ignore[reportUnnecessaryIsInstance] # untyped callers
                 raise BackendRejected(f"a batch cannot hold a {type(record).__name__}", "write records only")
@@ -208,6 +208,12 @@ class MemoryBackend:
     async def close(self) -> None:
         """Refuse reads and writes from now on."""
         self._open = False
+
+    def _check_writable(self) -> None:
+        if not self._open:
+            raise BackendUnavailable(f"{self.location} is not open", "open it first")
+        if self._access == "read":
+            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
 
     def _readable(self) -> MemoryData:
         if not self._open:

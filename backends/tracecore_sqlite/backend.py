@@ -13,6 +13,7 @@ from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite.abandoning import Abandoner
 from tracecore_sqlite.address import Address, parse
+from tracecore_sqlite.catalog import SqliteCatalog
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
 from tracecore_sqlite.failures import is_broken_off
@@ -75,6 +76,7 @@ class SqliteBackend:
             search=True,
             sql=True,
             ledger=True,
+            catalog=True,
             level="durable" if address.synchronous == "full" else "handed_over",
         )
         self.traces: Final = SqliteTraces(self._reader)
@@ -82,6 +84,7 @@ class SqliteBackend:
         self.sessions: Final = SqliteSessions(self._reader)
         self.scores: Final = SqliteScores(self._reader)
         self.ledger: Final = SqliteLedger(self._reader)
+        self.catalog: Final = SqliteCatalog(self._reader, self._change)
         self.sql: Final = SqliteConsole(self._console)
 
     def another(self) -> SqliteBackend:
@@ -119,20 +122,7 @@ class SqliteBackend:
 
     async def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it; returns after the commit."""
-        if self._access == "read":
-            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
-        if self._astray:
-            await self._begin_anew()
-        if self._writing is None or self._writer is None:
-            raise BackendUnavailable(f"{self.location} is not open", "open it first")
-        try:
-            is_there = await self._writing.run(_write, self._writer, batch, file=self._file, path=self.location)
-        except BackendUnavailable as error:
-            self._astray = is_broken_off(error)
-            raise
-        if not is_there:
-            await self._begin_anew()
-            await self.write(batch)
+        await self._change(lambda writer: writer.write(batch))
 
     async def maintain(self) -> bool:
         """Give up, settle or index a slice of what was written; return whether more remains."""
@@ -154,6 +144,23 @@ class SqliteBackend:
         async with contextlib.AsyncExitStack() as closing:
             for connection in filter(None, connections):
                 closing.push_async_callback(connection.close)
+
+    async def _change(self, change: Callable[[Writer], None]) -> None:
+        """Run a function on the thread of the writing connection, in a file where others will find what it writes."""
+        if self._access == "read":
+            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        if self._astray:
+            await self._begin_anew()
+        if self._writing is None or self._writer is None:
+            raise BackendUnavailable(f"{self.location} is not open", "open it first")
+        try:
+            is_there = await self._writing.run(_change, self._writer, change, file=self._file, path=self.location)
+        except BackendUnavailable as error:
+            self._astray = is_broken_off(error)
+            raise
+        if not is_there:
+            await self._begin_anew()
+            await self._change(change)
 
     async def _begin_anew(self) -> None:
         """Leave a file that was deleted or moved away, and make another in its place, now or at the next batch."""
@@ -205,11 +212,11 @@ class SqliteBackend:
         return await self._console()
 
 
-def _write(writer: Writer, batch: Batch, *, file: _File | None, path: str) -> bool:
-    """Write a batch, unless nobody would find it: return whether the file is still the one at its path."""
+def _change(writer: Writer, change: Callable[[Writer], None], *, file: _File | None, path: str) -> bool:
+    """Change what is in a file, if that is still the one at its path; return whether it is."""
     if _identity(path) != file:
         return False
-    writer.write(batch)
+    change(writer)
     return True
 
 

@@ -68,6 +68,11 @@ class Writer:
         self._upsert_scores = Insert(raw, self._sql["upsert_scores"], 19)
         self._upsert_ledger = Insert(raw, self._sql["upsert_ledger"], len(LEDGER_COLUMNS))
 
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """Return the connection."""
+        return self._raw
+
     def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it.
 

@@ -1,0 +1,128 @@
+"""The catalog in one file: reads on the reading connection, commits on the writing one, each in one transaction."""
+
+# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from tracecore.catalog import (
+    CatalogPage,
+    CatalogQuery,
+    Change,
+    Entry,
+    Put,
+    check_commit,
+    check_page,
+    conflict_of_name,
+    conflict_of_revision,
+)
+from tracecore_sql.catalog import ENTRY_COLUMNS, counted, entry_conditions, entry_of, entry_values, listed
+from tracecore_sql.to_rows import storable
+from tracecore_sqlite.reading import Reader, rows_of
+from tracecore_sqlite.writer import Writer
+
+__all__ = ["SqliteCatalog"]
+
+Writing: TypeAlias = Callable[[Callable[[Writer], None]], Awaitable[None]]
+"""Runs a function on the thread of the writing connection."""
+_COLUMNS: Final = ", ".join(f"e.{column}" for column in ENTRY_COLUMNS)
+_ONE: Final = (
+    f"SELECT {_COLUMNS}, a.attachment FROM tc_catalog e LEFT JOIN tc_catalog_attachments a "
+    "ON a.project = e.project AND a.kind = e.kind AND a.key = e.key WHERE e.project = ? AND e.kind = ? AND "
+)
+_IDENTITY: Final = "project = ? AND kind = ? AND key = ?"
+_UPSERT: Final = (
+    f"INSERT INTO tc_catalog ({', '.join(ENTRY_COLUMNS)}) VALUES ({', '.join('?' * len(ENTRY_COLUMNS))}) "
+    "ON CONFLICT (project, kind, key) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in ENTRY_COLUMNS[3:])
+)
+
+
+class SqliteCatalog:
+    """Keep entries; see :class:`tracecore.catalog.CatalogStore`."""
+
+    def __init__(self, reader: Reader, writing: Writing) -> None:
+        self._reader = reader
+        self._writing = writing
+
+    async def get(self, project: str, kind: str, id: str) -> Entry | None:  # noqa: A002 - the name of the field
+        """Return one entry with its attachment, or None."""
+        return await self._one("e.key = ?", project, kind, id)
+
+    async def named(self, project: str, kind: str, name: str) -> Entry | None:
+        """Return the entry of that name with its attachment, or None."""
+        return await self._one("e.name = ?", project, kind, name)
+
+    async def find(self, project: str, query: CatalogQuery) -> CatalogPage:
+        """Return one page of entries, and how many there are, as of one moment."""
+        check_page(query)
+        connection = await self._reader()
+        return await connection.run(_page, connection.raw, project, query)
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Make all changes, or none."""
+        check_commit(changes)
+        await self._writing(lambda writer: _commit(writer.raw, changes))
+
+    async def _one(self, condition: str, *values: str) -> Entry | None:
+        connection = await self._reader()
+        rows = await connection.run(rows_of, connection.raw, _ONE + condition, values)
+        return entry_of(rows[0][:-1], rows[0][-1]) if rows else None
+
+
+def _page(raw: sqlite3.Connection, project: str, query: CatalogQuery) -> CatalogPage:
+    where = entry_conditions(project, query)
+    raw.execute("BEGIN")
+    try:
+        rows = rows_of(raw, listed(where, query), [*where.values, query.limit, query.offset])
+        [(total,)] = rows_of(raw, counted(where), where.values)
+    finally:
+        raw.execute("COMMIT")
+    return CatalogPage([entry_of(row) for row in rows], total)
+
+
+def _commit(raw: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        for change in changes:
+            _apply(raw, change)
+        raw.execute("COMMIT")
+    except BaseException:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        raise
+
+
+def _apply(raw: sqlite3.Connection, change: Change) -> None:
+    said = change.entry if isinstance(change, Put) else change
+    identity = storable([said.project, said.kind, said.id])
+    found = raw.execute(f"SELECT revision FROM tc_catalog WHERE {_IDENTITY}", identity).fetchone()
+    revision: int = found[0] if found else 0
+    if change.expected is not None and change.expected != revision:
+        raise conflict_of_revision(said.kind, said.id, change.expected, revision)
+    if found:
+        _forget(raw, identity, whole=not isinstance(change, Put))
+    if isinstance(change, Put):
+        _put(raw, identity, change.entry, revision + 1)
+
+
+def _forget(raw: sqlite3.Connection, identity: list[Any], *, whole: bool) -> None:
+    """Remove what lies beside an entry, or all of it."""
+    for table in ("tc_catalog_refs", "tc_catalog_attachments", *(["tc_catalog"] if whole else [])):
+        raw.execute(f"DELETE FROM {table} WHERE {_IDENTITY}", identity)
+
+
+def _put(raw: sqlite3.Connection, identity: list[Any], entry: Entry, revision: int) -> None:
+    if entry.name is not None:
+        clash = "SELECT 1 FROM tc_catalog WHERE project = ? AND kind = ? AND name = ? AND key <> ?"
+        if raw.execute(clash, storable([entry.project, entry.kind, entry.name, entry.id])).fetchone():
+            raise conflict_of_name(entry.kind, entry.name)
+    raw.execute(_UPSERT, storable(entry_values(entry, revision)))
+    project, kind, key = identity
+    for ref in storable(dict.fromkeys(entry.refs)):
+        raw.execute("INSERT INTO tc_catalog_refs VALUES (?, ?, ?, ?)", (project, kind, ref, key))
+    if entry.attachment:
+        raw.execute("INSERT INTO tc_catalog_attachments VALUES (?, ?, ?, ?)", (*identity, entry.attachment))

@@ -12,6 +12,7 @@ from tracecore.cli.commands.export import export
 from tracecore.cli.commands.migrate import migrate
 from tracecore.cli.commands.recover import recover
 from tracecore.cli.commands.run import run
+from tracecore.cli.commands.serve import serve
 from tracecore.cli.commands.sessions import sessions
 from tracecore.cli.commands.show import show
 from tracecore.cli.commands.sql import sql
@@ -43,5 +44,5 @@ def app() -> None:
     """See what was recorded: traces, sessions, tokens, cost, and which step was slow."""
 
 
-for _command in (traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run):
+for _command in (traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run, serve):
     app.add_command(_command)

@@ -1,7 +1,7 @@
 """tracecore's own endpoint: batches in, answers out, over any backend. What it speaks is :mod:`tracecore.wire`.
 
 * A batch is answered after ``Backend.write`` has returned: 200 means what that means, and a batch that is sent again
-  changes nothing. Batches of all clients are written one after the other.
+  changes nothing. Batches of all clients are written one after the other, those that wait together.
 * A client that goes while its batch waits will send it again: it is not written for nobody, before those of others.
 * Of the batches that take much memory two are in hand at a time, one to be decoded while the other is written.
 * Nothing is read or written that ``reach`` does not let the request reach; what it returns takes the place of the
@@ -13,7 +13,7 @@ Whoever mounts these routes opens the backend before the first request, on the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any, Final, TypeAlias, cast
 
@@ -27,11 +27,11 @@ from starlette.routing import Route
 
 from tracecore import __version__
 from tracecore.backend import Backend, Batch, Receipt
-from tracecore.errors import BackendRejected, TracecoreError
-from tracecore.reporting import report
+from tracecore.errors import BackendRejected
 from tracecore.server.answers import LARGE, answer_of
 from tracecore.server.bodies import Allowance, Limits, body_of
 from tracecore.server.problems import Endpoint, Refusal, answering
+from tracecore.services.ingest import BatchWriter, Gone
 from tracecore.wire import (
     BASE,
     LARGEST_ANSWER,
@@ -48,7 +48,7 @@ from tracecore.wire import (
     encode,
 )
 
-__all__ = ["Limits", "Reach", "routes"]
+__all__ = ["Limits", "Prepare", "Reach", "routes"]
 
 Reach: TypeAlias = Callable[[Request, str], str]
 """Return the project that a request reaches when it asks for this one; raises ``AccessDenied`` for none."""
@@ -59,19 +59,36 @@ _LARGE_AT_ONCE: Final = 2
 """Batches of more than ``LARGE`` bytes that are decoded at one moment; decoded they are up to ten times as long."""
 
 
+Prepare: TypeAlias = Callable[[Batch], Awaitable[Batch]]
+"""Return the batch that is written in the place of one that arrived."""
+
+
 def _as_asked(_: Request, project: str) -> str:
     return project
 
 
-def routes(backend: Backend, *, limits: Limits | None = None, reach: Reach = _as_asked) -> list[Route]:
+async def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def routes(
+    backend: Backend,
+    *,
+    limits: Limits | None = None,
+    reach: Reach = _as_asked,
+    writer: BatchWriter | None = None,
+    prepare: Prepare = _as_it_is,
+) -> list[Route]:
     """Return the routes of an endpoint over an open backend.
 
     Args:
         backend: where records are kept. It must be open when the first request comes.
         limits: what a request may cost.
         reach: decides which project a request reaches. The default lets every request reach every project.
+        writer: writes the batches, where others write to the same backend too.
+        prepare: is given each batch before it is written, and returns what is written.
     """
-    native = _Native(backend, limits or Limits(), reach)
+    native = _Native(backend, limits or Limits(), reach, writer or BatchWriter(backend.write), prepare)
     found = {
         f"{BASE}/batch": ("POST", native.batch),
         **{read.path: ("POST", native.read(read)) for read in READS.values()},
@@ -99,12 +116,13 @@ def _elsewhere(methods: dict[str, str]) -> Endpoint:
 class _Native:
     """Answer requests over one backend."""
 
-    def __init__(self, backend: Backend, limits: Limits, reach: Reach) -> None:
+    def __init__(self, backend: Backend, limits: Limits, reach: Reach, writer: BatchWriter, prepare: Prepare) -> None:
         self._backend = backend
         self._limits = limits
         self._reach = reach
         self._allowance = Allowance(limits.in_hand_bytes)
-        self._writing = anyio.Lock()
+        self._writer = writer
+        self._prepare = prepare
         self._decoding = anyio.Semaphore(_LARGE_AT_ONCE)
 
     async def batch(self, request: Request) -> Response:
@@ -112,31 +130,26 @@ class _Native:
         with self._allowance.share() as take:
             body = await body_of(request, self._limits, take)
             async with self._decoding if len(body) > LARGE else nullcontext():
-                batch = self._reachable(request, await _decoded(body))
-                async with self._writing:
-                    if await request.is_disconnected():
-                        raise ClientDisconnect
-                    receipt = await self._written(batch)
+                batch = await self._prepare(self._reachable(request, await _decoded(body)))
+                receipt = await self._written(request, batch)
         if receipt is None:
             return _json(Written(len(batch)))
         rejected = max(0, min(receipt.rejected, len(batch)))
         return _json(Written(len(batch) - rejected, rejected, receipt.reason))
 
-    async def _written(self, batch: Batch) -> Receipt | None:
-        """Write a batch; one on which the backend breaks is refused: sent again, it would hold up all behind it."""
+    async def _written(self, request: Request, batch: Batch) -> Receipt | None:
+        async def wanted() -> bool:
+            return not await request.is_disconnected()
+
         try:
-            return await self._backend.write(batch)
-        except (TracecoreError, MemoryError):
-            raise
-        except Exception as error:
-            report("tracecore's server could not write a batch of %d records", len(batch), severe=True, error=error)
-            raise BackendRejected("the server's backend broke on the batch; its log says how") from error
+            return await self._writer.write(batch, wanted)
+        except Gone as error:
+            raise ClientDisconnect from error
 
     async def maintain(self, request: Request) -> Response:
         """Do a slice of the work that was put off."""
         self._reach(request, "")
-        async with self._writing:
-            return _json(Slice(await self._backend.maintain()))
+        return _json(Slice(await self._writer.alone(self._backend.maintain)))
 
     async def capabilities(self, request: Request) -> Response:
         """Say what the backend can do, and what else there is to know of this server."""

@@ -1,0 +1,19 @@
+"""The operations of the server, one noun a file.
+
+A module of operations is listed in ``EVERY``, those that are asked most often first: paths are tried in this order.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tracecore.server.api import health, projects
+from tracecore.server.operations import Operations
+
+__all__ = ["EVERY"]
+
+EVERY: Final[tuple[Operations, ...]] = (
+    projects.operations,
+    health.operations,
+)
+"""Every group of operations."""

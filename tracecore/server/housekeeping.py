@@ -1,0 +1,67 @@
+"""What a server does when nobody asks: deferred work of the backend, and noting when keys were used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from tracecore.errors import BackendError
+from tracecore.reporting import report
+from tracecore.server.state import ServerState
+
+__all__ = ["Housekeeping"]
+
+_PAUSE_S: Final = 0.25
+"""Between two looks for deferred work, while there is none."""
+_NOTE_EVERY_NS: Final = 30_000_000_000
+
+
+class Housekeeping:
+    """Keep house on the loop that serves, from :meth:`begin` to :meth:`end`."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._task: asyncio.Task[None] | None = None
+        self._next_note = 0
+
+    def begin(self) -> None:
+        """Begin, on the running loop."""
+        self._next_note = self._state.clock() + _NOTE_EVERY_NS
+        self._task = asyncio.get_running_loop().create_task(self._keep(), name="tracecore-housekeeping")
+
+    async def end(self) -> None:
+        """End, and note what there is to note."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        with contextlib.suppress(BackendError):
+            await self.note_use()
+
+    async def note_use(self) -> None:
+        """Write down when each key was used last."""
+        used = dict(self._state.gate.used)
+        self._state.gate.used.clear()
+        for key, when_ns in used.items():
+            await self._state.keys.used(key, now_ns=when_ns)
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                more = await self._slice()
+            except BackendError:
+                more = False  # writes say it to those who write
+            except Exception as error:  # noqa: BLE001 - one slice that fails must not be the last
+                report("tracecore's server could not keep house", severe=True, error=error)
+                more = False
+            await asyncio.sleep(0 if more else _PAUSE_S)
+
+    async def _slice(self) -> bool:
+        if self._state.clock() >= self._next_note:
+            self._next_note = self._state.clock() + _NOTE_EVERY_NS
+            await self.note_use()
+        if not self._state.writer.is_idle:
+            return False
+        return await self._state.writer.alone(self._state.backend.maintain)

@@ -1,0 +1,62 @@
+"""Errors as Langfuse's API words them: ``{message, error}``; what its clients and people's scripts look at.
+
+Our own endpoint answers with problem documents instead (:mod:`tracecore.server.problems`); which error is which status
+is the same table.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from tracecore.errors import AccessDenied, TracecoreError
+from tracecore.server.problems import Refusal
+from tracecore.wire import Problem, problem_of
+
+__all__ = ["InvalidRequest", "answer_to"]
+
+_NAMES: Final = {
+    400: "InvalidRequestError", 401: "UnauthorizedError", 403: "ForbiddenError", 404: "LangfuseNotFoundError",
+    405: "MethodNotAllowedError", 409: "LangfuseConflictError", 413: "PayloadTooLargeError",
+    422: "UnprocessableError", 429: "RateLimitError", 503: "ServiceUnavailableError",
+}  # fmt: skip
+
+
+class InvalidRequest(ValueError):
+    """Report a request whose query, body or path is not what the operation takes."""
+
+
+def answer_to(error: Exception) -> Response:
+    """Return the answer to a request that ended in this error."""
+    if isinstance(error, InvalidRequest):
+        return _json(400, {"message": "Invalid request data", "error": [{"message": str(error)}]})
+    if isinstance(error, Refusal):
+        return _of_problem(error.problem)
+    if isinstance(error, TracecoreError):
+        return _of_problem(_problem(error))
+    return _json(500, {"message": "Internal Server Error", "error": "InternalServerError"})
+
+
+def _problem(error: TracecoreError) -> Problem:
+    if isinstance(error, AccessDenied):
+        return Problem("AccessDenied", 403, str(error))
+    return problem_of(error)
+
+
+def _of_problem(problem: Problem) -> Response:
+    message = f"{problem.detail}; {problem.remedy}" if problem.remedy else problem.detail
+    headers: dict[str, str] = {}
+    if problem.retry_after is not None and math.isfinite(problem.retry_after):
+        headers["retry-after"] = str(max(0, math.ceil(problem.retry_after)))
+    if problem.status == 401:  # noqa: PLR2004 - what a browser or curl asks for a password at
+        headers["www-authenticate"] = 'Basic realm="tracecore"'
+    if problem.status == 413:  # noqa: PLR2004 - what is left of the body is not read
+        headers["connection"] = "close"
+    return _json(problem.status, {"message": message, "error": _NAMES.get(problem.status, problem.title)}, headers)
+
+
+def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), status, headers, "application/json")

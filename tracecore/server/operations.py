@@ -1,0 +1,243 @@
+"""Declared operations: a method, a path, the permission it needs, and what goes in and out.
+
+An operation is a function whose annotations say everything: ``call`` is who asks, ``query`` a Struct of the query
+string, ``body`` the type of the JSON body, every other argument a part of the path, and the return type the answer. From
+the same declaration come the route, the check of the permission, the decoding, the OpenAPI document and the tests; there
+is no other way to add a route, and an operation without a permission cannot be written down.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tracecore.backend import Backend
+from tracecore.catalog import CatalogStore
+from tracecore.errors import TracecoreError
+from tracecore.exact_json import encode
+from tracecore.reporting import report
+from tracecore.server.bodies import body_of
+from tracecore.server.langfuse_errors import InvalidRequest, answer_to
+from tracecore.server.problems import Refusal
+from tracecore.server.state import ServerState
+from tracecore.services.access import Permission, Principal
+from tracecore.services.kinds import catalog_of
+
+__all__ = ["PUBLIC", "Call", "Operation", "Operations", "json_answer", "routes_of"]
+
+PUBLIC: Final = "public"
+"""Stands for the permission of what everybody may ask, such as whether the server is well."""
+Needed: TypeAlias = Permission | Literal["public"]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Handler: TypeAlias = Callable[..., Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+
+
+class Call:
+    """Hold one request: who asks, where it is kept, and what time it is."""
+
+    def __init__(self, request: Request, state: ServerState, principal: Principal | None) -> None:
+        self.request: Final = request
+        self.state: Final = state
+        self._principal = principal
+
+    @property
+    def principal(self) -> Principal:
+        """Return who asks; only operations that everybody may ask have nobody."""
+        if self._principal is None:
+            raise LookupError("an operation for everybody asked who it is")
+        return self._principal
+
+    @property
+    def project(self) -> str:
+        """Return the one project that the credential reaches."""
+        return self.principal.project
+
+    @property
+    def backend(self) -> Backend:
+        """Return where records are kept."""
+        return self.state.backend
+
+    @property
+    def catalog(self) -> CatalogStore:
+        """Return where managed objects are kept."""
+        return catalog_of(self.state.backend)
+
+    async def is_wanted(self) -> bool:
+        """Return whether the client still waits for the answer."""
+        return not await self.request.is_disconnected()
+
+    @cached_property
+    def now_ns(self) -> int:
+        """Return the time of the request: wall clock, ns, the same however often it is asked for."""
+        return self.state.wall()
+
+
+class Operation:
+    """Describe one operation, and answer requests for it."""
+
+    def __init__(
+        self, method: Method, path: str, handler: Handler, *, permission: Needed, status: int, deprecated: bool
+    ) -> None:
+        hints = get_type_hints(handler)
+        names = [name for name in inspect.signature(handler).parameters if name != "call"]
+        self.method: Final = method
+        self.path: Final = path
+        self.handler: Final = handler
+        self.permission: Final[Needed] = permission
+        self.status: Final = status
+        self.deprecated: Final = deprecated
+        self.query: Final[type[Struct] | None] = hints.get("query")
+        self.body: Final[Any] = hints.get("body")
+        self.answer: Final[Any] = hints["return"]
+        self.arguments: Final = tuple(name for name in names if name not in {"query", "body"})
+        self._decoder = None if self.body is None else msgspec.json.Decoder(self.body)
+
+    @property
+    def name(self) -> str:
+        """Return what the operation is called."""
+        return self.handler.__name__
+
+    @property
+    def summary(self) -> str:
+        """Return what it does, in one sentence."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[0]
+
+    async def __call__(self, call: Call) -> Response:
+        """Decode what is asked, do it, and encode the answer."""
+        given: dict[str, Any] = {name: call.request.path_params[name] for name in self.arguments}
+        if self.query is not None:
+            given["query"] = query_of(call.request.query_params.multi_items(), self.query)
+        if self._decoder is not None:
+            given["body"] = await self._body(call)
+        answer = await self.handler(call, **given)
+        return answer if isinstance(answer, Response) else json_answer(answer, self.status)
+
+    async def _body(self, call: Call) -> Any:
+        assert self._decoder is not None
+        with call.state.allowance.share() as take:
+            data = await body_of(call.request, call.state.limits, take)
+            try:
+                return self._decoder.decode(data)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+                raise InvalidRequest(str(error)) from error
+
+
+class Operations:
+    """Collect the operations of a module; ``prefix`` begins all their paths."""
+
+    def __init__(self, prefix: str = "/api/public") -> None:
+        self._prefix = prefix
+        self.declared: Final[list[Operation]] = []
+
+    def get(self, path: str, *, permission: Needed, deprecated: bool = False) -> Callable[[H], H]:
+        """Declare a read."""
+        return self._declare("GET", path, permission=permission, status=200, deprecated=deprecated)
+
+    def post(self, path: str, *, permission: Needed, status: int = 200) -> Callable[[H], H]:
+        """Declare that something is made."""
+        return self._declare("POST", path, permission=permission, status=status)
+
+    def put(self, path: str, *, permission: Needed) -> Callable[[H], H]:
+        """Declare that something is replaced."""
+        return self._declare("PUT", path, permission=permission, status=200)
+
+    def patch(self, path: str, *, permission: Needed, status: int = 200) -> Callable[[H], H]:
+        """Declare that something is changed."""
+        return self._declare("PATCH", path, permission=permission, status=status)
+
+    def delete(self, path: str, *, permission: Needed, status: int = 200) -> Callable[[H], H]:
+        """Declare that something is removed."""
+        return self._declare("DELETE", path, permission=permission, status=status)
+
+    def _declare(
+        self, method: Method, path: str, *, permission: Needed, status: int, deprecated: bool = False
+    ) -> Callable[[H], H]:
+        def declare(handler: H) -> H:
+            self.declared.append(
+                Operation(
+                    method, self._prefix + path, handler, permission=permission, status=status, deprecated=deprecated
+                )
+            )
+            return handler
+
+        return declare
+
+
+def routes_of(operations: Iterable[Operation], state: ServerState) -> list[Route]:
+    """Return the routes of operations: one per path, in the order in which they were declared."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        methods = by_path.setdefault(operation.path, {})
+        if operation.method in methods:
+            raise ValueError(f"{operation.method} {operation.path} is declared twice")
+        methods[operation.method] = operation
+    every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return [Route(path, _endpoint(methods, state), methods=every) for path, methods in by_path.items()]
+
+
+def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        operation = methods.get(method)
+        try:
+            if operation is None:
+                allowed = ", ".join(methods)
+                raise Refusal(405, "MethodNotAllowed", f"{request.method} {request.url.path}", f"use {allowed}")
+            principal = None
+            if operation.permission != PUBLIC:
+                principal = await state.gate.admit(request, operation.permission)
+            request.scope["operation"] = operation
+            return await operation(Call(request, state, principal))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except (Refusal, TracecoreError, ValueError) as error:
+            return answer_to(error)
+        except Exception as error:  # noqa: BLE001 - the next request is served all the same
+            report("tracecore's server could not answer %s", request.url.path, severe=True, error=error)
+            return answer_to(error)
+
+    return endpoint
+
+
+def query_of(items: Iterable[tuple[str, str]], kind: type[Struct]) -> Any:
+    """Return the Struct that a query string is: a name that is repeated is a list where the field is one.
+
+    Raises:
+        InvalidRequest: a value cannot be what its name asks for.
+    """
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    given: dict[str, Any] = {}
+    for name, value in items:
+        field = fields.get(name)
+        if field is None:
+            continue
+        if _is_list(field.type):
+            given.setdefault(name, []).append(value)
+        elif value or field.type is str:
+            given[name] = value
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(str(error)) from error
+
+
+def _is_list(kind: Any) -> bool:
+    described = msgspec.inspect.type_info(kind)
+    options = described.types if isinstance(described, msgspec.inspect.UnionType) else (described,)
+    return any(isinstance(one, msgspec.inspect.VarTupleType | msgspec.inspect.ListType) for one in options)
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Return an answer that is this value as JSON; None is an empty one."""
+    if value is None:
+        return Response(status_code=204 if status == 200 else status)  # noqa: PLR2004 - the two words for success
+    return Response(encode(value), status, media_type="application/json")

@@ -1,0 +1,133 @@
+"""Serving by itself: sockets, processes, signals. The application is :class:`tracecore.server.app.Server`.
+
+Several processes share one socket and one PostgreSQL; each is as stateless as one alone. SIGTERM and SIGINT end them
+gracefully: no new connection, what was begun is answered and written, then the backend is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tracecore.backend import Backend
+from tracecore.errors import BackendUnavailable, ConfigError
+from tracecore.plugins import open_backend
+from tracecore.server.app import Server
+from tracecore.services.first_start import Init, first_key
+from tracecore.services.keys import NewKey
+
+__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "from_environment", "init_of", "listen", "prepared", "serve"]
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 4318
+"""Where exporters of OpenTelemetry send to unless they are told otherwise (OTLP/HTTP)."""
+GRACE_S: Final = 10
+"""How long requests that were begun may take when the server ends."""
+_URL: Final = "TRACECORE_SERVE_BACKEND"
+"""Hands the backend to worker processes; it is no setting."""
+_APP: Final = "tracecore.server.serving:from_environment"
+_BACKLOG: Final = 2048
+
+
+def init_of(environ: Mapping[str, str]) -> Init:
+    """Return what the environment asks for at the start."""
+    return Init(
+        environ.get("TRACECORE_INIT_PROJECT") or None,
+        environ.get("TRACECORE_INIT_PUBLIC_KEY") or None,
+        environ.get("TRACECORE_INIT_SECRET_KEY") or None,
+    )
+
+
+def from_environment() -> Server:
+    """Return the application that a worker process serves."""
+    return Server(open_backend(os.environ[_URL], source="tracecore serve"), pepper=_pepper())
+
+
+async def prepared(backend: Backend, init: Init) -> NewKey | None:
+    """Bring the schema up to date, and see that there is a project and a key; return a key that was made now."""
+    server = Server(backend, pepper=_pepper())
+    await backend.open()
+    try:
+        state = server.state
+        return await first_key(state.projects, state.keys, init, now_ns=state.wall())
+    finally:
+        await backend.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ConfigError: the address is none of this machine's.
+        BackendUnavailable: somebody else listens there.
+    """
+    try:
+        [(family, kind, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # Only a socket that says that it is TCP makes ones that send at once: without that an answer waits 40 ms.
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError("host", host, "the command line", f"an address of this machine ({error})") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise BackendUnavailable(
+            f"cannot listen at {host}:{port}: {error.strerror or error}", "name another --port or --host"
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def serve(url: str, listening: socket.socket, *, workers: int = 1, access_log: bool = False) -> None:
+    """Serve until a signal says to end."""
+    config = uvicorn.Config(
+        _APP,
+        factory=True,
+        workers=workers,
+        lifespan="on",
+        ws="none",
+        http="httptools",
+        log_config=_logging(access_log=access_log),
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=1 << 16,
+    )
+    os.environ[_URL] = url
+    server = uvicorn.Server(config)
+    if workers == 1:
+        server.run(sockets=[listening])
+    else:
+        Multiprocess(config, target=server.run, sockets=[listening]).run()
+
+
+def _pepper() -> str | None:
+    return os.environ.get("TRACECORE_PEPPER") or None
+
+
+def _logging(*, access_log: bool) -> dict[str, object]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}, "line": {"format": "%(message)s"}},
+        "handlers": {
+            "notes": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"},
+            "access": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+        },
+        "loggers": {
+            "uvicorn": {"handlers": ["notes"], "level": "WARNING", "propagate": False},
+            "tracecore": {"handlers": ["notes"], "level": "WARNING", "propagate": False},
+            "tracecore.access": {
+                "handlers": ["access"], "level": "INFO" if access_log else "WARNING", "propagate": False,
+            },
+        },
+    }  # fmt: skip

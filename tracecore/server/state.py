@@ -1,0 +1,49 @@
+"""What all requests of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tracecore.backend import Backend, Batch
+from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.server.access import Gate
+from tracecore.server.bodies import Allowance, Limits
+from tracecore.server.probe import Probe
+from tracecore.server.requests import Requests
+from tracecore.services.ingest import BatchWriter
+from tracecore.services.keys import Keys
+from tracecore.services.kinds import catalog_of
+from tracecore.services.projects import Projects
+
+__all__ = ["ServerState"]
+
+
+class ServerState:
+    """Hold the backend, the one writer to it, and the gate."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        limits: Limits | None = None,
+        pepper: str | None = None,
+        wall: Callable[[], int] = wall_ns,
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
+        catalog = catalog_of(backend)
+        self.backend: Final = backend
+        self.limits: Final = limits or Limits()
+        self.wall: Final = wall
+        self.clock: Final = clock
+        self.allowance: Final = Allowance(self.limits.in_hand_bytes)
+        self.writer: Final = BatchWriter(backend.write)
+        self.keys: Final = Keys(catalog, pepper)
+        self.projects: Final = Projects(catalog)
+        self.gate: Final = Gate(self.keys, wall=wall, clock=clock)
+        self.probe: Final = Probe(catalog, wall=wall, clock=clock)
+        self.requests: Final = Requests()
+
+    async def prepare(self, batch: Batch) -> Batch:
+        """Return the records that are written for those that arrived."""
+        return batch

@@ -1,0 +1,45 @@
+"""Who may do what: permissions by their names, the scopes of keys, and the principal that a credential stands for.
+
+Permissions are Langfuse's project scopes, so that its clients and people find the names they know, and ``ingest:create``
+for what records.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+__all__ = ["KEY_SCOPES", "PERMISSIONS", "KeyScope", "Permission", "Principal"]
+
+Permission: TypeAlias = Literal[
+    "ingest:create", "project:read", "project:update", "project:delete", "apiKeys:read", "apiKeys:CUD",
+    "traces:delete", "objects:publish", "objects:bookmark", "objects:tag", "scores:CUD", "scoreConfigs:CUD",
+    "scoreConfigs:read", "annotationQueues:read", "annotationQueues:CUD", "annotationQueueAssignments:read",
+    "annotationQueueAssignments:CUD", "datasets:CUD", "datasets:read", "prompts:CUD", "prompts:read", "models:CUD",
+    "comments:CUD", "comments:read",
+]  # fmt: skip
+"""What an operation needs."""
+PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
+KeyScope: TypeAlias = Literal["all", "read", "ingest", "scores"]
+"""What a key is for: everything in its project, reading it, recording into it, or giving scores alone."""
+
+KEY_SCOPES: Final[dict[KeyScope, frozenset[Permission]]] = {
+    "all": PERMISSIONS,
+    "read": frozenset(name for name in PERMISSIONS if name.endswith(":read") and name != "apiKeys:read"),
+    "ingest": frozenset({"ingest:create", "scores:CUD"}),
+    "scores": frozenset({"scores:CUD"}),
+}
+
+
+class Principal(Struct, frozen=True):
+    """Name who asks: a key, the one project that it reaches, and what it may do there."""
+
+    project: str
+    key: str
+    """The public part of the key."""
+    permissions: frozenset[Permission]
+
+    def may(self, permission: Permission) -> bool:
+        """Return whether this is permitted."""
+        return permission in self.permissions

@@ -1,8 +1,8 @@
 """The gate: from the credentials of a request to a principal, and whether it may.
 
 ``Authorization: Basic base64(public:secret)`` is the whole key; ``Bearer public`` the public part alone, which may only
-give scores (wire contract of Langfuse). What a key stands for is remembered for some seconds, so that a burst of requests
-does not read it again and again; a key that is revoked elsewhere is refused at most that much later.
+give scores (wire contract of Langfuse). What a key stands for is remembered for some seconds, so that a burst of
+requests does not read it again and again; a key that is revoked elsewhere is refused at most that much later.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ is opened by whichever comes first, the lifespan or a request.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, cast
 
 import anyio
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -23,6 +25,7 @@ from tracecore.server.bodies import Limits
 from tracecore.server.housekeeping import Housekeeping
 from tracecore.server.langfuse_errors import answer_to
 from tracecore.server.observing import Observing
+from tracecore.server.openapi import document
 from tracecore.server.operations import Operation, routes_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.server.state import ServerState
@@ -45,6 +48,7 @@ class Server:
         self._housekeeping = Housekeeping(self.state)
         self._opening: anyio.Lock | None = None
         self._is_open = False
+        self.state.describe = cache(lambda: msgspec.json.encode(document(every_operation())))
         routes = [*_native_routes(self.state), *routes_of(every_operation(), self.state)]
         self._app: ASGIApp = Observing(Router(routes=routes, default=_nowhere), self.state)
 

@@ -56,6 +56,11 @@ class Allowance:
         self._limit = limit
         self._used = 0
 
+    @property
+    def used(self) -> int:
+        """Return how many bytes are in hand."""
+        return self._used
+
     @contextmanager
     def share(self) -> Generator[Callable[[int], None]]:
         """Return what takes bytes for one body; all of them are given back at the end of the block."""

@@ -1,9 +1,9 @@
 """Declared operations: a method, a path, the permission it needs, and what goes in and out.
 
 An operation is a function whose annotations say everything: ``call`` is who asks, ``query`` a Struct of the query
-string, ``body`` the type of the JSON body, every other argument a part of the path, and the return type the answer. From
-the same declaration come the route, the check of the permission, the decoding, the OpenAPI document and the tests; there
-is no other way to add a route, and an operation without a permission cannot be written down.
+string, ``body`` the type of the JSON body, every other argument a part of the path, and the return type the answer.
+From the same declaration come the route, the check of the permission, the decoding, the OpenAPI document and the tests;
+there is no other way to add a route, and an operation without a permission cannot be written down.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -87,7 +87,7 @@ class Operation:
     def __init__(
         self, method: Method, path: str, handler: Handler, *, permission: Needed, status: int, deprecated: bool
     ) -> None:
-        hints = get_type_hints(handler)
+        hints = get_type_hints(handler, include_extras=True)
         names = [name for name in inspect.signature(handler).parameters if name != "call"]
         self.method: Final = method
         self.path: Final = path
@@ -97,7 +97,7 @@ class Operation:
         self.deprecated: Final = deprecated
         self.query: Final[type[Struct] | None] = hints.get("query")
         self.body: Final[Any] = hints.get("body")
-        self.answer: Final[Any] = hints["return"]
+        self.answer: Final[Any] = _described(hints["return"])
         self.arguments: Final = tuple(name for name in names if name not in {"query", "body"})
         self._decoder = None if self.body is None else msgspec.json.Decoder(self.body)
 
@@ -117,18 +117,14 @@ class Operation:
         if self.query is not None:
             given["query"] = query_of(call.request.query_params.multi_items(), self.query)
         if self._decoder is not None:
-            given["body"] = await self._body(call)
+            given["body"] = await _decoded(call, self._decoder)
         answer = await self.handler(call, **given)
         return answer if isinstance(answer, Response) else json_answer(answer, self.status)
 
-    async def _body(self, call: Call) -> Any:
-        assert self._decoder is not None
-        with call.state.allowance.share() as take:
-            data = await body_of(call.request, call.state.limits, take)
-            try:
-                return self._decoder.decode(data)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-                raise InvalidRequest(str(error)) from error
+
+def _described(answer: Any) -> Any:
+    """Return the type of an answer: of one that the operation makes by hand, what its annotation says beside it."""
+    return get_args(answer)[1] if get_origin(answer) is Annotated else answer
 
 
 class Operations:
@@ -184,18 +180,26 @@ def routes_of(operations: Iterable[Operation], state: ServerState) -> list[Route
     return [Route(path, _endpoint(methods, state), methods=every) for path, methods in by_path.items()]
 
 
+async def _decoded(call: Call, decoder: msgspec.json.Decoder[Any]) -> Any:
+    with call.state.allowance.share() as take:
+        data = await body_of(call.request, call.state.limits, take)
+        try:
+            return decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise InvalidRequest(str(error)) from error
+
+
 def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        operation = methods.get(method)
+        operation = methods.get("GET" if request.method == "HEAD" else request.method)
+        if operation is None:
+            allowed = ", ".join(methods)
+            return answer_to(Refusal(405, "WrongMethod", f"{request.method} {request.url.path}", f"use {allowed}"))
+        request.scope["operation"] = operation
         try:
-            if operation is None:
-                allowed = ", ".join(methods)
-                raise Refusal(405, "MethodNotAllowed", f"{request.method} {request.url.path}", f"use {allowed}")
             principal = None
             if operation.permission != PUBLIC:
                 principal = await state.gate.admit(request, operation.permission)
-            request.scope["operation"] = operation
             return await operation(Call(request, state, principal))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it

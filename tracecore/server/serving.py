@@ -103,11 +103,10 @@ def serve(url: str, listening: socket.socket, *, workers: int = 1, access_log: b
         h11_max_incomplete_event_size=1 << 16,
     )
     os.environ[_URL] = url
-    server = uvicorn.Server(config)
     if workers == 1:
-        server.run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[listening])
     else:
-        Multiprocess(config, target=server.run, sockets=[listening]).run()
+        Multiprocess(config, sockets=[listening]).run()
 
 
 def _pepper() -> str | None:

@@ -43,6 +43,8 @@ class ServerState:
         self.gate: Final = Gate(self.keys, wall=wall, clock=clock)
         self.probe: Final = Probe(catalog, wall=wall, clock=clock)
         self.requests: Final = Requests()
+        self.describe: Callable[[], bytes] = lambda: b"{}"
+        """Returns the OpenAPI document; the application, which knows its operations, puts it here."""
 
     async def prepare(self, batch: Batch) -> Batch:
         """Return the records that are written for those that arrived."""

@@ -1,7 +1,7 @@
 """Who may do what: permissions by their names, the scopes of keys, and the principal that a credential stands for.
 
-Permissions are Langfuse's project scopes, so that its clients and people find the names they know, and ``ingest:create``
-for what records.
+Permissions are Langfuse's project scopes, so that its clients and people find the names they know, and
+``ingest:create`` for what records.
 """
 
 from __future__ import annotations

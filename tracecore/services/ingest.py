@@ -44,6 +44,9 @@ class BatchWriter:
         self._write_through = write
         self._lock = anyio.Lock()
         self._waiting: list[_Waiting] = []
+        self.records_written = 0
+        self.transactions = 0
+        self.failures = 0
 
     @property
     def is_idle(self) -> bool:
@@ -110,16 +113,26 @@ class BatchWriter:
     async def _write_together(self, several: Sequence[_Waiting]) -> None:
         together: list[Record] = [record for one in several for record in one.batch]
         try:
-            receipt = await self._write_through(together)
+            receipt = await self._through(together)
         except Exception:  # noqa: BLE001 - each is written by itself, and fails by itself
             return
         if receipt is None:  # else nobody knows whose records were rejected: each is written by itself
             for one in several:
                 one.done.set()
 
+    async def _through(self, batch: Batch) -> Receipt | None:
+        try:
+            receipt = await self._write_through(batch)
+        except Exception:
+            self.failures += 1
+            raise
+        self.transactions += 1
+        self.records_written += len(batch)
+        return receipt
+
     async def _write_one(self, one: _Waiting) -> None:
         try:
-            one.receipt = await self._write_through(one.batch)
+            one.receipt = await self._through(one.batch)
         except (TracecoreError, MemoryError) as error:
             one.error = error
         except Exception as error:  # noqa: BLE001 - sent again, it would hold up all behind it

@@ -22,7 +22,7 @@ from tracecore.services.kinds import Kind
 __all__ = ["ApiKey", "Keys", "NewKey"]
 
 _PUBLIC: Final = "pk-tc-"
-_SECRET: Final = "sk-tc-"
+_SECRET: Final = "sk-tc-"  # noqa: S105 - how a secret begins, so that scanners find one that leaked
 _SECRET_BYTES: Final = 32
 _SHORTEST_SECRET: Final = 8
 _LONGEST: Final = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import sys
 from importlib.util import find_spec
 from urllib.parse import quote
 
@@ -71,7 +72,7 @@ def _say(settings: Settings, base: str, where: str, made: NewKey | None) -> None
         print_json({"url": base, "backend": where, "version": __version__, "environment": variables})
     else:
         print_lines([visible(line) for line in _lines(base, where, made, variables)])
-    click.get_text_stream("stdout").flush()
+    sys.stdout.flush()  # whoever started it waits for this
 
 
 def _lines(base: str, where: str, made: NewKey | None, variables: dict[str, str]) -> list[str]:

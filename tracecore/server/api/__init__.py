@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracecore.server.api import health, projects
+from tracecore.server.api import description, health, projects
 from tracecore.server.operations import Operations
 
 __all__ = ["EVERY"]
@@ -15,5 +15,6 @@ __all__ = ["EVERY"]
 EVERY: Final[tuple[Operations, ...]] = (
     projects.operations,
     health.operations,
+    description.operations,
 )
 """Every group of operations."""

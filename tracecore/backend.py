@@ -2,10 +2,10 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``catalog``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``selection``, ``json_lines``, ``codec``,
-``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it speaks to our own server) and is found through the
-entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are :class:`BackendFactory`
-callables.
+(``backend``, ``catalog``, ``conditions``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``selection``,
+``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it speaks to our own server) and is
+found through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are
+:class:`BackendFactory` callables.
 
 What holds for every method:
 
@@ -28,6 +28,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, r
 
 from msgspec import Struct
 
+from tracecore.conditions import Condition
 from tracecore.records import LedgerEntry, Observation, ObservationType, Record, Score, ScoreType, Session, Trace
 
 __all__ = [
@@ -184,7 +185,8 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Conditions are on the observation's own fields: ``user_id`` and ``session_id`` are those it carries in ``trace``.
     ``bodies`` asks for input, output, metadata and every other payload too; without it they are ``ABSENT``, an error's
-    stack is empty, and neither is read at all. The other rules are those of :class:`TraceQuery`.
+    stack is empty, and neither is read at all, unless a condition in ``where`` is on one: there, too, all must hold, as
+    :func:`tracecore.selection.meets` says. The other rules are those of :class:`TraceQuery`.
     """
 
     limit: int = 50
@@ -202,6 +204,7 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_duration_ns: int | None = None
     search: str | None = None
     bodies: bool = False
+    where: tuple[Condition, ...] = ()
 
 
 class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -222,7 +225,8 @@ class ScoreQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Select scores; every condition that is set must hold. Newest timestamp first, ties by score id descending.
 
     ``since_ns`` is inclusive and ``until_ns`` exclusive, both on the timestamp. ``min_value`` and ``max_value`` are
-    inclusive; a score without a ``value`` meets neither.
+    inclusive; a score without a ``value`` meets neither. A tuple that is not empty names values of which the score must
+    have one: ``names`` those of ``name``, and so on.
     """
 
     limit: int = 50
@@ -239,6 +243,20 @@ class ScoreQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     until_ns: int | None = None
     min_value: float | None = None
     max_value: float | None = None
+    score_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    data_types: tuple[ScoreType, ...] = ()
+    sources: tuple[Literal["API", "EVAL", "ANNOTATION"], ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    observation_ids: tuple[str, ...] = ()
+    session_ids: tuple[str, ...] = ()
+    experiment_ids: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    config_ids: tuple[str, ...] = ()
+    queue_ids: tuple[str, ...] = ()
+    author_user_ids: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+    string_values: tuple[str, ...] = ()
 
 
 class LedgerQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

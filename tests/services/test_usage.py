@@ -110,7 +110,7 @@ def test_no_unit_is_counted_twice(case: str) -> None:
 
 
 def test_what_was_given_is_kept_under_its_names() -> None:
-    """What a provider counted stands beside the buckets, parts by path; buckets that were given as such are not kept twice."""
+    """What a provider counted stands beside the buckets, parts by path; given buckets are not kept twice."""
     assert normalized_usage(RESPONSES)[1] == {
         "input_tokens": 100, "output_tokens": 50, "total_tokens": 150, "input_tokens_details.cached_tokens": 60,
         "output_tokens_details.reasoning_tokens": 20,

@@ -15,7 +15,7 @@ from json import JSONDecodeError
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from tracecore.records import ABSENT, Experiment, Generation, Score, Span, Trace, TraceAttributes
 
@@ -102,14 +102,14 @@ def _object(members: list[tuple[str, Any]]) -> bytes:
 
 
 def _members_of(value: Struct) -> list[tuple[str, Any]]:
-    """Return the members of the object that a Struct is as JSON; an empty payload is none."""
+    """Return the members of the object that a Struct is as JSON; an empty payload, or what is unset, is none."""
     config = value.__struct_config__
     members: list[tuple[str, Any]] = [] if config.tag_field is None else [(config.tag_field, config.tag)]
     for field in msgspec.structs.fields(value):
         member = getattr(value, field.name)
-        is_empty = isinstance(member, Raw) and not member
+        is_empty = member is UNSET or (isinstance(member, Raw) and not member)
         if not is_empty and not (config.omit_defaults and not field.required and member == field.default):
-            members.append((field.name, member))
+            members.append((field.encode_name, member))
     return members
 
 

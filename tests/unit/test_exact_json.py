@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tracecore import exact_json
 from tracecore.backend import LedgerTotals, ObservationQuery, Page, TraceQuery
@@ -121,3 +121,14 @@ def test_only_what_is_odd_is_written_step_by_step(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(exact_json, "_Reader", None)
     batch = [full_generation(1), span(2), session("s"), score("1"), entry()]
     same(decode_batch(encode(batch)), batch)
+
+
+class _Answer(Struct, rename="camel"):
+    shown_text: str
+    left_out: str | UnsetType = UNSET
+
+
+@pytest.mark.parametrize("text", ["plain", 'odd ":,', "half \ud800"])
+def test_members_have_the_names_that_their_type_gives_them(text: str) -> None:
+    """A Struct under other names, with members that are not set, is the same object whatever its texts hold."""
+    assert json.loads(encode(_Answer(text))) == {"shownText": text}

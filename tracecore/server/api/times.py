@@ -12,6 +12,7 @@ from tracecore.server.langfuse_errors import InvalidRequest
 __all__ = ["iso", "iso_or_none", "ns_of"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_START: Final = _EPOCH.replace(tzinfo=None)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FIRST, _LAST = -(2**63), 2**63 - 1
 """The times that are kept, in ns: 1677 to 2262."""
@@ -20,8 +21,7 @@ _FIRST, _LAST = -(2**63), 2**63 - 1
 def iso(ns: int) -> str:
     """Return a time in ns since the Unix epoch as text; what is less than a millisecond is cut off."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
+    return f"{(_START + timedelta(seconds=seconds)).isoformat()}.{rest // 1_000_000:03d}Z"
 
 
 def iso_or_none(ns: int | None) -> str | None:

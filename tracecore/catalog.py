@@ -106,7 +106,7 @@ class CatalogPage(Struct, frozen=True):
 
 
 class CatalogStore(Protocol):
-    """Keep entries."""
+    """Keep entries. Commits may run beside each other, and beside reads and writes."""
 
     async def get(self, project: str, kind: str, id: str) -> Entry | None:  # noqa: A002 - the name of the field
         """Return one entry with its attachment, or None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, MissingDriver
 from tracecore_postgres.abandoning import Abandoner
 from tracecore_postgres.address import Address, parse
+from tracecore_postgres.catalog import PostgresCatalog
 from tracecore_postgres.connection import Connection, Connector, Left, is_clean, within
 from tracecore_postgres.console import PostgresConsole
 from tracecore_postgres.failures import is_about_statements, is_unsettling, sqlstate_of, translated
@@ -83,6 +85,7 @@ class PostgresBackend:
         self._indexer = Indexer()
         self._readers = Pool(self._connector, address.location, most=_READERS, is_open=self._is_open)
         self._askers = Pool(self._connector, address.location, most=1, is_open=self._is_open, bare=True)
+        self._committers = Pool(self._connector, address.location, most=1, is_open=self._is_open, bare=True)
         self.location: Final = address.location
         self.capabilities: Final = Capabilities(
             durable=True,
@@ -93,6 +96,7 @@ class PostgresBackend:
             search=True,
             sql=True,
             ledger=True,
+            catalog=True,
             level="handed_over" if address.synchronous_commit == "off" else "durable",
         )
         self.traces: Final = PostgresTraces(self._readers.lend)
@@ -100,6 +104,7 @@ class PostgresBackend:
         self.sessions: Final = PostgresSessions(self._readers.lend)
         self.scores: Final = PostgresScores(self._readers.lend)
         self.ledger: Final = PostgresLedger(self._readers.lend)
+        self.catalog: Final = PostgresCatalog(self._readers.lend, self._commit, schema=address.schema)
         self.sql: Final = PostgresConsole(self._askers.lend, lambda: self._connector.settings)
 
     @property
@@ -135,17 +140,8 @@ class PostgresBackend:
 
     async def write(self, batch: Batch) -> None:
         """Keep every record of the batch, or none of it; returns after the commit."""
-        if self._access == "read":
-            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
-        kinds = sorted_out(batch)
-        for left in reversed(range(_TRIES)):
-            try:
-                await self._write(kinds)
-            except BackendError as error:
-                if not left or not self._is_worth_another_try(error):
-                    raise
-            else:
-                return
+        self._check_writable()
+        await self._tried(partial(self._write, sorted_out(batch)))
 
     async def maintain(self) -> bool:
         """Give up, make room, remove or index a slice; return whether more remains."""
@@ -172,6 +168,7 @@ class PostgresBackend:
         async with contextlib.AsyncExitStack() as closing:
             closing.push_async_callback(self._readers.close)
             closing.push_async_callback(self._askers.close)
+            closing.push_async_callback(self._committers.close)
             if connection is not None and not connection.is_closed():
                 closing.callback(connection.terminate)
                 with translated(self.location):
@@ -222,6 +219,34 @@ class PostgresBackend:
         async with self._writing_connection() as (connection, writer):
             weeks = await self._partitions.ensure(connection, kinds.observations, self._connector.settings)
             await writer.write(kinds, weeks)
+
+    async def _commit(self, change: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run a function in a transaction beside those of batches, and return what it returns, after the commit."""
+        self._check_writable()
+        return await self._tried(partial(self._transact, change))
+
+    async def _transact(self, change: Callable[[Connection], Awaitable[T]]) -> T:
+        async with (
+            self._committers.lend() as connection,
+            within(connection, self._connector.settings, always=True),
+        ):
+            return await change(connection)
+
+    async def _tried(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Change something; again where that is all that it takes."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await change()
+            except BackendError as error:
+                if not self._is_worth_another_try(error):
+                    raise
+        return await change()
+
+    def _check_writable(self) -> None:
+        if self._access == "read":
+            raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
+        if not self._is_open():
+            raise BackendUnavailable(f"{self.location} is not open", "open it first")
 
     async def _abandon(self) -> bool:
         async with self._writing_connection() as (connection, _):
@@ -290,5 +315,6 @@ class PostgresBackend:
             self._writing = self._writer = self._end = self._left = None
             self._readers.forget()
             self._askers.forget()
+            self._committers.forget()
             self._connector = Connector(self._address)
         self._pid = 0

@@ -1,4 +1,4 @@
-"""Entries of the catalog as rows and back, and lists of them; both dialects agree on all of it."""
+"""Entries of the catalog as rows and back, and lists of them; both dialects agree on all of it but prefixes."""
 
 # ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
 
@@ -9,50 +9,52 @@ from typing import Any, Final
 from tracecore.catalog import CatalogQuery, Entry
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import Row, payload_of, text_of, unpack_tags
-from tracecore_sql.to_rows import pack_tags
+from tracecore_sql.to_rows import pack_tags, payload_value
 
-__all__ = ["ENTRY_COLUMNS", "counted", "entry_conditions", "entry_of", "entry_values", "listed"]
+__all__ = ["ENTRY_COLUMNS", "ONE_ENTRY", "counted", "entry_conditions", "entry_of", "entry_values", "listed"]
 
 ENTRY_COLUMNS: Final = (
     "project", "kind", "key", "name", "parent", "refs", "position", "since_ns", "until_ns", "revision", "body",
 )  # fmt: skip
 """The columns of an entry, all but its attachment; the first three are its identity."""
+_COLUMNS: Final = ", ".join(f"e.{column}" for column in ENTRY_COLUMNS)
+
+ONE_ENTRY: Final = (
+    f"SELECT {_COLUMNS}, a.attachment FROM tc_catalog e LEFT JOIN tc_catalog_attachments a "
+    "ON a.project = e.project AND a.kind = e.kind AND a.key = e.key WHERE e.project = ? AND e.kind = ? AND "
+)
+"""The statement that reads one entry and its attachment, up to its last condition."""
 
 
 def entry_values(entry: Entry, revision: int) -> list[Any]:
     """Return the row of an entry, in the order of ``ENTRY_COLUMNS``."""
-    refs = pack_tags(entry.refs) if entry.refs else None
+    refs = pack_tags(tuple(dict.fromkeys(entry.refs))) if entry.refs else None
     return [
         entry.project, entry.kind, entry.id, entry.name, entry.parent, refs, entry.position, entry.since_ns,
-        entry.until_ns, revision, bytes(entry.body).decode(),
+        entry.until_ns, revision, payload_value(entry.body),
     ]  # fmt: skip
 
 
 def entry_of(row: Row, attachment: bytes | None = None) -> Entry:
     """Return the entry of a row of ``ENTRY_COLUMNS``."""
-    project, kind, key, name, parent, refs, position, since_ns, until_ns, revision, _ = [text_of(one) for one in row]
+    *listed, body = row
+    project, kind, key, name, parent, refs, position, since_ns, until_ns, revision = map(text_of, listed)
     return Entry(
-        project=project, kind=kind, id=key, body=payload_of(row[-1]), name=name, parent=parent, refs=unpack_tags(refs),
+        project=project, kind=kind, id=key, body=payload_of(body), name=name, parent=parent, refs=unpack_tags(refs),
         position=position, since_ns=since_ns, until_ns=until_ns, revision=revision,
         attachment=bytes(attachment or b""),
     )  # fmt: skip
 
 
 def entry_conditions(project: str, query: CatalogQuery) -> Conditions:
-    """Return the conditions on ``tc_catalog e``."""
+    """Return the conditions on ``tc_catalog``, all but ``prefix``."""
     found = Conditions()
     found.equal(project=project, kind=query.kind, parent=query.parent, name=query.name)
-    if query.prefix:
-        # Texts are compared by code points, so what begins with it follows it and comes before every other text.
-        found.add("name >= ? AND substr(name, 1, ?) = ?", query.prefix, len(query.prefix), query.prefix)
-    elif query.prefix is not None:
-        found.add("name IS NOT NULL")
     for ref in query.refs:
         found.add(
-            "EXISTS (SELECT 1 FROM tc_catalog_refs r WHERE r.project = e.project AND r.kind = e.kind AND r.ref = ? "
-            "AND r.key = e.key)",
-            ref,
-        )
+            "key IN (SELECT r.key FROM tc_catalog_refs r WHERE r.project = ? AND r.kind = ? AND r.ref = ?)",
+            project, query.kind, ref,
+        )  # fmt: skip
     if query.at_ns is not None:
         found.add("since_ns <= ? AND (until_ns IS NULL OR until_ns > ?)", query.at_ns, query.at_ns)
     if query.min_position is not None:
@@ -63,14 +65,21 @@ def entry_conditions(project: str, query: CatalogQuery) -> Conditions:
 
 
 def listed(where: Conditions, query: CatalogQuery) -> str:
-    """Return the statement of one page; its last two marks are the limit and the offset."""
+    """Return the statement of one page, whose last mark is the offset.
+
+    Which entries are on it is found first, so that the bodies of all others are left alone.
+    """
     order = "ASC" if query.ascending else "DESC"
-    columns = ", ".join(ENTRY_COLUMNS)
+    page = (
+        f"SELECT project, kind, key FROM tc_catalog WHERE {where.sql} "
+        f"ORDER BY position {order}, key {order} LIMIT {query.limit} OFFSET ?"
+    )
     return (
-        f"SELECT {columns} FROM tc_catalog e WHERE {where.sql} ORDER BY position {order}, key {order} LIMIT ? OFFSET ?"
+        f"SELECT {_COLUMNS} FROM ({page}) p CROSS JOIN tc_catalog e "
+        f"WHERE e.project = p.project AND e.kind = p.kind AND e.key = p.key ORDER BY e.position {order}, e.key {order}"
     )
 
 
 def counted(where: Conditions) -> str:
     """Return the statement that counts what a query selects."""
-    return f"SELECT count(*) FROM tc_catalog e WHERE {where.sql}"
+    return f"SELECT count(*) AS total FROM tc_catalog WHERE {where.sql}"

@@ -33,6 +33,7 @@ __all__ = [
     "list_values",
     "pack",
     "pack_tags",
+    "payload_value",
     "score_values",
     "session_values",
     "storable",
@@ -82,8 +83,9 @@ def body_values(observations: Iterable[Observation], ids: Iterable[int], null: A
         rare = _pack_payloads(record) or null
         if taken or given or metadata or parameters or rare is not null or stack is not null:
             add((
-                number, _text(taken) if taken else null, _text(given) if given else null,
-                _text(metadata) if metadata else null, _text(parameters) if parameters else null, stack, rare,
+                number, payload_value(taken) if taken else null, payload_value(given) if given else null,
+                payload_value(metadata) if metadata else null, payload_value(parameters) if parameters else null,
+                stack, rare,
             ))  # fmt: skip
     return values
 
@@ -107,7 +109,7 @@ def score_values(scores: Iterable[Score], null: Any) -> list[Any]:
         for value in (
             record.project, record.score_id, record.name, record.timestamp_ns, record.data_type, record.value,
             record.string_value, record.source, record.trace_id, record.observation_id, record.session_id,
-            record.experiment_id, record.comment, _text(record.metadata) if record.metadata else None,
+            record.experiment_id, record.comment, payload_value(record.metadata) if record.metadata else None,
             record.config_id, record.environment, record.author_user_id, record.queue_id, record.execution_trace_id,
         )
     ]  # fmt: skip
@@ -118,7 +120,7 @@ def attribute_values(said: TraceAttributes, null: Any) -> tuple[Any, ...]:
     values = (
         said.name, said.user_id, said.session_id, pack_tags(said.tags) if said.tags else None, said.release,
         said.version, said.environment, _flag(said.public),
-        _text(said.metadata) if said.metadata else None,
+        payload_value(said.metadata) if said.metadata else None,
     )  # fmt: skip
     return tuple(null if value is None else value for value in values)
 
@@ -181,7 +183,7 @@ def _pack_payloads(record: Observation) -> str | bytes | None:
         payloads.experiment_metadata = experiment.metadata or ABSENT
         payloads.item_expected_output = experiment.item_expected_output or ABSENT
         payloads.item_metadata = experiment.item_metadata or ABSENT
-    packed = _text(_encode(payloads))
+    packed = payload_value(_encode(payloads))
     return None if packed == "{}" else packed
 
 
@@ -194,7 +196,8 @@ def pack_tags(tags: tuple[str, ...]) -> str:
     return f"[{','.join(pack(tag) for tag in tags)}]"
 
 
-def _text(payload: Raw | bytes) -> str | bytes:
+def payload_value(payload: Raw | bytes) -> str | bytes:
+    """Return a payload as text, or as it is where it is no UTF-8."""
     try:
         return str(payload, "utf-8")
     except UnicodeDecodeError:

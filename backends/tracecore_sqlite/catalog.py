@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final
 
 from tracecore.catalog import (
     CatalogPage,
@@ -19,20 +19,15 @@ from tracecore.catalog import (
     conflict_of_name,
     conflict_of_revision,
 )
-from tracecore_sql.catalog import ENTRY_COLUMNS, counted, entry_conditions, entry_of, entry_values, listed
+from tracecore_sql.catalog import ENTRY_COLUMNS, ONE_ENTRY, counted, entry_conditions, entry_of, entry_values, listed
+from tracecore_sql.filters import Conditions
+from tracecore_sql.from_rows import text_of, unpack_tags
 from tracecore_sql.to_rows import storable
 from tracecore_sqlite.reading import Reader, rows_of
-from tracecore_sqlite.writer import Writer
+from tracecore_sqlite.writer import Writing
 
-__all__ = ["SqliteCatalog"]
+__all__ = ["SqliteCatalog", "apply"]
 
-Writing: TypeAlias = Callable[[Callable[[Writer], None]], Awaitable[None]]
-"""Runs a function on the thread of the writing connection."""
-_COLUMNS: Final = ", ".join(f"e.{column}" for column in ENTRY_COLUMNS)
-_ONE: Final = (
-    f"SELECT {_COLUMNS}, a.attachment FROM tc_catalog e LEFT JOIN tc_catalog_attachments a "
-    "ON a.project = e.project AND a.kind = e.kind AND a.key = e.key WHERE e.project = ? AND e.kind = ? AND "
-)
 _IDENTITY: Final = "project = ? AND kind = ? AND key = ?"
 _UPSERT: Final = (
     f"INSERT INTO tc_catalog ({', '.join(ENTRY_COLUMNS)}) VALUES ({', '.join('?' * len(ENTRY_COLUMNS))}) "
@@ -69,15 +64,15 @@ class SqliteCatalog:
 
     async def _one(self, condition: str, *values: str) -> Entry | None:
         connection = await self._reader()
-        rows = await connection.run(rows_of, connection.raw, _ONE + condition, values)
+        rows = await connection.run(rows_of, connection.raw, ONE_ENTRY + condition, values)
         return entry_of(rows[0][:-1], rows[0][-1]) if rows else None
 
 
 def _page(raw: sqlite3.Connection, project: str, query: CatalogQuery) -> CatalogPage:
-    where = entry_conditions(project, query)
+    where = _conditions(project, query)
     raw.execute("BEGIN")
     try:
-        rows = rows_of(raw, listed(where, query), [*where.values, query.limit, query.offset])
+        rows = rows_of(raw, listed(where, query), [*where.values, query.offset])
         [(total,)] = rows_of(raw, counted(where), where.values)
     finally:
         raw.execute("COMMIT")
@@ -88,7 +83,7 @@ def _commit(raw: sqlite3.Connection, changes: Sequence[Change]) -> None:
     raw.execute("BEGIN IMMEDIATE")
     try:
         for change in changes:
-            _apply(raw, change)
+            apply(raw, change)
         raw.execute("COMMIT")
     except BaseException:
         if raw.in_transaction:
@@ -96,22 +91,29 @@ def _commit(raw: sqlite3.Connection, changes: Sequence[Change]) -> None:
         raise
 
 
-def _apply(raw: sqlite3.Connection, change: Change) -> None:
+def apply(raw: sqlite3.Connection, change: Change) -> None:
+    """Make one change within a transaction.
+
+    Raises:
+        Conflict: the entry does not have the revision that was expected, or its name is another's.
+    """
     said = change.entry if isinstance(change, Put) else change
     identity = storable([said.project, said.kind, said.id])
-    found = raw.execute(f"SELECT revision FROM tc_catalog WHERE {_IDENTITY}", identity).fetchone()
+    found = raw.execute(f"SELECT revision, refs FROM tc_catalog WHERE {_IDENTITY}", identity).fetchone()
     revision: int = found[0] if found else 0
     if change.expected is not None and change.expected != revision:
         raise conflict_of_revision(said.kind, said.id, change.expected, revision)
     if found:
-        _forget(raw, identity, whole=not isinstance(change, Put))
+        _forget(raw, identity, unpack_tags(text_of(found[1])), whole=not isinstance(change, Put))
     if isinstance(change, Put):
         _put(raw, identity, change.entry, revision + 1)
 
 
-def _forget(raw: sqlite3.Connection, identity: list[Any], *, whole: bool) -> None:
+def _forget(raw: sqlite3.Connection, identity: list[Any], refs: Sequence[str], *, whole: bool) -> None:
     """Remove what lies beside an entry, or all of it."""
-    for table in ("tc_catalog_refs", "tc_catalog_attachments", *(["tc_catalog"] if whole else [])):
+    for ref in storable(refs):
+        raw.execute(f"DELETE FROM tc_catalog_refs WHERE {_IDENTITY} AND ref = ?", (*identity, ref))
+    for table in ("tc_catalog_attachments", *(["tc_catalog"] if whole else [])):
         raw.execute(f"DELETE FROM {table} WHERE {_IDENTITY}", identity)
 
 
@@ -126,3 +128,14 @@ def _put(raw: sqlite3.Connection, identity: list[Any], entry: Entry, revision: i
         raw.execute("INSERT INTO tc_catalog_refs VALUES (?, ?, ?, ?)", (project, kind, ref, key))
     if entry.attachment:
         raw.execute("INSERT INTO tc_catalog_attachments VALUES (?, ?, ?, ?)", (*identity, entry.attachment))
+
+
+def _conditions(project: str, query: CatalogQuery) -> Conditions:
+    found = entry_conditions(project, query)
+    if query.prefix:
+        # Compared as bytes: a text ends at a NUL to `substr`, and one that is no UTF-8 is a BLOB, after every text.
+        begins = query.prefix.encode("utf-8", "surrogatepass")
+        found.add("name >= ? AND substr(CAST(name AS BLOB), 1, ?) = ?", query.prefix, len(begins), begins)
+    elif query.prefix is not None:
+        found.add("name IS NOT NULL")
+    return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -26,10 +26,11 @@ from tracecore_sql.statements import load_statements
 from tracecore_sql.to_rows import attribute_values, body_values, list_values, score_values, session_values, storable
 from tracecore_sqlite.bulk import NULL, ROWS_AT_ONCE, Insert, padded
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "Writing"]
 
 Identity: TypeAlias = tuple[str, str, str]
 """Project, trace id, span id."""
+T = TypeVar("T")
 _TRACES_AT_ONCE: Final = 1024
 _LIST: Final = ", ".join(LIST_COLUMNS)
 _BODY: Final = ", ".join(BODY_COLUMNS)
@@ -43,6 +44,14 @@ _SELECT_ONE: Final = (
     "FROM tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id "
     "WHERE o.project = ? AND o.trace_id = ? AND o.span_id = ?"
 )
+
+
+class Writing(Protocol):
+    """Runs functions on the thread of the writing connection."""
+
+    async def __call__(self, change: Callable[[Writer], T], /) -> T:
+        """Run a function and return what it returns."""
+        ...
 
 
 class _Kinds(Struct):

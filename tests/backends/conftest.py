@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-for part in ("contract", "sink", "trace", "observation", "session", "score", "search", "sql", "ledger", "backend"):
+for part in (
+    "contract",
+    "sink",
+    "trace",
+    "observation",
+    "session",
+    "score",
+    "search",
+    "sql",
+    "ledger",
+    "catalog",
+    "backend",
+):
     pytest.register_assert_rewrite(
         f"tracecore.testing.{part}_suite" if part != "contract" else "tracecore.testing.contract"
     )

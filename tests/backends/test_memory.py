@@ -9,7 +9,8 @@ import pytest
 
 from tracecore.backend import Capabilities
 from tracecore.memory import open_backend
-from tracecore.testing.backend_suite import BackendSuite, LedgerSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, LedgerSuite
+from tracecore.testing.catalog_machine import run_catalog_machine
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 
@@ -22,10 +23,12 @@ def fresh() -> MakeBackend:
     return lambda: open_backend(url)
 
 
-class TestMemory(BackendSuite, LedgerSuite):
+class TestMemory(BackendSuite, LedgerSuite, CatalogSuite):
     """Everything but durability and SQL."""
 
-    expected = Capabilities(traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True)
+    expected = Capabilities(
+        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True
+    )
 
     @pytest.fixture
     def make(self) -> MakeBackend:
@@ -42,3 +45,4 @@ class TestMemory(BackendSuite, LedgerSuite):
 def test_random_programs() -> None:
     """Closed and opened again, a named store is what it was."""
     run_machine(fresh, durable=True, examples=15)
+    run_catalog_machine(fresh, durable=True, examples=5)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.postgres_server import Database, admin
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, SqlSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite, SqlSuite
+from tracecore.testing.catalog_machine import run_catalog_machine
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore_postgres import open_backend
@@ -21,12 +22,12 @@ def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -
     assert open_backend(f"postgresql://host/db{parameters}").capabilities.level == level
 
 
-class TestPostgres(BackendSuite, DurableSuite, SqlSuite, LedgerSuite):
+class TestPostgres(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite):
     """Everything."""
 
     expected = Capabilities(
         durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, sql=True, ledger=True,
-        level="durable",
+        catalog=True, level="durable",
     )  # fmt: skip
 
     @pytest.fixture
@@ -55,3 +56,8 @@ def fresh() -> Iterator[Callable[[], MakeBackend]]:
 def test_random_programs(fresh: Callable[[], MakeBackend]) -> None:
     """Closed and opened again, a schema is what it was."""
     run_machine(fresh, durable=True, examples=10)
+
+
+def test_random_catalogs(fresh: Callable[[], MakeBackend]) -> None:
+    """Whatever is committed in whatever order, every list is that of the reference, and so is every refusal."""
+    run_catalog_machine(fresh, durable=True, examples=8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, SqlSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite, SqlSuite
 from tracecore.testing.opening import MakeBackend
 from tracecore_sqlite import open_backend
 
@@ -21,12 +21,12 @@ def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -
     assert open_backend(f"sqlite:///a.db{parameters}").capabilities.level == level
 
 
-class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite):
+class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite):
     """Everything."""
 
     expected = Capabilities(
         durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, sql=True, ledger=True,
-        level="handed_over",
+        catalog=True, level="handed_over",
     )  # fmt: skip
 
     @pytest.fixture

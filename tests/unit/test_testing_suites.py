@@ -29,16 +29,16 @@ from tracecore.memory import (
     MemoryTraces,
 )
 from tracecore.records import ABSENT, Generation, LedgerEntry, Span
-from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.score_suite import ScoreSuite
 
-CAN = Capabilities(traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True)
+CAN = Capabilities(traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True)
 """What the reference backend can do."""
 
 
-class Suite(BackendSuite, LedgerSuite):
+class Suite(BackendSuite, LedgerSuite, CatalogSuite):
     """What the reference backend is expected to do."""
 
     expected = CAN

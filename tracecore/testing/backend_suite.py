@@ -1,8 +1,8 @@
 """The conformance suite of backends: a sink with the stores for traces, observations, sessions, scores and search.
 
-``BackendSuite`` is what most backends can do. One that is durable, speaks SQL or keeps a ledger joins ``DurableSuite``,
-``SqlSuite`` and ``LedgerSuite`` beside it; one that can do less joins the parts that fit. Nothing is ever skipped: what
-is expected and the parts that have been joined are compared.
+``BackendSuite`` is what most backends can do. One that is durable, speaks SQL, keeps a ledger or a catalog joins
+``DurableSuite``, ``SqlSuite``, ``LedgerSuite`` and ``CatalogSuite`` beside it; one that can do less joins the parts
+that fit. Nothing is ever skipped: what is expected and the parts that have been joined are compared.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from tracecore.backend import (
     SessionQuery,
     TraceQuery,
 )
+from tracecore.catalog import Catalogued
 from tracecore.errors import BackendError, BackendRejected, TracecoreError
 from tracecore.records import TraceAttributes
+from tracecore.testing.catalog_suite import CatalogSuite
 from tracecore.testing.comparing import same
 from tracecore.testing.contract import Contract
 from tracecore.testing.ledger_suite import LedgerSuite
@@ -51,7 +53,7 @@ from tracecore.testing.sink_suite import DurableSuite, SinkSuite
 from tracecore.testing.sql_suite import SqlSuite
 from tracecore.testing.trace_suite import TraceSuite
 
-__all__ = ["BackendSuite", "CapabilitySuite", "DurableSuite", "LedgerSuite", "SqlSuite"]
+__all__ = ["BackendSuite", "CapabilitySuite", "CatalogSuite", "DurableSuite", "LedgerSuite", "SqlSuite"]
 
 _PARTS: Final[dict[str, type[Contract]]] = {
     "durable": DurableSuite,
@@ -62,6 +64,7 @@ _PARTS: Final[dict[str, type[Contract]]] = {
     "search": SearchSuite,
     "sql": SqlSuite,
     "ledger": LedgerSuite,
+    "catalog": CatalogSuite,
 }
 _STORES: Final = ("traces", "observations", "sessions", "scores", "sql", "ledger")
 
@@ -81,6 +84,7 @@ class CapabilitySuite(Contract):
         """Backend: "a store it lacks is None", and one it declares is not."""
         async with opened(make()) as backend:
             stores = {name: getattr(backend, name) is not None for name in _STORES}
+            stores["catalog"] = isinstance(backend, Catalogued)
         assert stores == {name: getattr(self.expected, name) for name in stores}
 
     async def test_every_expected_capability_is_tested(self) -> None:
@@ -202,7 +206,7 @@ class _OpeningSuite(Contract):
 class BackendSuite(
     CapabilitySuite, SinkSuite, TraceSuite, ObservationSuite, SessionSuite, ScoreSuite, SearchSuite, _OpeningSuite
 ):
-    """Prove the whole contract but durability, SQL and the ledger."""
+    """Prove the whole contract but durability, SQL, the ledger and the catalog."""
 
 
 def _no_network(*_: object, **__: object) -> Any:

@@ -32,6 +32,8 @@ __all__ = [
 
 PREFIX: Final = "TRACECORE_"
 FILE_VARIABLE: Final = "TRACECORE_CONFIG"
+_OF_THE_SERVER: Final = ("TRACECORE_INIT_", "TRACECORE_PEPPER", "TRACECORE_SERVE_")
+"""How variables begin that ``tracecore serve`` reads itself: no settings, however much one looks like ``project``."""
 _IMPORT_PATH: Final = "an import path 'package.module:function'"
 _FILES: Final = ("pyproject.toml", "tracecore.toml")
 _NOT_IN_A_FILE: Final = (
@@ -55,7 +57,7 @@ def environment_settings(environ: Mapping[str, str], known: Collection[str]) -> 
     """Return one source per variable that is set; a misspelt key keeps its spelling, so that it is refused later."""
     found: list[Settings] = []
     for name, value in environ.items():
-        if not name.startswith(PREFIX) or not value or name == FILE_VARIABLE:
+        if not name.startswith(PREFIX) or not value or name == FILE_VARIABLE or name.startswith(_OF_THE_SERVER):
             continue
         key = name.removeprefix(PREFIX).lower()
         if key in known or nearest(key, known):
@@ -70,7 +72,8 @@ def ignored_variables(environ: Mapping[str, str], known: Collection[str]) -> lis
     ``TRACECORE_SERVICE_HOST`` once a service is called tracecore.
     """
     names = {PREFIX + key.upper() for key in known} | {FILE_VARIABLE}
-    return sorted(name for name in environ if name.startswith(PREFIX) and name.upper() not in names)
+    ours = (name for name in environ if name.startswith(PREFIX) and not name.startswith(_OF_THE_SERVER))
+    return sorted(name for name in ours if name.upper() not in names)
 
 
 def file_settings(environ: Mapping[str, str], directory: Path | None) -> list[Settings]:

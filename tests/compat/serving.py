@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +21,8 @@ __all__ = ["GROUPS", "Server", "serving"]
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_S: Final = 60.0
 """How long a start may take on a busy machine before it counts as hung."""
+PUBLIC_KEY: Final = "pk-lf-compat"
+SECRET_KEY: Final = "sk-lf-compat-secret-of-the-tests"
 STOP_S: Final = 30.0
 LOOK_S: Final = 0.05
 GROUPS: Final = "core,basic,time,io,metadata,model,usage,prompt,metrics,trace_context"
@@ -33,7 +35,6 @@ class Server(Struct, frozen=True):
     url: str
     public_key: str
     secret_key: str
-    log: Path
 
     def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send one request to the public API with the key, unless ``auth`` says otherwise."""
@@ -69,49 +70,53 @@ class Server(Struct, frozen=True):
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """Serve an SQLite file in a folder for the length of a block; what went wrong inside fails it at the end."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}", "pk-lf-compat", "sk-lf-compat-secret", folder / "server.log")
-    with server.log.open("wb") as log:
+    log, said = folder / "server.log", folder / "server.json"
+    with log.open("wb") as errors, said.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tracecore", "serve", "--backend", f"sqlite:///{folder}/served.db",
-             "--port", str(port)],
-            cwd=folder, env=_environment(server), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            [sys.executable, "-m", "tracecore", "serve", "--backend", f"sqlite:///{folder}/served.db", "--port", "0",
+             "--json"],
+            cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
         )  # fmt: skip
     try:
-        _wait_until_ready(process, server)
-        yield server
-    finally:
-        _stop(process)
-    said = server.log.read_text(errors="replace")
-    assert "Traceback" not in said, f"the server failed inside:\n{said[-6000:]}"
+        yield Server(_url_once_ready(process, said, log), PUBLIC_KEY, SECRET_KEY)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    _stop(process)
+    complained = log.read_text(errors="replace")
+    assert "Traceback" not in complained, f"the server failed inside:\n{complained[-6000:]}"
 
 
-def _environment(server: Server) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Return the environment of the server: nothing of the caller's settings, and the first project with its key."""
     foreign = ("TRACECORE_", "OTEL_", "LANGFUSE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
         "TRACECORE_INIT_PROJECT": "compat",
-        "TRACECORE_INIT_PUBLIC_KEY": server.public_key,
-        "TRACECORE_INIT_SECRET_KEY": server.secret_key,
+        "TRACECORE_INIT_PUBLIC_KEY": PUBLIC_KEY,
+        "TRACECORE_INIT_SECRET_KEY": SECRET_KEY,
     }
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], server: Server) -> None:
+def _url_once_ready(process: subprocess.Popen[bytes], said: Path, log: Path) -> str:
+    """Return the URL that the server says it is at, once it answers there."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server did not start:\n{server.log.read_text(errors='replace')[-6000:]}"
-        with contextlib.suppress(httpx2.TransportError):
-            if httpx2.get(f"{server.url}/api/public/health", timeout=5.0).status_code == 200:
-                return
+        assert process.poll() is None, f"the server did not start:\n{log.read_text(errors='replace')[-6000:]}"
+        line = said.read_text()
+        if line.endswith("\n"):
+            url: str = json.loads(line)["url"]
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(f"{url}/api/public/health", timeout=5.0).status_code == 200:
+                    return url
         time.sleep(LOOK_S)
-    raise AssertionError(f"the server is not ready after {START_S:.0f} s:\n{server.log.read_text(errors='replace')}")
+    raise AssertionError(f"the server is not ready after {START_S:.0f} s:\n{log.read_text(errors='replace')}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, as a service manager does; one that does not is killed, and fails the block."""
+    """Ask the server to end, as a service manager does; one that does not is killed, and fails the test."""
     process.send_signal(signal.SIGTERM)
     try:
         code = process.wait(STOP_S)

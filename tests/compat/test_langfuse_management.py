@@ -58,9 +58,10 @@ def test_metrics(told: Told) -> None:
     """Counts, sums, maxima and percentiles by model and in time are those of what was sent."""
     saw = told["metrics"]
     models = {row["providedModelName"]: row for row in saw["by_model"]}
-    assert {name: (int(row["count_count"]), float(row["sum_totalCost"]), int(row["max_outputTokens"])) for name, row in models.items()} == {
-        "metered-0": (2, 1.5, 2), "metered-1": (2, 1.5, 3),
-    }  # fmt: skip
+    assert {
+        name: (int(row["count_count"]), float(row["sum_totalCost"]), int(row["max_outputTokens"]))
+        for name, row in models.items()
+    } == {"metered-0": (2, 1.5, 2), "metered-1": (2, 1.5, 3)}
     assert all(float(row["p95_latency"]) >= 0 for row in models.values())
     assert sum(int(row["count_count"]) for row in saw["in_time"]) == 4
     [score] = saw["scores"]
@@ -78,6 +79,7 @@ def test_filters(told: Told) -> None:
 
 def test_unknown(told: Told) -> None:
     """An id that nobody has is not found, and the client knows the error as its own."""
-    assert {name: answer[:2] for name, answer in told["unknown"].items()} == dict.fromkeys(
-        ("model", "comment", "queue", "config", "prompt", "dataset", "item", "media"), ["NotFoundError", 404]
+    answers = {name: tuple(answer[:2]) for name, answer in told["unknown"].items()}
+    assert answers == dict.fromkeys(
+        ("model", "comment", "queue", "config", "prompt", "dataset", "item", "media"), ("NotFoundError", 404)
     )

@@ -156,3 +156,10 @@ def test_variables_of_others_are_left_alone() -> None:
     assert ignored_variables({**KUBERNETES, "TRACECORE_PROJECT": "a", "TRACECORE_CONFIG": "b"}, KEYS) == sorted(
         KUBERNETES
     )
+
+
+def test_variables_of_the_server_are_no_settings() -> None:
+    """What `tracecore serve` reads itself is neither refused as a misspelling nor named as ignored."""
+    environ = {"TRACECORE_INIT_PROJECT": "shop", "TRACECORE_INIT_SECRET_KEY": "sk", "TRACECORE_PEPPER": "salt"}
+    assert environment_settings(environ, {*KEYS, "project", "secret"}) == []
+    assert ignored_variables(environ, KEYS) == []

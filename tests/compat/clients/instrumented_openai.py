@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from typing import Any
 
 os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = os.environ.get("CAPTURE", "true")
 
-from openai import OpenAI
+from openai import NotFoundError, OpenAI
 from openai_stub import serve
 from openinference.instrumentation.openai import OpenAIInstrumentor as OpenInference
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -53,10 +54,8 @@ def calls(tracing: TracerProvider) -> dict[str, str]:
         openai.embeddings.create(model="text-embedding-3-small", input="Grüße")
 
     def failed() -> None:
-        try:
+        with contextlib.suppress(NotFoundError):
             openai.chat.completions.create(model="no-such-model", messages=QUESTION)
-        except Exception as error:  # noqa: BLE001 - which one it is does not matter
-            assert "no-such-model" in str(error)
 
     told = {}
     for call in (chat, streamed, tools, embedded, failed):

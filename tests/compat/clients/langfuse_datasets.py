@@ -43,7 +43,8 @@ def datasets() -> Any:
     then = client.get_dataset("folder/questions ü", version=moment)
     return {
         "made": made, "first": items[0], "source": source,
-        "before": {item.id: plain(item) for item in before.items}, "after": {item.id: item.input for item in after.items},
+        "before": {item.id: plain(item) for item in before.items},
+        "after": {item.id: item.input for item in after.items},
         "then": {item.id: item.input for item in then.items},
         "listed": client.api.datasets.list(page=1, limit=10), "item": client.api.dataset_items.get("item-2"),
         "of_source": client.api.dataset_items.list(source_trace_id="a" * 32),
@@ -155,14 +156,18 @@ def evaluated() -> Any:
     """Evaluate what is stored, page by page with a filter, and find the scores."""
     for number in range(12):
         with client.start_as_current_observation(
-            name="to be judged" if number % 2 else "to be left", as_type="generation", input=f"in {number}",
+            name="to be judged" if number % 2 else "to be left",
+            as_type="generation",
+            input=f"in {number}",
             output=f"out {number}",
         ):
             pass
     client.flush()
     chosen = json.dumps([{"type": "string", "column": "name", "operator": "=", "value": "to be judged"}])
     result = client.run_batched_evaluation(
-        mapper=lambda *, item, **_: EvaluatorInputs(input=item.input, output=item.output, expected_output=None, metadata={}),
+        mapper=lambda *, item, **_: EvaluatorInputs(
+            input=item.input, output=item.output, expected_output=None, metadata={}
+        ),
         evaluators=[lambda *, output, **_: Evaluation(name="length", value=float(len(output)))],
         filter=chosen, fetch_batch_size=4,
     )  # fmt: skip

@@ -19,7 +19,9 @@ def models() -> Any:
     api = client.api.models
     made = api.create(
         model_name="house-model", match_pattern="(?i)^house-[0-9]+$", unit="TOKENS", start_date=None,
-        pricing_tiers=[PricingTierInput(name="Standard", is_default=True, priority=0, conditions=[], prices={"input": 1e-6, "output": 2e-6})],
+        pricing_tiers=[PricingTierInput(
+            name="Standard", is_default=True, priority=0, conditions=[], prices={"input": 1e-6, "output": 2e-6}
+        )],
     )  # fmt: skip
     with client.start_as_current_observation(
         name="priced", as_type="generation", model="house-7", usage_details={"input": 1000, "output": 500}
@@ -50,7 +52,9 @@ def comments() -> Any:
         pass
     client.flush()
     api = client.api.comments
-    one = api.create(project_id=project, object_type="TRACE", object_id=root.trace_id, content="**schön** 世", author_user_id="u1")
+    one = api.create(
+        project_id=project, object_type="TRACE", object_id=root.trace_id, content="**schön** 世", author_user_id="u1"
+    )
     two = api.create(project_id=project, object_type="OBSERVATION", object_id=root.id, content="here")
     told = {
         "trace_id": root.trace_id, "one": api.get_by_id(one.id), "two": two,
@@ -120,6 +124,7 @@ def metrics() -> Any:
     }  # fmt: skip
 
 
+OURS = {"type": "string", "column": "sessionId", "operator": "=", "value": "filtered"}
 FILTERS: dict[str, list[dict[str, Any]]] = {
     "name": [{"type": "string", "column": "name", "operator": "starts with", "value": "found"}],
     "tags": [{"type": "arrayOptions", "column": "tags", "operator": "all of", "value": ["x", "y"]}],
@@ -148,8 +153,7 @@ def filters() -> Any:
         name: sorted(
             one.name
             for one in client.api.observations.get_many(
-                session_id="filtered", fields=GROUPS, limit=100,
-                filter=json.dumps([*filter_, {"type": "string", "column": "sessionId", "operator": "=", "value": "filtered"}]),
+                fields=GROUPS, limit=100, filter=json.dumps([*filter_, OURS])
             ).data
         )
         for name, filter_ in FILTERS.items()

@@ -22,7 +22,8 @@ def in_spans() -> Any:
     sound = b"RIFF" + bytes(range(256)) * 400
     with client.start_as_current_observation(
         name="pictures", input={"picture": LangfuseMedia(content_bytes=PIXEL, content_type="image/png")},
-        output=[{"role": "assistant", "content": uri}], metadata={"sound": LangfuseMedia(content_bytes=sound, content_type="audio/wav")},
+        output=[{"role": "assistant", "content": uri}],
+        metadata={"sound": LangfuseMedia(content_bytes=sound, content_type="audio/wav")},
     ) as root:  # fmt: skip
         pass
     [span] = observations(client, root.trace_id)

@@ -32,8 +32,9 @@ def text() -> Any:
     second = client.create_prompt(name="folder/greeting ü", prompt="Hi {{name}}", tags=["t1", "t2"])
     name = "folder/greeting ü"
     told = {
-        "first": shown(first), "second": shown(second), "default": fetched(name), "latest": fetched(name, label="latest"),
-        "one": fetched(name, version=1), "blue": fetched(name, label="blue"), "compiled": first.compile(name="Ada"),
+        "first": shown(first), "second": shown(second), "default": fetched(name),
+        "latest": fetched(name, label="latest"), "one": fetched(name, version=1),
+        "blue": fetched(name, label="blue"), "compiled": first.compile(name="Ada"),
         "variables": first.variables,
     }  # fmt: skip
     client.update_prompt(name=name, version=2, new_labels=["production"])

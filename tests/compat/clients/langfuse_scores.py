@@ -30,7 +30,9 @@ def kinds() -> Any:
         client.score_current_trace(name="text", value="a sentence about it", data_type="TEXT")
         client.score_current_span(name="span", value=3)
         root.score(name="of the object", value=-1.5)
-        client.create_score(trace_id=root.trace_id, name="output", value="what it should have said", data_type="CORRECTION")
+        client.create_score(
+            trace_id=root.trace_id, name="output", value="what it should have said", data_type="CORRECTION"
+        )
     return {"trace_id": root.trace_id, "span": root.id, "typed": read(trace_id=root.trace_id)}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from langfuse import Langfuse, get_client, observe, propagate_attributes
+from langfuse.api import LangfuseAPI
 from telling import case, observations, tell
 
 client = Langfuse(environment="staging", release="r-7")
@@ -30,17 +32,9 @@ def key() -> Any:
 def wrong_key() -> Any:
     """Ask with a secret that is none, and with a key that nobody has."""
     told = {}
-    for public, secret in {"pk-lf-compat": "sk-lf-wrong", "pk-lf-nobody": "sk-lf-compat-secret"}.items():
-        stranger = Langfuse(public_key=public, secret_key=secret, tracing_enabled=False)
-        if public == "pk-lf-compat":
-            # One client for each public key is all there is in a process: the API is asked directly.
-            from langfuse.api import LangfuseAPI
-
-            from os import environ
-
-            api = LangfuseAPI(base_url=environ["LANGFUSE_BASE_URL"], username=public, password=secret)
-        else:
-            api = stranger.api
+    for public, secret in {"pk-lf-compat": "sk-lf-wrong", "pk-lf-nobody": "sk-lf-compat-secret-of-the-tests"}.items():
+        # One client for each public key is all there is in a process: the API is asked directly.
+        api = LangfuseAPI(base_url=os.environ["LANGFUSE_BASE_URL"], username=public, password=secret)
         try:
             api.projects.get()
         except Exception as error:  # noqa: BLE001 - which one it is, is what is told
@@ -197,7 +191,9 @@ def unusual() -> Any:
         "bytes": b"\x00\xff", "time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "set": {1}, "nul": "a\x00b",
         "deep": {"a": {"b": {"c": {"d": [[[[1]]]]}}}},
     }  # fmt: skip
-    with client.start_as_current_observation(name=SCRIPTS, input=values, output=SCRIPTS, metadata={SCRIPTS: SCRIPTS}) as root:
+    with client.start_as_current_observation(
+        name=SCRIPTS, input=values, output=SCRIPTS, metadata={SCRIPTS: SCRIPTS}
+    ) as root:
         client.create_event(name="numbers as text", input="123", output="null")
     return {"trace_id": root.trace_id, "scripts": SCRIPTS, "typed": observations(client, root.trace_id)}
 

@@ -65,7 +65,8 @@ def _response() -> dict[str, Any]:
         "id": "resp_1", "object": "response", "created_at": 1760000000, "status": "completed", "model": MODEL,
         "output": [{"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": content}],
         "usage": usage, "error": None, "incomplete_details": None, "instructions": None, "metadata": {}, "tools": [],
-        "parallel_tool_calls": True, "temperature": 1.0, "top_p": 1.0, "tool_choice": "auto", "text": {"format": {"type": "text"}},
+        "parallel_tool_calls": True, "temperature": 1.0, "top_p": 1.0, "tool_choice": "auto",
+        "text": {"format": {"type": "text"}},
     }  # fmt: skip
 
 

@@ -43,13 +43,16 @@ def traced(exporter: SpanExporter, name: str) -> dict[str, Any]:
     """Send one trace of two spans through an exporter."""
     watched = Watched(exporter)
     provider = TracerProvider(
-        resource=Resource.create({"service.name": "shop", "service.version": "3.1", "deployment.environment.name": "qa"}),
+        resource=Resource.create(
+            {"service.name": "shop", "service.version": "3.1", "deployment.environment.name": "qa"}
+        ),
         shutdown_on_exit=False,
-    )  # fmt: skip
+    )
     provider.add_span_processor(SimpleSpanProcessor(watched))
     tracer = provider.get_tracer("my.library", "1.2.3")
     link = Link(SpanContext(1, 2, is_remote=True), {"why": "before"})
-    with tracer.start_as_current_span(name, kind=SpanKind.SERVER, attributes={"http.route": "/世", "big": 2**62}) as root:
+    attributes = {"http.route": "/世", "big": 2**62}
+    with tracer.start_as_current_span(name, kind=SpanKind.SERVER, attributes=attributes) as root:
         root.add_event("seen", {"n": 1})
         with tracer.start_as_current_span("child", links=[link]) as child:
             child.record_exception(ValueError("no such 世"))

@@ -35,7 +35,8 @@ def tell() -> None:
             line = {"case": name, "saw": plain(saw)}
         except Exception:  # noqa: BLE001 - the next case is told all the same
             line = {"case": name, "failed": traceback.format_exc()}
-        print(json.dumps(line, default=str), flush=True)
+        sys.stdout.write(json.dumps(line, default=str) + "\n")
+        sys.stdout.flush()
 
 
 def plain(value: Any) -> Any:

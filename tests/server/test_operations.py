@@ -23,7 +23,7 @@ from tracecore.errors import (
     NotFound,
     TracecoreError,
 )
-from tracecore.memory import MemoryBackend, MemoryData
+from tracecore.plugins import open_backend
 from tracecore.server.app import Server, every_operation
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.openapi import document
@@ -63,7 +63,7 @@ class Answer(Struct, frozen=True, rename="camel"):
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     """Return an open server over memory."""
-    made = Server(MemoryBackend(MemoryData(), location="memory:", access="write"))
+    made = Server(open_backend("memory:"))
     await made.open()
     yield made
     await made.close()
@@ -89,12 +89,12 @@ def test_an_operation_needs_a_permission() -> None:
     """One without a permission cannot be declared: the module does not load, and no server starts."""
     operations = Operations()
     with pytest.raises(TypeError, match="permission"):
-        operations.get("/x")  # type: ignore[call-arg]  # what the test is about
+        operations.get("/x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # what the test is about
 
 
 def test_one_path_and_method_is_one_operation() -> None:
     """Declared twice, the second would never be asked: no server starts."""
-    state = ServerState(MemoryBackend(MemoryData(), location="memory:", access="write"))
+    state = ServerState(open_backend("memory:"))
     operations = Operations()
     for _ in range(2):
         operations.get("/x", permission="project:read")(echo)
@@ -110,7 +110,7 @@ def test_every_permission_is_known() -> None:
 
 
 async def test_every_route_asks_who_it_is(server: Server) -> None:
-    """T45: each route of the live router, with each method, is 401 without a credential, but for those listed here."""
+    """T45: each route of the live router, with each method, is 401 without a credential, but for those listed."""
     routes = live_routes(server)
     assert len(routes) >= 20
     async with client(server) as http:
@@ -146,7 +146,7 @@ async def test_paths_and_methods_that_are_none(server: Server) -> None:
 
 async def test_an_unopened_server_opens_at_the_first_request() -> None:
     """Mounted where nobody runs its lifespan, it answers all the same, also many first requests at once."""
-    made = Server(MemoryBackend(MemoryData(), location="memory:", access="write"))
+    made = Server(open_backend("memory:"))
     outer = Starlette()
     outer.mount("/tracecore", made)
     async with client(outer) as http:
@@ -254,7 +254,7 @@ def test_values_of_a_query() -> None:
 
 
 def test_the_document_describes_every_operation() -> None:
-    """OpenAPI: each operation is there once, with its parameters, its body and its answer, and every reference leads."""
+    """OpenAPI: each operation is there once, with parameters, body and answer, and every reference leads somewhere."""
     operations = Operations("/api")
     operations.post("/echo/{name:path}", permission="datasets:CUD", status=201)(echo)
     operations.get("/by-hand", permission=PUBLIC)(by_hand)
@@ -275,9 +275,9 @@ def test_the_document_describes_every_operation() -> None:
 
 def live_routes(server: Server) -> list[Route]:
     """Return every route that the application has."""
-    router = vars(vars(server)["_app"])["_app"]
-    assert isinstance(router, Router)
-    routes = [route for route in router.routes if isinstance(route, Route)]
+    observing: Any = vars(server)["_app"]
+    router: Any = vars(observing)["_app"]
+    routes: list[Route] = [route for route in router.routes if isinstance(route, Route)]
     assert len(routes) == len(router.routes), "something else than a route is served"
     return routes
 

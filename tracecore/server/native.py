@@ -88,7 +88,7 @@ def routes(
         writer: writes the batches, where others write to the same backend too.
         prepare: is given each batch before it is written, and returns what is written.
     """
-    native = _Native(backend, limits or Limits(), reach, writer or BatchWriter(backend.write), prepare)
+    native = _Native(backend, limits or Limits(), reach, writer or BatchWriter(backend), prepare)
     found = {
         f"{BASE}/batch": ("POST", native.batch),
         **{read.path: ("POST", native.read(read)) for read in READS.values()},

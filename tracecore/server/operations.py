@@ -203,7 +203,7 @@ def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Re
             return await operation(Call(request, state, principal))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
-        except (Refusal, TracecoreError, ValueError) as error:
+        except (Refusal, TracecoreError, InvalidRequest) as error:
             return answer_to(error)
         except Exception as error:  # noqa: BLE001 - the next request is served all the same
             report("tracecore's server could not answer %s", request.url.path, severe=True, error=error)

@@ -18,6 +18,7 @@ from tracecore.backend import Backend
 from tracecore.errors import BackendUnavailable, ConfigError
 from tracecore.plugins import open_backend
 from tracecore.server.app import Server
+from tracecore.server.connections import Connection
 from tracecore.services.first_start import Init, first_key
 from tracecore.services.keys import NewKey
 
@@ -32,6 +33,8 @@ _URL: Final = "TRACECORE_SERVE_BACKEND"
 """Hands the backend to worker processes; it is no setting."""
 _APP: Final = "tracecore.server.serving:from_environment"
 _BACKLOG: Final = 2048
+_MOST_CONNECTIONS: Final = 4000
+"""Beyond these a client is told to come again; each takes some kilobytes and a descriptor."""
 
 
 def init_of(environ: Mapping[str, str]) -> Init:
@@ -93,14 +96,14 @@ def serve(url: str, listening: socket.socket, *, workers: int = 1, access_log: b
         workers=workers,
         lifespan="on",
         ws="none",
-        http="httptools",
+        http=Connection,
         log_config=_logging(access_log=access_log),
         access_log=False,
         proxy_headers=False,
         server_header=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
-        h11_max_incomplete_event_size=1 << 16,
+        limit_concurrency=_MOST_CONNECTIONS,
     )
     os.environ[_URL] = url
     if workers == 1:

@@ -37,7 +37,7 @@ class ServerState:
         self.wall: Final = wall
         self.clock: Final = clock
         self.allowance: Final = Allowance(self.limits.in_hand_bytes)
-        self.writer: Final = BatchWriter(backend.write)
+        self.writer: Final = BatchWriter(backend)
         self.keys: Final = Keys(catalog, pepper)
         self.projects: Final = Projects(catalog)
         self.gate: Final = Gate(self.keys, wall=wall, clock=clock)

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import anyio
 from msgspec import Struct
 
-from tracecore.backend import Batch, Receipt
+from tracecore.backend import Batch, Receipt, Sink
 from tracecore.errors import BackendRejected, TracecoreError
 from tracecore.records import Record
 from tracecore.reporting import report
@@ -40,8 +40,8 @@ class _Waiting(Struct, eq=False):
 class BatchWriter:
     """Write the batches of all clients of one backend, on one event loop."""
 
-    def __init__(self, write: Callable[[Batch], Awaitable[Receipt | None]]) -> None:
-        self._write_through = write
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._lock = anyio.Lock()
         self._waiting: list[_Waiting] = []
         self.records_written = 0
@@ -122,7 +122,7 @@ class BatchWriter:
 
     async def _through(self, batch: Batch) -> Receipt | None:
         try:
-            receipt = await self._write_through(batch)
+            receipt = await self._sink.write(batch)
         except Exception:
             self.failures += 1
             raise

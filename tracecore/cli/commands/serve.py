@@ -44,10 +44,10 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, access_log:
     from tracecore.server import serving  # noqa: PLC0415 - an extra, and slow to import
 
     url = _one_url(settings, workers)
-    listening = serving.listen(host, port)
-    made = anyio.run(serving.prepared, open_backend(url, source=_SOURCE), serving.init_of(os.environ))
-    _say(settings, _base(listening), without_credentials(url), made)
-    serving.serve(url, listening, workers=workers, access_log=access_log)
+    with serving.listen(host, port) as listening:
+        made = anyio.run(serving.prepared, open_backend(url, source=_SOURCE), serving.init_of(os.environ))
+        _say(settings, _base(listening), without_credentials(url), made)
+        serving.serve(url, listening, workers=workers, access_log=access_log)
 
 
 def _one_url(settings: Settings, workers: int) -> str:

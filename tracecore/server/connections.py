@@ -1,0 +1,85 @@
+"""Connections of clients that are slow or long-winded on purpose.
+
+uvicorn bounds neither how long the head of a request may take nor how long it may be: a thousand connections that send
+a byte a minute would stay for ever, and one that sends headers without end would take all memory. The time and the size
+of a body are bounded where it is read (:mod:`tracecore.server.bodies`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+__all__ = ["HEAD_SECONDS", "LARGEST_HEAD", "Connection"]
+
+HEAD_SECONDS: Final = 10.0
+"""In which the head of a request must have arrived, and after which a connection without one is closed."""
+LARGEST_HEAD: Final = 64 << 10
+"""Bytes of request line and headers, give or take what arrives at once."""
+_ANSWER: Final = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Connection(HttpToolsProtocol):
+    """Speak HTTP/1.1 with a client, and with none for ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._expect_nothing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the head is too long."""
+        was_in_head = self._in_head
+        if was_in_head and self._deadline is None:
+            self._expect_head()
+        super().data_received(data)
+        if was_in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > LARGEST_HEAD:
+                self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        """Go on to the body."""
+        self._in_head = False
+        self._head_bytes = 0
+        self._expect_nothing()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Go on to the next request."""
+        self._in_head = True
+        super().on_message_complete()
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _answering(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request, whatever its type says
+        return cycle is not None and not cycle.response_complete
+
+    def _refuse(self, status: bytes) -> None:
+        """Answer where nothing else is being answered, and close."""
+        self._expect_nothing()
+        if self.transport.is_closing():
+            return
+        if not self._answering():
+            self.transport.write(_ANSWER % status)
+        self.transport.close()

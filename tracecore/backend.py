@@ -2,10 +2,10 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``catalog``, ``conditions``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``selection``,
-``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it speaks to our own server) and is
-found through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values are
-:class:`BackendFactory` callables.
+(``backend``, ``catalog``, ``conditions``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``filtering``,
+``selection``, ``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it speaks to our own
+server) and is found through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values
+are :class:`BackendFactory` callables.
 
 What holds for every method:
 
@@ -24,11 +24,11 @@ What holds for every method:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from msgspec import Struct
 
-from tracecore.conditions import Condition
+from tracecore.conditions import MOST_CONDITIONS, MOST_VALUES, BadCondition, Condition
 from tracecore.records import LedgerEntry, Observation, ObservationType, Record, Score, ScoreType, Session, Trace
 
 __all__ = [
@@ -186,7 +186,7 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Conditions are on the observation's own fields: ``user_id`` and ``session_id`` are those it carries in ``trace``.
     ``bodies`` asks for input, output, metadata and every other payload too; without it they are ``ABSENT``, an error's
     stack is empty, and neither is read at all, unless a condition in ``where`` is on one: there, too, all must hold, as
-    :func:`tracecore.selection.meets` says. The other rules are those of :class:`TraceQuery`.
+    :func:`tracecore.filtering.meets` says. The other rules are those of :class:`TraceQuery`.
     """
 
     limit: int = 50
@@ -205,6 +205,11 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     search: str | None = None
     bodies: bool = False
     where: tuple[Condition, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that there are not too many conditions."""
+        if len(self.where) > MOST_CONDITIONS:
+            raise BadCondition(f"a query with {len(self.where)} conditions: use at most {MOST_CONDITIONS}")
 
 
 class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -257,6 +262,14 @@ class ScoreQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     author_user_ids: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
     string_values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that no tuple is too long."""
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            count = len(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else 0
+            if count > MOST_VALUES:
+                raise BadCondition(f"{field} with {count} values: name at most {MOST_VALUES}")
 
 
 class LedgerQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

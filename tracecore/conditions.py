@@ -17,7 +17,7 @@ member   those of a body or of a number, and ``is set`` ``is not set``, on the m
 ======== =========================================================================================================
 
 Every kind but tags and flags knows ``is null`` and ``is not null`` too. What each condition means, also where an
-observation has no such value, is :func:`tracecore.selection.meets`.
+observation has no such value, is :func:`tracecore.filtering.meets`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-__all__ = ["COLUMNS", "KINDS", "OPERATORS", "BadCondition", "Column", "Condition", "Kind", "Operator", "Value"]
+from tracecore.phrase import words
+
+__all__ = [
+    "COLUMNS", "KINDS", "MOST_CONDITIONS", "MOST_VALUES", "OPERATORS", "BadCondition", "Column", "Condition", "Kind",
+    "Operator", "Value",
+]  # fmt: skip
+
+MOST_CONDITIONS: Final = 100
+"""Conditions of one query, at most."""
+MOST_VALUES: Final = 1000
+"""Texts of one ``any of``, ``none of`` or ``all of``, at most, and values of one tuple of a query."""
 
 Column: TypeAlias = Literal[
     "id", "type", "name", "trace_id", "parent_id", "start_time", "end_time", "environment", "level", "status",
@@ -110,6 +120,10 @@ class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
             raise BadCondition(
                 f"{self.column} {self.operator} {self.value!r:.200}: this operator compares with {wanted}"
             )
+        if isinstance(self.value, tuple) and len(self.value) > MOST_VALUES:
+            raise BadCondition(f"{self.column} {self.operator} {len(self.value)} texts: name at most {MOST_VALUES}")
+        if self.operator == "matches" and not words(str(self.value)):
+            raise BadCondition(f"{self.column} matches {self.value!r:.200}: name at least one letter or digit")
 
     @property
     def reads_body(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -25,6 +25,7 @@ from tracecore.backend import (
     TraceQuery,
 )
 from tracecore.errors import BackendRejected
+from tracecore.filtering import meets
 from tracecore.phrase import contains, payload_text
 from tracecore.records import ABSENT, Generation, LedgerEntry, Observation, Score, Session, Trace
 from tracecore.rollup import failed
@@ -35,6 +36,7 @@ __all__ = [
     "observation_matches",
     "page_of",
     "score_matches",
+    "score_values_of",
     "session_matches",
     "trace_matches",
     "without_payloads",
@@ -89,6 +91,7 @@ def observation_matches(span: Observation, query: ObservationQuery) -> bool:
         and _wanted(query.running, span.status == "running")
         and (query.min_duration_ns is None or (span.duration_ns or 0) >= query.min_duration_ns)
         and (query.search is None or _says(span, query.search))
+        and all(meets(span, condition) for condition in query.where)
     )
 
 
@@ -113,7 +116,16 @@ def score_matches(score: Score, query: ScoreQuery) -> bool:
         and _in_time(score.timestamp_ns, query)
         and (query.min_value is None or (score.value is not None and score.value >= query.min_value))
         and (query.max_value is None or (score.value is not None and score.value <= query.max_value))
+        and all(getattr(score, field) in wanted for field, wanted in score_values_of(query))
     )
+
+
+def score_values_of(query: ScoreQuery) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield each field of a score of which the query names values, and those."""
+    for names in query.__struct_fields__:
+        wanted = getattr(query, names)
+        if isinstance(wanted, tuple) and wanted:
+            yield names.removesuffix("s"), wanted
 
 
 def entry_matches(entry: LedgerEntry, query: LedgerQuery) -> bool:

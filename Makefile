@@ -24,7 +24,7 @@ demo: ## start a real traced service, send it 240 requests, show what was record
 	@$(PY) -m examples.rag_service.demo
 
 test: check ## check, then run every test
-	@sh requirements/install.sh compat || test -z "$$CI"
+	@{ sh requirements/install.sh compat && sh requirements/install.sh compat-older; } || test -z "$$CI"
 	@$(PY) -m pytest -q -m "not torture" -n auto --maxprocesses 4 --dist worksteal
 	@$(PY) -m pytest -q -m torture
 
@@ -71,9 +71,10 @@ lock: ## pin the newest allowed packages again, with their hashes
 	$(COMPILE) pyproject.toml --extra all --group dev -c requirements/run.txt -o requirements/dev.txt && \
 	$(COMPILE) --group lock -o requirements/lock.txt && \
 	$(COMPILE) --group compat -o requirements/compat.txt && \
+	$(COMPILE) --group compat-older -o requirements/compat-older.txt && \
 	(cd tests/compat/js && npm update --package-lock-only --before $$newer) && \
 	echo "· pinned what was published before $$newer"
 
 clean: ## remove .venv, caches and build output
-	rm -rf .venv .compat .rivals tests/compat/js/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv .compat .compat-older .rivals tests/compat/js/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

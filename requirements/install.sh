@@ -1,8 +1,9 @@
 #!/bin/sh
-# Make .venv ready, once: sh requirements/install.sh run|dev|lock|compat
+# Make .venv ready, once: sh requirements/install.sh run|dev|lock|compat|compat-older
 #
 #   run    what the demo needs       dev    what tests, checks and benchmarks need (run included)       lock    only uv
-#   compat the real clients that tests/compat runs, in .compat and tests/compat/js/node_modules: never beside the project
+#   compat the real clients that tests/compat runs, in .compat and tests/compat/js/node_modules, never beside the project;
+#          compat-older one of an older generation, in .compat-older
 #
 # Needs Python 3.11 or newer and nothing else. Installs requirements/NAME.txt with every hash checked, then the project
 # itself, editable. Does nothing when .venv already matches pyproject.toml and the requirements. PYTHON=... chooses the
@@ -11,7 +12,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 what=$1
-case $what in compat) venv=.compat ;; *) venv=.venv ;; esac
+case $what in compat*) venv=.$what ;; *) venv=.venv ;; esac
 javascript=tests/compat/js
 log=$venv/install.log
 newest_first="python3.13 python3.12 python3.11 python3"
@@ -19,7 +20,7 @@ newest_first="python3.13 python3.12 python3.11 python3"
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 made_from() {
-    case $1 in compat) echo "$javascript/package-lock.json" ;; *) echo pyproject.toml ;; esac
+    case $1 in compat*) echo "$javascript/package-lock.json" ;; *) echo pyproject.toml ;; esac
 }
 key_of() { { cat "requirements/$1.txt" "$(made_from "$1")" requirements/install.sh; pwd; } | cksum; }
 ready() { [ "$(cat "$venv/.ready-$1" 2>/dev/null)" = "$(key_of "$1")" ]; }
@@ -122,8 +123,8 @@ add_javascript() {
 case $what in
 run) { ready run || ready dev; } && as_asked && exit 0 ;;
 compat) ready compat && as_asked && [ -d $javascript/node_modules ] && exit 0 ;;
-dev | lock) ready "$what" && as_asked && exit 0 ;;
-*) fail "usage: sh requirements/install.sh run|dev|lock|compat" ;;
+dev | lock | compat-older) ready "$what" && as_asked && exit 0 ;;
+*) fail "usage: sh requirements/install.sh run|dev|lock|compat|compat-older" ;;
 esac
 
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1

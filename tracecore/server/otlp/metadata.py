@@ -1,0 +1,88 @@
+"""Metadata: what somebody said on purpose, and whatever of a span has no field of its own.
+
+As on Langfuse's server, the latter is under ``attributes`` (those that no field took), ``resourceAttributes`` and
+``scope``; and under ``events``, ``links`` and ``otel``, which it leaves out. ``tracecore.clock`` says that a time
+cannot be, ``tracecore.dropped`` how much was left out. What somebody said under one of these names stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from tracecore.records import ABSENT
+from tracecore.server.otlp.origins import Origin
+from tracecore.server.otlp.payloads import json_of, member, members_of, payload_of
+from tracecore.server.otlp.received import Attributes, Happening, Link, Received
+from tracecore.server.otlp.sorting import Sorted
+
+__all__ = ["said_of", "with_others"]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def said_of(attributes: Sorted, field: str, origin: Origin) -> dict[str, Any]:
+    """Return the metadata that somebody said of an observation, or of its trace: whole, and key by key."""
+    found: dict[str, Any] = {}
+    if attributes.has(field):
+        found = attributes.take(field, _whole) or found
+    group = f"{field}.*"
+    if group in attributes.groups:
+        read: Callable[[Any], Any] = json_of if origin.metadata_is_json else payload_of
+        for name, value in attributes.members(group).items():
+            found[name] = read(value) if type(value) is str else member(value)
+    return found
+
+
+def with_others(  # noqa: PLR0917 - one call for each span, with all that is left of it
+    found: dict[str, Any],
+    span: Received,
+    origin: Origin,
+    rest: Attributes,
+    events: Sequence[Happening],
+    wrong: str | None,
+) -> Raw:
+    """Return metadata as JSON, with what of the span has no field of its own."""
+    if rest:
+        found.setdefault("attributes", {key: member(value) for key, value in rest.items()})
+    if events:
+        found.setdefault("events", [_event(event) for event in events])
+    if span.links:
+        found.setdefault("links", [_link(link) for link in span.links])
+    if span.trace_state:
+        found.setdefault("otel", {"traceState": span.trace_state})
+    if wrong is not None:
+        found["tracecore.clock"] = wrong
+    if span.dropped:
+        found["tracecore.dropped"] = span.dropped
+    if origin.resource is not None:
+        found.setdefault("resourceAttributes", origin.resource)
+    if origin.scope is not None:
+        found.setdefault("scope", origin.scope)
+    return Raw(_encode(found)) if found else ABSENT
+
+
+def _whole(value: Any) -> dict[str, Any]:
+    """Return metadata that was said as a whole; what is no object is kept under ``value``."""
+    payload = payload_of(value)
+    members = members_of(payload)
+    return {"value": payload} if members is None else dict(members)
+
+
+def _event(event: Happening) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": event.name, "timeUnixNano": event.time_ns}
+    if event.attributes:
+        found["attributes"] = {key: member(value) for key, value in event.attributes.items()}
+    return found
+
+
+def _link(link: Link) -> dict[str, Any]:
+    found: dict[str, Any] = {"traceId": link.trace_id, "spanId": link.span_id}
+    if link.trace_state:
+        found["traceState"] = link.trace_state
+    if link.attributes:
+        found["attributes"] = {key: member(value) for key, value in link.attributes.items()}
+    return found

@@ -1,0 +1,90 @@
+"""Origins: what all spans of one scope have in common, worked out once for all of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+from msgspec import Raw
+
+from tracecore.records import Provenance
+from tracecore.server.otlp.mapping import FIELDS
+from tracecore.server.otlp.names import Langfuse, OpenTelemetry
+from tracecore.server.otlp.payloads import member, payload_of, text_of
+from tracecore.server.otlp.reading import environment_of
+from tracecore.server.otlp.received import Attributes, Destination, Scope, Value
+
+__all__ = ["Origin"]
+
+_LANGFUSE: Final = "langfuse-sdk"
+_FIRST_WITH_JSON: Final = 5
+"""The version from which on Langfuse's SDK for Python writes every value of metadata as JSON."""
+_LAST_WITHOUT_TYPES: Final = (3, 3)
+"""The last version of it that wrote generations of ``update_current_generation`` as spans."""
+_PYTHON: Final = "python"
+
+
+class Origin:
+    """Hold what a resource and a scope say of their spans."""
+
+    def __init__(self, scope: Scope, into: Destination) -> None:
+        resource = scope.resource
+        self.scope_name: Final = scope.name
+        self.provenance: Final = _provenance(scope, into)
+        self.release: Final = text_of(resource.get(Langfuse.RELEASE))
+        self.service_version: Final = self.provenance.service_version
+        self.environments: Final = _environments(resource)
+        version = _version(scope.version)
+        is_python = scope.name == _LANGFUSE and self.provenance.sdk_language in {None, _PYTHON}
+        self.metadata_is_json: Final = is_python and version >= (_FIRST_WITH_JSON,)
+        self.hides_generations: Final = is_python and (0,) < version[:2] <= _LAST_WITHOUT_TYPES
+        self._scope = scope
+
+    @cached_property
+    def resource(self) -> Raw | None:
+        """Return the attributes of the resource as JSON, or None where there are none."""
+        return payload_of(_members(self._scope.resource)) if self._scope.resource else None
+
+    @cached_property
+    def scope(self) -> Raw | None:
+        """Return the scope as JSON, or None where nothing is said of it."""
+        scope = self._scope
+        said = {"name": scope.name, "version": scope.version, "attributes": _members(scope.attributes)}
+        found = {name: value for name, value in said.items() if value}
+        return payload_of(found) if found else None
+
+
+def _members(attributes: Attributes) -> Attributes:
+    return {key: member(value) for key, value in attributes.items()}
+
+
+def _provenance(scope: Scope, into: Destination) -> Provenance:
+    said: dict[str, Value] = scope.resource
+    return Provenance(
+        source=into.source,
+        api_key=into.api_key,
+        sdk_name=into.sdk_name or text_of(said.get(OpenTelemetry.SDK_NAME)),
+        sdk_version=into.sdk_version or text_of(said.get(OpenTelemetry.SDK_VERSION)),
+        sdk_language=text_of(said.get(OpenTelemetry.SDK_LANGUAGE)),
+        service_name=text_of(said.get(OpenTelemetry.SERVICE_NAME)),
+        service_version=text_of(said.get(OpenTelemetry.SERVICE_VERSION)),
+        scope_name=scope.name or None,
+        scope_version=scope.version or None,
+        service_instance_id=text_of(said.get(OpenTelemetry.SERVICE_INSTANCE)),
+    )
+
+
+def _environments(resource: Attributes) -> dict[int, str]:
+    """Return what the resource says of the environment, by the rank of the name."""
+    said = {rank: environment_of(resource.get(name)) for rank, name in enumerate(FIELDS["environment"])}
+    return {rank: found for rank, found in said.items() if found is not None}
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return the first numbers of a version; none for what is no version."""
+    numbers: list[int] = []
+    for part in text.split(".")[:3]:
+        if not (part.isascii() and part.isdigit()) or len(part) > 9:  # noqa: PLR2004 - no version has more digits
+            break
+        numbers.append(int(part))
+    return tuple(numbers) or (0,)

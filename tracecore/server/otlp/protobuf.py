@@ -1,0 +1,202 @@
+"""Spans as protobuf, through the classes of ``opentelemetry-proto``: span by span, so that memory is bounded.
+
+What takes the time is not parsing but making Python objects of it, so each value is looked at as a text first: nearly
+all are, and ``WhichOneof`` takes as long as reading one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tracecore.server.otlp.limits import Budget
+from tracecore.server.otlp.long_texts import shortened
+from tracecore.server.otlp.received import Attributes, Happening, Link, Received, Scope, Value
+from tracecore.server.otlp.wire_format import RESOURCE, SCOPE, SPAN, Piece, Shape, pieces, reduced
+from tracecore.wire import Malformed
+
+__all__ = ["spans_in"]
+
+_TRACE_BYTES, _SPAN_BYTES = 16, 8
+_HEAD, _ITEMS = 1, 2
+"""The fields of ``ResourceSpans`` and ``ScopeSpans``: what all share, and the list of those that share it."""
+_COUNTS: Final = (
+    ("attributes", "dropped_attributes_count"), ("events", "dropped_events_count"), ("links", "dropped_links_count"),
+)  # fmt: skip
+_parse_span: Final = Span.FromString
+
+
+def spans_in(body: bytes, budget: Budget) -> Iterator[tuple[Scope, Iterator[Received]]]:
+    """Yield the spans of an ``ExportTraceServiceRequest`` by scope.
+
+    Raises:
+        Malformed: the bytes are no such request, or a span has no ids.
+        Refusal: the request is larger than a request may be.
+    """
+    number = 0
+    for whole in pieces(body):
+        budget.take_values(1)
+        if whole.number != _HEAD or whole.start == whole.end:  # field 1 of the request: resources
+            continue
+        head, scopes = _split(body, whole, budget)
+        resource = _attributes(_parsed(Resource, head, RESOURCE, budget, "a resource").attributes, budget)
+        for scope in scopes:
+            head, spans = _split(body, scope, budget)
+            budget.take_spans(len(spans))
+            yield _scope(resource, head, budget), _received(body, spans, budget, number)
+            number += len(spans)
+
+
+def _split(body: bytes, whole: Piece, budget: Budget) -> tuple[bytes, list[Piece]]:
+    """Return what is said once, and the places of the messages that it is said of."""
+    head: list[bytes] = []
+    items: list[Piece] = []
+    for part in pieces(body, whole.start, whole.end):
+        budget.take_values(1)
+        if part.number == _ITEMS:
+            items.append(part)
+        elif part.number == _HEAD:
+            head.append(body[part.start : part.end])
+    # Of a message that is there several times protobuf makes one, and so do its bytes, one behind the other.
+    return b"".join(head), items
+
+
+def _parsed(kind: Any, message: bytes, shape: Shape, budget: Budget, what: str) -> Any:
+    dropped: dict[str, int] = {}
+    try:
+        found = kind.FromString(reduced(message, shape, budget, dropped))
+    except DecodeError as error:
+        raise Malformed(f"{what} is no protobuf: {error}") from error
+    budget.cut += sum(dropped.values())
+    return found
+
+
+def _scope(resource: Attributes, head: bytes, budget: Budget) -> Scope:
+    said = _parsed(InstrumentationScope, head, SCOPE, budget, "a scope")
+    return Scope(resource, said.name, said.version, _attributes(said.attributes, budget))
+
+
+def _received(body: bytes, spans: Sequence[Piece], budget: Budget, first: int) -> Iterator[Received]:
+    for number, piece in enumerate(spans, first):
+        yield _span(body[piece.start : piece.end], budget, number)
+
+
+def _span(message: bytes, budget: Budget, number: int) -> Received:
+    dropped: dict[str, int] = {}
+    is_long = len(message) > budget.limits.small_bytes
+    try:
+        said = _parse_span(reduced(message, SPAN, budget, dropped) if is_long else message)
+    except DecodeError as error:
+        raise Malformed(f"span {number} is no protobuf: {error}") from error
+    status = said.status
+    found = Received(
+        _id(said.trace_id, _TRACE_BYTES, "trace id", number),
+        _id(said.span_id, _SPAN_BYTES, "span id", number),
+        _parent(said.parent_span_id, number),
+        said.name,
+        said.start_time_unix_nano,
+        said.end_time_unix_nano,
+        status.code,
+        status.message,
+        _attributes(said.attributes, budget, dropped),
+    )
+    if said.events:
+        found.events = _events(said.events, budget, dropped)
+    if said.links:
+        found.links = _links(said.links, budget, dropped)
+    if said.trace_state:
+        found.trace_state = said.trace_state
+    for name, field in _COUNTS:
+        if count := getattr(said, field):
+            dropped[name] = dropped.get(name, 0) + count
+    found.dropped = dropped
+    return shortened(found, budget) if is_long else found
+
+
+def _id(value: bytes, length: int, what: str, number: int) -> str:
+    if len(value) != length:
+        raise Malformed(f"span {number}: its {what} has {len(value)} bytes, not {length}")
+    if not any(value):
+        raise Malformed(f"span {number}: its {what} is all zeros")
+    return value.hex()
+
+
+def _parent(value: bytes, number: int) -> str | None:
+    """Return the id of the parent; none, or one of zeros, is that of a root."""
+    return _id(value, _SPAN_BYTES, "parent's id", number) if any(value) else None
+
+
+def _events(events: Any, budget: Budget, dropped: dict[str, int]) -> list[Happening]:
+    return [
+        Happening(event.time_unix_nano, event.name, _attributes(event.attributes, budget, dropped))
+        for event in _first(events, budget.limits.events, "events", budget, dropped)
+    ]
+
+
+def _links(links: Any, budget: Budget, dropped: dict[str, int]) -> list[Link]:
+    return [
+        Link(link.trace_id.hex(), link.span_id.hex(), link.trace_state, _attributes(link.attributes, budget, dropped))
+        for link in _first(links, budget.limits.links, "links", budget, dropped)
+    ]
+
+
+def _attributes(pairs: Any, budget: Budget, dropped: dict[str, int] | None = None) -> Attributes:
+    """Return attributes by key: the hottest loop of the server."""
+    limit = budget.limits.attributes
+    if len(pairs) > limit:
+        pairs = _first(pairs, limit, "attributes", budget, dropped if dropped is not None else {})
+    budget.take_values(len(pairs))
+    found: Attributes = {}
+    for pair in pairs:
+        value = pair.value
+        found[pair.key] = value.string_value or _other(value, budget)
+    return found
+
+
+def _first(items: Any, limit: int, name: str, budget: Budget, dropped: dict[str, int]) -> Any:
+    """Return no more items than are kept, counting the others."""
+    if len(items) <= limit:
+        return items
+    dropped[name] = dropped.get(name, 0) + len(items) - limit
+    budget.cut += len(items) - limit
+    return items[:limit]
+
+
+def _other(value: Any, budget: Budget) -> Value:
+    """Return what a value holds that is no text, or an empty one."""
+    match value.WhichOneof("value"):
+        case "string_value":
+            return ""
+        case "int_value":
+            return int(value.int_value)
+        case "double_value":
+            return float(value.double_value)
+        case "bool_value":
+            return bool(value.bool_value)
+        case "array_value":
+            return _array(value.array_value.values, budget)
+        case "kvlist_value":
+            return _map(value.kvlist_value.values, budget)
+        case "bytes_value":
+            return bytes(value.bytes_value)
+        case _:
+            return None
+
+
+def _array(values: Any, budget: Budget) -> list[Any]:
+    kept = _first(values, budget.limits.elements, "elements", budget, {})
+    budget.take_values(len(kept))
+    found: list[Any] = [value.string_value or _other(value, budget) for value in kept]
+    return found if len(kept) == len(values) else [*found, {"$omitted": len(values) - len(kept)}]
+
+
+def _map(pairs: Any, budget: Budget) -> dict[str, Any]:
+    kept = _first(pairs, budget.limits.elements, "entries", budget, {})
+    budget.take_values(len(kept))
+    found: dict[str, Any] = {pair.key: pair.value.string_value or _other(pair.value, budget) for pair in kept}
+    return found if len(kept) == len(pairs) else {**found, "$omitted": len(pairs) - len(kept)}

@@ -2,7 +2,7 @@
 # that needs it, from requirements/*.txt, with every hash checked. PYTHON=... chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format coverage torture bench rivals lock clean
+.PHONY: help demo test check format coverage torture bench rivals lock prices clean
 
 PY := .venv/bin/python
 export PYTHON
@@ -74,6 +74,12 @@ lock: ## pin the newest allowed packages again, with their hashes
 	$(COMPILE) --group compat-older -o requirements/compat-older.txt && \
 	(cd tests/compat/js && npm update --package-lock-only --before $$newer) && \
 	echo "· pinned what was published before $$newer"
+
+prices: ## make the table of prices that is shipped anew, from the newest genai-prices
+	@sh requirements/install.sh dev
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(PY) -m pip install --quiet --no-deps --target "$$folder" genai-prices && \
+	PYTHONPATH="$$folder" $(PY) requirements/prices.py
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .compat .compat-older .rivals tests/compat/js/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -2,10 +2,10 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``catalog``, ``conditions``, ``records``, ``rollup``, ``ledger``, ``phrase``, ``filtering``,
-``selection``, ``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it speaks to our own
-server) and is found through the entry-point group ``tracecore.backends``, whose names are URL schemes and whose values
-are :class:`BackendFactory` callables.
+(``backend``, ``catalog``, ``conditions``, ``erasure``, ``records``, ``rollup``, ``ledger``, ``phrase``,
+``filtering``, ``selection``, ``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it
+speaks to our own server) and is found through the entry-point group ``tracecore.backends``, whose names are URL schemes
+and whose values are :class:`BackendFactory` callables.
 
 What holds for every method:
 
@@ -210,6 +210,9 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Check that there are not too many conditions."""
         if len(self.where) > MOST_CONDITIONS:
             raise BadCondition(f"a query with {len(self.where)} conditions: use at most {MOST_CONDITIONS}")
+        named = sum(len(condition.value) for condition in self.where if isinstance(condition.value, tuple))
+        if named > MOST_VALUES:
+            raise BadCondition(f"a query whose conditions name {named} texts: name at most {MOST_VALUES}")
 
 
 class SessionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracecore.server.api import description, health, projects
+from tracecore.server.api import description, health, media, observations, otlp, projects, prompts
 from tracecore.server.operations import Operations
 
 __all__ = ["EVERY"]
 
 EVERY: Final[tuple[Operations, ...]] = (
+    otlp.operations,
+    observations.operations,
+    prompts.operations,
+    media.operations,
     projects.operations,
     health.operations,
     description.operations,

@@ -4,15 +4,15 @@ It is what the contract means, in plain Python: other backends are compared with
 programs use it in their own tests. Nothing survives the process. ``memory:`` opens a store of its own, ``memory:name``
 the store of that name, which everybody in this process shares and which outlives ``close``.
 
-Invariant: only :meth:`MemoryBackend.write` changes anything, and it changes everything or nothing; what is found
-abandoned is written like everything else.
+Invariant: records are changed by :meth:`MemoryBackend.write` alone, or erased, and everything of a call is done or
+nothing; what is found abandoned is written like everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -29,6 +29,7 @@ from tracecore.backend import (
     TraceQuery,
 )
 from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.erasure import LARGEST_ERASURE, Erased, check_ids, check_limit, check_project
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
 from tracecore.ledger import LOOK_EVERY_NS, abandoned, add_up, is_gone, last_entries
 from tracecore.memory_catalog import Entries, MemoryCatalog
@@ -126,6 +127,28 @@ class MemoryData:
                     if is_gone(last, now_ns):
                         yield abandoned(span, last.seen_ns)
 
+    def erase_traces(self, project: str, trace_ids: Iterable[str]) -> tuple[int, int]:
+        """Remove traces with everything of theirs; return how many observations and scores have gone."""
+        wanted = set(trace_ids)
+        gone = [self.traces.pop((project, trace_id), {}) for trace_id in wanted]
+        for trace_id in wanted:
+            self.rollups.pop((project, trace_id), None)
+        scores = [key for key, one in self.scores.items() if one.project == project and one.trace_id in wanted]
+        for key in scores:
+            del self.scores[key]
+        return sum(map(len, gone)), len(scores)
+
+    def erase_some(self, project: str, limit: int) -> bool:
+        """Remove some of what a project has besides traces; return whether there was any."""
+        kept = cast("list[dict[Any, Any]]", [self.scores, self.sessions, self.ledger, self.entries_of_catalog])
+        for records in kept:
+            mine = [key for key in records if key[0] == project][:limit]
+            for key in mine:
+                del records[key]
+            if mine:
+                return True
+        return False
+
     def keep(self, record: Record) -> None:
         """Merge one record into what is known of its identity."""
         if isinstance(record, Span):
@@ -193,6 +216,46 @@ class MemoryBackend:
         for project, trace_id in touched:
             spans = self._data.traces[project, trace_id].values()
             self._data.rollups[project, trace_id] = roll_up(project, trace_id, spans)
+
+    async def erase(self, project: str, *, trace_ids: Sequence[str] = (), score_ids: Sequence[str] = ()) -> Erased:
+        """Erase traces with everything of theirs, and scores; see :class:`tracecore.erasure.Erasable`."""
+        self._check_writable()
+        check_ids(trace_ids, score_ids)
+        data = self._data
+        traces = tuple(one for one in dict.fromkeys(trace_ids) if (project, one) in data.traces)
+        observations, of_traces = data.erase_traces(project, trace_ids)
+        scores = tuple(one for one in dict.fromkeys(score_ids) if (project, one) in data.scores)
+        for score_id in scores:
+            del data.scores[project, score_id]
+        return Erased(traces, scores, observations, of_traces + len(scores))
+
+    async def erase_before(self, project: str, until_ns: int, *, limit: int = LARGEST_ERASURE) -> bool:
+        """Erase some of the traces that ended before a time; return whether more may remain."""
+        self._check_writable()
+        check_limit(limit)
+        data = self._data
+        mine = [trace for trace in data.rollups.values() if trace.project == project and trace.end_ns < until_ns]
+        some = sorted(mine, key=lambda trace: trace.start_ns)[:limit]
+        data.erase_traces(project, [trace.trace_id for trace in some])
+        if len(some) == limit:
+            return True
+        old = [
+            key for key, score in data.scores.items()
+            if score.project == project and score.timestamp_ns < until_ns
+            and (score.trace_id is None or (project, score.trace_id) not in data.traces)
+        ][:limit]  # fmt: skip
+        for key in old:
+            del data.scores[key]
+        return len(old) == limit
+
+    async def erase_project(self, project: str, *, limit: int = LARGEST_ERASURE) -> bool:
+        """Erase some of everything that a project has; return whether more may remain."""
+        self._check_writable()
+        check_project(project)
+        check_limit(limit)
+        some = [trace_id for owner, trace_id in self._data.traces if owner == project][:limit]
+        self._data.erase_traces(project, some)
+        return bool(some) or self._data.erase_some(project, limit)
 
     async def maintain(self) -> bool:
         """Find what was abandoned, now and then; return whether more of it may remain."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Final, TypeVar
 
 from tracecore.backend import Access, Batch, Capabilities, SchemaStatus
 from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.erasure import LARGEST_ERASURE, Erased
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, MissingDriver
 from tracecore_postgres.abandoning import Abandoner
 from tracecore_postgres.address import Address, parse
 from tracecore_postgres.catalog import PostgresCatalog
 from tracecore_postgres.connection import Connection, Connector, Left, is_clean, within
 from tracecore_postgres.console import PostgresConsole
+from tracecore_postgres.erasing import Eraser
 from tracecore_postgres.failures import is_about_statements, is_unsettling, sqlstate_of, translated
 from tracecore_postgres.indexing import Indexer
 from tracecore_postgres.ledger import PostgresLedger
@@ -105,6 +107,7 @@ class PostgresBackend:
         self.scores: Final = PostgresScores(self._readers.lend)
         self.ledger: Final = PostgresLedger(self._readers.lend)
         self.catalog: Final = PostgresCatalog(self._readers.lend, self._commit, schema=address.schema)
+        self._eraser: Final = Eraser(self._commit, self.catalog)
         self.sql: Final = PostgresConsole(self._askers.lend, lambda: self._connector.settings)
 
     @property
@@ -142,6 +145,18 @@ class PostgresBackend:
         """Keep every record of the batch, or none of it; returns after the commit."""
         self._check_writable()
         await self._tried(partial(self._write, sorted_out(batch)))
+
+    async def erase(self, project: str, *, trace_ids: Sequence[str] = (), score_ids: Sequence[str] = ()) -> Erased:
+        """Erase traces with everything of theirs, and scores; see :class:`tracecore.erasure.Erasable`."""
+        return await self._eraser.erase(project, trace_ids, score_ids)
+
+    async def erase_before(self, project: str, until_ns: int, *, limit: int = LARGEST_ERASURE) -> bool:
+        """Erase some of the traces that ended before a time; return whether more may remain."""
+        return await self._eraser.erase_before(project, until_ns, limit)
+
+    async def erase_project(self, project: str, *, limit: int = LARGEST_ERASURE) -> bool:
+        """Erase some of everything that a project has; return whether more may remain."""
+        return await self._eraser.erase_project(project, limit)
 
     async def maintain(self) -> bool:
         """Give up, make room, remove or index a slice; return whether more remains."""

@@ -10,7 +10,7 @@ own: it waits for no batch of records, and none waits for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -35,10 +35,9 @@ from tracecore_sql.catalog import ENTRY_COLUMNS, ONE_ENTRY, counted, entry_condi
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import Row, unpack_tags
 
-__all__ = ["PostgresCatalog"]
+__all__ = ["Committing", "PostgresCatalog"]
 
-Committing: TypeAlias = Callable[[Callable[[Connection], Awaitable[Conflict | None]]], Awaitable[Conflict | None]]
-"""Runs a function in a transaction of a connection for commits, which is made when it returns."""
+T = TypeVar("T")
 Key: TypeAlias = tuple[str, str, str]
 """Project, kind and id; or project, kind and name."""
 
@@ -76,6 +75,14 @@ _PUT_ATTACHMENTS: Final = """
 INSERT INTO tc_catalog_attachments (project, kind, key, attachment)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[])
 """
+
+
+class Committing(Protocol):
+    """Runs functions in transactions of a connection that is beside the one for batches."""
+
+    async def __call__(self, change: Callable[[Connection], Awaitable[T]], /) -> T:
+        """Run a function in one transaction and return what it returns, after the commit."""
+        ...
 
 
 class PostgresCatalog:

@@ -7,14 +7,14 @@ end as it is: dropping a partition costs as good as nothing, where removing a mi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from tracecore_postgres.address import Address
 from tracecore_postgres.connection import Connection, within
 from tracecore_postgres.failures import sqlstate_of
 from tracecore_postgres.partitions import WEEK_NS, Partitions, partition
-from tracecore_postgres.sql import sql
+from tracecore_postgres.removing import remove_observations, remove_traces
 
 __all__ = ["Retention"]
 
@@ -30,19 +30,7 @@ FROM (SELECT week FROM tc_traces WHERE week <= $1 AND end_ns < $2 ORDER BY week 
 """
 # Somebody who writes to one of these traces keeps it for the next time.
 _TAKE: Final = """
-SELECT project, trace_id, session_id FROM tc_traces WHERE week = $1 AND end_ns < $2 LIMIT $3 FOR UPDATE SKIP LOCKED
-"""
-_OF_TAKEN: Final = "USING unnest($1::text[], $2::text[]) AS k (project, trace_id)"
-_REMOVE_SCORES: Final = f"DELETE FROM tc_scores s {_OF_TAKEN} WHERE s.project = k.project AND s.trace_id = k.trace_id"  # noqa: S608 - made of constants
-_REMOVE_TRACES: Final = f"DELETE FROM tc_traces t {_OF_TAKEN} WHERE t.project = k.project AND t.trace_id = k.trace_id"  # noqa: S608 - as above
-_REMOVE_OBSERVATIONS: Final = f"""
-DELETE FROM tc_observations o {_OF_TAKEN} WHERE o.week = $3 AND o.project = k.project AND o.trace_id = k.trace_id
-RETURNING o.id
-"""  # noqa: S608 - as above
-_REMOVE_BY_ID: Final = "DELETE FROM {table} WHERE week = $1 AND id = ANY($2::bigint[])"
-_LOCK_SESSIONS: Final = """
-SELECT FROM tc_sessions WHERE (project, session_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-ORDER BY project, session_id FOR UPDATE
+SELECT project, trace_id FROM tc_traces WHERE week = $1 AND end_ns < $2 LIMIT $3 FOR UPDATE SKIP LOCKED
 """
 _EMPTY_WEEKS: Final = """
 SELECT p.week FROM (
@@ -98,10 +86,8 @@ class Retention:
                 return False  # others are at it
             traces = [row[0] for row in taken], [row[1] for row in taken]
             if not goes_as_it_is:
-                await _remove_observations(connection, traces, week)
-            await connection.execute(_REMOVE_SCORES, *traces)
-            await connection.execute(_REMOVE_TRACES, *traces)
-            await _follow(connection, sorted({(row[0], row[2]) for row in taken if row[2] is not None}))
+                await remove_observations(connection, traces, week)
+            await remove_traces(connection, traces)
             return True
 
     async def _drop_week(self, connection: Connection, before: int, settings: str) -> bool:
@@ -125,17 +111,3 @@ class Retention:
             raise
         self._partitions.forget()
         return True
-
-
-async def _remove_observations(connection: Connection, traces: tuple[Sequence[Any], Sequence[Any]], week: int) -> None:
-    ids = [row[0] for row in await connection.fetch(_REMOVE_OBSERVATIONS, *traces, week)]
-    for table in ("tc_bodies", "tc_search", "tc_unindexed"):
-        await connection.execute(_REMOVE_BY_ID.format(table=table), week, ids)
-
-
-async def _follow(connection: Connection, sessions: Sequence[tuple[Any, Any]]) -> None:
-    """Have sessions follow the traces that are left to them."""
-    if sessions:
-        names = [project for project, _ in sessions], [session_id for _, session_id in sessions]
-        await connection.fetch(_LOCK_SESSIONS, *names)
-        await connection.execute(sql().follow_traces, *names)

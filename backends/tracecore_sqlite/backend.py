@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 from tracecore.backend import Access, Batch, Capabilities, SchemaStatus
 from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.erasure import LARGEST_ERASURE, Erased
 from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, Closed
 from tracecore_sqlite.abandoning import Abandoner
 from tracecore_sqlite.address import Address, parse
 from tracecore_sqlite.catalog import SqliteCatalog
 from tracecore_sqlite.connection import Connection, connect
 from tracecore_sqlite.console import SqliteConsole, guard
+from tracecore_sqlite.erasing import Eraser
 from tracecore_sqlite.failures import is_broken_off
 from tracecore_sqlite.ledger import SqliteLedger
 from tracecore_sqlite.observations import SqliteObservations
@@ -31,6 +33,7 @@ __all__ = ["SqliteBackend", "open_backend"]
 
 _File: TypeAlias = tuple[int, int]
 """Device and inode."""
+T = TypeVar("T")
 _Chore: TypeAlias = Abandoner | Settler | Indexer
 
 
@@ -86,6 +89,7 @@ class SqliteBackend:
         self.ledger: Final = SqliteLedger(self._reader)
         self.catalog: Final = SqliteCatalog(self._reader, self._change)
         self.sql: Final = SqliteConsole(self._console)
+        self._eraser: Final = Eraser(self._change)
 
     def another(self) -> SqliteBackend:
         """Return an unopened backend of the same file, whatever the current directory is now."""
@@ -124,6 +128,18 @@ class SqliteBackend:
         """Keep every record of the batch, or none of it; returns after the commit."""
         await self._change(lambda writer: writer.write(batch))
 
+    async def erase(self, project: str, *, trace_ids: Sequence[str] = (), score_ids: Sequence[str] = ()) -> Erased:
+        """Erase traces with everything of theirs, and scores; see :class:`tracecore.erasure.Erasable`."""
+        return await self._eraser.erase(project, trace_ids, score_ids)
+
+    async def erase_before(self, project: str, until_ns: int, *, limit: int = LARGEST_ERASURE) -> bool:
+        """Erase some of the traces that ended before a time; return whether more may remain."""
+        return await self._eraser.erase_before(project, until_ns, limit)
+
+    async def erase_project(self, project: str, *, limit: int = LARGEST_ERASURE) -> bool:
+        """Erase some of everything that a project has; return whether more may remain."""
+        return await self._eraser.erase_project(project, limit)
+
     async def maintain(self) -> bool:
         """Give up, settle or index a slice of what was written; return whether more remains."""
         if self._writing is None or self._astray:
@@ -145,7 +161,7 @@ class SqliteBackend:
             for connection in filter(None, connections):
                 closing.push_async_callback(connection.close)
 
-    async def _change(self, change: Callable[[Writer], None]) -> None:
+    async def _change(self, change: Callable[[Writer], T]) -> T:
         """Run a function on the thread of the writing connection, in a file where others will find what it writes."""
         if self._access == "read":
             raise BackendRejected(f"{self.location} was opened for reading", 'open it with access="write"')
@@ -154,13 +170,13 @@ class SqliteBackend:
         if self._writing is None or self._writer is None:
             raise BackendUnavailable(f"{self.location} is not open", "open it first")
         try:
-            is_there = await self._writing.run(_change, self._writer, change, file=self._file, path=self.location)
+            return await self._writing.run(_change, self._writer, change, file=self._file, path=self.location)
+        except _MovedAwayError:
+            await self._begin_anew()
+            return await self._change(change)
         except BackendUnavailable as error:
             self._astray = is_broken_off(error)
             raise
-        if not is_there:
-            await self._begin_anew()
-            await self._change(change)
 
     async def _begin_anew(self) -> None:
         """Leave a file that was deleted or moved away, and make another in its place, now or at the next batch."""
@@ -212,12 +228,19 @@ class SqliteBackend:
         return await self._console()
 
 
-def _change(writer: Writer, change: Callable[[Writer], None], *, file: _File | None, path: str) -> bool:
-    """Change what is in a file, if that is still the one at its path; return whether it is."""
+class _MovedAwayError(Exception):
+    """Say that a file is not at its path any more."""
+
+
+def _change(writer: Writer, change: Callable[[Writer], T], *, file: _File | None, path: str) -> T:
+    """Change what is in a file, if that is still the one at its path.
+
+    Raises:
+        _MovedAwayError: it is not.
+    """
     if _identity(path) != file:
-        return False
-    change(writer)
-    return True
+        raise _MovedAwayError
+    return change(writer)
 
 
 def _identity(path: str) -> _File | None:

@@ -8,6 +8,8 @@ but never too little:
 * Characters of scripts without spaces are indexed in pairs; a single one is found as the beginning of a pair.
 * What is not indexed yet, or has changed since, is a candidate. A changed text is indexed again under a new document
   number, because the old words cannot be taken out of an index that does not keep them.
+* What the index holds of an observation that was erased cannot be taken out either. It leads nowhere, and once there is
+  as much of it as of everything else, the index is emptied and made anew.
 * A phrase only ever reaches FTS5 as quoted words of letters and digits: no syntax of its query language gets through.
 """
 
@@ -22,12 +24,15 @@ from tracecore.phrase import Phrase, is_spaceless
 from tracecore_sql.searching import TEXTS, phrase_tokens, searched_texts, text_tokens
 from tracecore_sql.statements import load_statements
 from tracecore_sqlite.bulk import Insert
+from tracecore_sqlite.meeting import add_meets
 
-__all__ = ["Indexer", "add_functions", "expression", "proves", "statements"]
+__all__ = ["Indexer", "add_functions", "expression", "note_orphans", "proves", "statements"]
 
 _SLICE_ROWS: Final = 200
 _SLICE_CHARACTERS: Final = 256 * 1024
 _FIRST_REDOC: Final = 2**62
+_FEW_ORPHANS: Final = 10_000
+"""Documents of erased observations that are never worth making the index anew."""
 
 # A BLOB is taken for the text that it nearly is.
 _AS_TEXT: Final = ", ".join(f"CAST({column} AS TEXT)" for column in TEXTS)
@@ -47,10 +52,17 @@ class Indexer:
         self._raw = raw
         self._sql = statements()
         self._insert = Insert(raw, "INSERT INTO tc_search (rowid, words) {rows}", 2)
+        self._bearable = _FEW_ORPHANS
+        """How many documents of erased observations are fewer than the others, as far as is known."""
 
     def maintain(self) -> bool:
-        """Index 200 observations or 256 Ki characters, if so many wait; return whether more remains."""
+        """Index 200 observations or 256 Ki characters, if so many wait; return whether more remains.
+
+        An index of which half leads nowhere is emptied before.
+        """
         raw = self._raw
+        if self._is_mostly_orphans():
+            self._empty()
         if not self._is_due():
             return False
         raw.execute("BEGIN IMMEDIATE")
@@ -66,6 +78,28 @@ class Indexer:
 
     def _is_due(self) -> bool:
         return bool(self._raw.execute(self._sql["waiting"], (_SLICE_ROWS,)).fetchone()[0])
+
+    def _is_mostly_orphans(self) -> bool:
+        (orphans,) = self._raw.execute(self._sql["orphans"]).fetchone()
+        if orphans <= self._bearable:
+            return False
+        (others,) = self._raw.execute(self._sql["count_indexed"], (orphans,)).fetchone()
+        self._bearable = max(_FEW_ORPHANS, others + others // 4)
+        return bool(others < orphans)
+
+    def _empty(self) -> None:
+        """Begin the index anew: what is not indexed is looked at by every search."""
+        raw = self._raw
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            for step in ("forget_documents", "forget_redocs", "forget_stale", "forget_orphans"):
+                raw.execute(self._sql[step])
+            raw.execute(self._sql["set_indexed"], (0,))
+            raw.execute("COMMIT")
+        except BaseException:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
 
     def _index_next(self) -> None:
         """Index the observations that follow the last indexed one."""
@@ -109,9 +143,15 @@ def proves(phrase: Phrase) -> bool:
     return len(found) == 1 or (len(found) == 2 and all(map(is_spaceless, found)))  # noqa: PLR2004 - a pair
 
 
+def note_orphans(raw: sqlite3.Connection, packed: str) -> None:
+    """Count the documents of observations that are about to be erased, whose ids are a JSON array."""
+    raw.execute(statements()["note_orphans"], (packed, packed))
+
+
 def add_functions(raw: sqlite3.Connection) -> None:
     """Give a reading connection ``tc_says(phrase, …)``: whether one of the searched texts holds the phrase."""
     raw.create_function("tc_says", 7, _says, deterministic=True)
+    add_meets(raw)
 
 
 def _tokens_of(text: str) -> str:

@@ -40,6 +40,35 @@ SELECT ifnull(max(doc) + 1, ?) FROM tc_redocs;
 -- name: settle_changed
 DELETE FROM tc_stale WHERE id IN (SELECT value FROM json_each(?));
 
+-- name: note_orphans
+INSERT INTO tc_state (name, value)
+SELECT 'orphans',
+    (SELECT count(*) FROM json_each(?) WHERE value <= (SELECT value FROM tc_state WHERE name = 'indexed'))
+    + (SELECT count(*) FROM json_each(?) j JOIN tc_redocs r ON r.id = j.value)
+WHERE true
+ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;
+
+-- name: orphans
+SELECT ifnull(max(value), 0) FROM tc_state WHERE name = 'orphans';
+
+-- name: count_indexed
+-- The observations that the index has seen, up to so many.
+SELECT count(*) FROM (
+    SELECT 1 FROM tc_observations WHERE id <= (SELECT value FROM tc_state WHERE name = 'indexed') LIMIT ?
+);
+
+-- name: forget_documents
+INSERT INTO tc_search (tc_search) VALUES ('delete-all');
+
+-- name: forget_redocs
+DELETE FROM tc_redocs;
+
+-- name: forget_stale
+DELETE FROM tc_stale;
+
+-- name: forget_orphans
+UPDATE tc_state SET value = 0 WHERE name = 'orphans';
+
 -- name: count_candidates
 SELECT
     (SELECT count(*) FROM (SELECT 1 FROM tc_search WHERE tc_search MATCH ?1 LIMIT ?2))

@@ -15,6 +15,7 @@ for part in (
     "sql",
     "ledger",
     "catalog",
+    "erasure",
     "backend",
 ):
     pytest.register_assert_rewrite(

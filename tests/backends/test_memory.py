@@ -9,7 +9,7 @@ import pytest
 
 from tracecore.backend import Capabilities
 from tracecore.memory import open_backend
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, LedgerSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, ErasureSuite, LedgerSuite
 from tracecore.testing.catalog_machine import run_catalog_machine
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
@@ -23,7 +23,7 @@ def fresh() -> MakeBackend:
     return lambda: open_backend(url)
 
 
-class TestMemory(BackendSuite, LedgerSuite, CatalogSuite):
+class TestMemory(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite):
     """Everything but durability and SQL."""
 
     expected = Capabilities(

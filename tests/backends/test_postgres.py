@@ -9,10 +9,10 @@ import pytest
 
 from tests.postgres_server import Database, admin
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite, SqlSuite
-from tracecore.testing.catalog_machine import run_catalog_machine
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
+from tracecore.testing.sql_suite import SqlSuite
 from tracecore_postgres import open_backend
 
 
@@ -22,7 +22,7 @@ def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -
     assert open_backend(f"postgresql://host/db{parameters}").capabilities.level == level
 
 
-class TestPostgres(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite):
+class TestPostgres(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite, ErasureSuite):
     """Everything."""
 
     expected = Capabilities(
@@ -56,8 +56,3 @@ def fresh() -> Iterator[Callable[[], MakeBackend]]:
 def test_random_programs(fresh: Callable[[], MakeBackend]) -> None:
     """Closed and opened again, a schema is what it was."""
     run_machine(fresh, durable=True, examples=10)
-
-
-def test_random_catalogs(fresh: Callable[[], MakeBackend]) -> None:
-    """Whatever is committed in whatever order, every list is that of the reference, and so is every refusal."""
-    run_catalog_machine(fresh, durable=True, examples=8)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite, SqlSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
 from tracecore.testing.opening import MakeBackend
+from tracecore.testing.sql_suite import SqlSuite
 from tracecore_sqlite import open_backend
 
 
@@ -21,7 +22,7 @@ def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -
     assert open_backend(f"sqlite:///a.db{parameters}").capabilities.level == level
 
 
-class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite):
+class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite, ErasureSuite):
     """Everything."""
 
     expected = Capabilities(

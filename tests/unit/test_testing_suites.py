@@ -29,7 +29,7 @@ from tracecore.memory import (
     MemoryTraces,
 )
 from tracecore.records import ABSENT, Generation, LedgerEntry, Span
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.score_suite import ScoreSuite
@@ -38,7 +38,7 @@ CAN = Capabilities(traces=True, observations=True, sessions=True, scores=True, s
 """What the reference backend can do."""
 
 
-class Suite(BackendSuite, LedgerSuite, CatalogSuite):
+class Suite(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite):
     """What the reference backend is expected to do."""
 
     expected = CAN

@@ -29,11 +29,13 @@ from tracecore.backend import (
     TraceQuery,
 )
 from tracecore.catalog import Catalogued
+from tracecore.erasure import Erasable
 from tracecore.errors import BackendError, BackendRejected, TracecoreError
 from tracecore.records import TraceAttributes
 from tracecore.testing.catalog_suite import CatalogSuite
 from tracecore.testing.comparing import same
 from tracecore.testing.contract import Contract
+from tracecore.testing.erasure_suite import ErasureSuite
 from tracecore.testing.ledger_suite import LedgerSuite
 from tracecore.testing.observation_suite import ObservationSuite
 from tracecore.testing.opening import (
@@ -53,7 +55,9 @@ from tracecore.testing.sink_suite import DurableSuite, SinkSuite
 from tracecore.testing.sql_suite import SqlSuite
 from tracecore.testing.trace_suite import TraceSuite
 
-__all__ = ["BackendSuite", "CapabilitySuite", "CatalogSuite", "DurableSuite", "LedgerSuite", "SqlSuite"]
+__all__ = [
+    "BackendSuite", "CapabilitySuite", "CatalogSuite", "DurableSuite", "ErasureSuite", "LedgerSuite", "SqlSuite",
+]  # fmt: skip
 
 _PARTS: Final[dict[str, type[Contract]]] = {
     "durable": DurableSuite,
@@ -94,6 +98,10 @@ class CapabilitySuite(Contract):
                 continue
             joined = isinstance(self, _PARTS[name])
             assert joined == wanted, f"{name} is {'' if wanted else 'not '}expected: {_PARTS[name].__name__}"
+
+    async def test_what_erases_is_tested(self, make: MakeBackend) -> None:
+        """Erasable: "What a backend is besides, that erases": one that does joins the part that proves it."""
+        assert isinstance(self, ErasureSuite) == isinstance(make(), Erasable)
 
     async def test_says_where_the_data_is(self, make: MakeBackend) -> None:
         """Backend.location: "Return where the data is": the same before and after opening."""

@@ -15,6 +15,7 @@ from tracecore.services.ingest import BatchWriter
 from tracecore.services.keys import Keys
 from tracecore.services.kinds import catalog_of
 from tracecore.services.projects import Projects
+from tracecore.services.signing import Signer
 
 __all__ = ["ServerState"]
 
@@ -40,6 +41,7 @@ class ServerState:
         self.writer: Final = BatchWriter(backend)
         self.keys: Final = Keys(catalog, pepper)
         self.projects: Final = Projects(catalog)
+        self.signer: Final = Signer(catalog, pepper)
         self.gate: Final = Gate(self.keys, wall=wall, clock=clock)
         self.probe: Final = Probe(catalog, wall=wall, clock=clock)
         self.requests: Final = Requests()

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery
 
-__all__ = ["PageMeta", "Paging", "page_meta", "paged"]
+__all__ = ["PageLimit", "PageMeta", "PageNumber", "Paging", "page_meta", "paged"]
 
 _LARGEST: Final = 100
 _LAST: Final = 1_000_000_000
 
 
+PageNumber: TypeAlias = Annotated[int, Meta(ge=1, le=_LAST)]
+PageLimit: TypeAlias = Annotated[int, Meta(ge=1, le=_LARGEST)]
+
+
 class Paging(Struct, frozen=True, kw_only=True, rename="camel"):
     """Say which page of a list is asked for; the queries of lists begin with it."""
 
-    page: Annotated[int, Meta(ge=1, le=_LAST)] = 1
-    limit: Annotated[int, Meta(ge=1, le=_LARGEST)] = 50
+    page: PageNumber = 1
+    limit: PageLimit = 50
 
     @property
     def offset(self) -> int:

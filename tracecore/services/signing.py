@@ -1,0 +1,102 @@
+"""URLs that are their own credential: they say what they permit and until when, and only this installation signs them.
+
+The key is derived from ``TRACECORE_PEPPER``; without that it is made once and kept in the catalog, beside the pepper.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from tracecore.catalog import INSTALLATION, CatalogStore, Entry, Put
+from tracecore.errors import AccessDenied, Conflict
+from tracecore.services.kinds import Kind
+
+__all__ = ["Signer"]
+
+T = TypeVar("T", bound=Struct)
+_PURPOSE: Final = b"tracecore signed URLs"
+_SECRET_BYTES: Final = 32
+_LONGEST: Final = 4096
+
+
+class _Key(Struct, frozen=True):
+    pepper: str
+
+
+_KEYS: Final = Kind("pepper", _Key)
+_ID: Final = "urls"
+
+
+class Signer:
+    """Sign statements, and read what was signed here. A statement has a field ``expires_ns``."""
+
+    def __init__(self, catalog: CatalogStore, pepper: str | None = None) -> None:
+        self._catalog = catalog
+        self._key = hmac.digest(pepper.encode(), _PURPOSE, "sha256") if pepper else None
+
+    async def sign(self, statement: Struct) -> str:
+        """Return a statement as a text for a URL, with its signature; whoever has it can read it."""
+        said = msgspec.json.encode(statement)
+        return f"{_text(said)}.{_text(await self._signature(type(statement).__name__, said))}"
+
+    async def read(self, text: str, kind: type[T], *, now_ns: int) -> T:
+        """Return the statement that was signed.
+
+        Raises:
+            AccessDenied: it was not signed here, says something else, or holds no more.
+        """
+        said, signature = _parts(text)
+        expected = await self._signature(kind.__name__, said)
+        if not hmac.compare_digest(signature, expected):
+            raise AccessDenied("this URL was not made here, or was changed; ask for another one")
+        statement = msgspec.json.decode(said, type=kind)
+        if now_ns >= getattr(statement, "expires_ns", 0):
+            raise AccessDenied("this URL has expired; ask for another one")
+        return statement
+
+    async def _signature(self, kind: str, said: bytes) -> bytes:
+        if self._key is None:
+            self._key = await self._kept()
+        return hmac.digest(self._key, kind.encode() + b"\0" + said, "sha256")
+
+    async def _kept(self) -> bytes:
+        """Return the key of the catalog; of several processes that make one at once, all use the first."""
+        kept = await self._catalog.get(INSTALLATION, _KEYS.name, _ID)
+        if kept is None:
+            made = Entry(
+                project=INSTALLATION,
+                kind=_KEYS.name,
+                id=_ID,
+                body=_KEYS.body(_Key(secrets.token_hex(_SECRET_BYTES))),
+            )
+            try:
+                await self._catalog.commit([Put(made, 0)])
+            except Conflict:
+                kept = await self._catalog.get(INSTALLATION, _KEYS.name, _ID)
+            kept = kept or made
+        return hmac.digest(_KEYS.of(kept).pepper.encode(), _PURPOSE, "sha256")
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _parts(text: str) -> tuple[bytes, bytes]:
+    said, _, signature = text.partition(".")
+    try:
+        if len(text) > _LONGEST or not text.isascii():
+            return b"", b""
+        return _bytes(said), _bytes(signature)
+    except (binascii.Error, ValueError):
+        return b"", b""
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

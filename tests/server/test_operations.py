@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import httpx2
 import pytest
@@ -34,7 +34,7 @@ from tracecore.services.access import KEY_SCOPES, PERMISSIONS, KeyScope
 
 OPEN = {"/api/public/health", "/api/public/ready", "/openapi.json"}
 """Every path that needs no credential; one that is added here has been thought about."""
-SIGNED: set[str] = set()
+SIGNED = {"/api/public/media/{media_id}/upload", "/api/public/media/{media_id}/download"}
 """Paths whose URL is the credential."""
 
 
@@ -131,7 +131,8 @@ async def test_every_operation_keeps_its_permission(server: Server, scope: KeySc
         for operation in every_operation():
             answer = await http.request(operation.method, filled(operation.path))
             allowed = operation.permission == PUBLIC or operation.permission in KEY_SCOPES[scope]
-            assert (answer.status_code == 403) == (not allowed and operation.path not in SIGNED), operation.name
+            unsigned = operation.path in SIGNED
+            assert (answer.status_code == 403) == (unsigned or not allowed), operation.name
             assert answer.status_code < 500, (operation.name, answer.text)
 
 
@@ -277,8 +278,8 @@ def live_routes(server: Server) -> list[Route]:
     """Return every route that the application has."""
     observing: Any = vars(server)["_app"]
     router: Any = vars(observing)["_app"]
-    routes: list[Route] = [route for route in router.routes if isinstance(route, Route)]
-    assert len(routes) == len(router.routes), "something else than a route is served"
+    routes = cast("list[Route]", router.routes)
+    assert {type(route) for route in routes} == {Route}, "something else than a route is served"
     return routes
 
 

@@ -1,0 +1,192 @@
+"""Prompts: publish, read, label, list and delete versions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+
+from msgspec import Raw, Struct
+
+from tracecore.catalog import CatalogQuery, Entry
+from tracecore.errors import NotFound
+from tracecore.records import ABSENT
+from tracecore.server.api.paging import PageMeta, Paging, page_meta, paged
+from tracecore.server.api.times import iso, ns_of
+from tracecore.server.operations import Call, Operations
+from tracecore.services.composition import Graph
+from tracecore.services.prompt_contents import PromptType
+from tracecore.services.prompts import NewPrompt, Prompt, Prompts, heads
+
+__all__ = ["operations"]
+
+operations = Operations()
+
+
+class PromptBody(Struct, frozen=True, rename="camel"):
+    """Say what is published; without a type it is a text."""
+
+    name: str
+    prompt: Raw
+    type: PromptType | None = None
+    config: Raw = ABSENT
+    labels: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    commit_message: str | None = None
+
+
+class PromptAnswer(Struct, frozen=True, rename="camel"):
+    """Describe one version of a prompt."""
+
+    id: str
+    project_id: str
+    name: str
+    version: int
+    type: PromptType
+    prompt: Raw
+    config: Raw
+    labels: list[str]
+    tags: list[str]
+    commit_message: str | None
+    created_by: str
+    created_at: str
+    updated_at: str
+    resolution_graph: Graph | None
+
+
+class LabelsBody(Struct, frozen=True, rename="camel"):
+    """Name the labels that a version gets beside those that it has."""
+
+    new_labels: tuple[str, ...]
+
+
+class PromptQuery(Struct, frozen=True):
+    """Say which version is wanted; ``resolve=false`` leaves the tags of other prompts in it."""
+
+    version: int | None = None
+    label: str | None = None
+    resolve: bool = True
+
+
+class PromptsQuery(Paging, frozen=True, kw_only=True, rename="camel"):
+    """Select names: their label and tag, and when one of their versions changed last."""
+
+    name: str | None = None
+    label: str | None = None
+    tag: str | None = None
+    from_updated_at: datetime | None = None
+    to_updated_at: datetime | None = None
+
+
+class PromptMeta(Struct, frozen=True, rename="camel"):
+    """Describe a name; where a label is asked for, the version that has it."""
+
+    name: str
+    type: PromptType
+    versions: list[int]
+    labels: list[str]
+    tags: list[str]
+    last_updated_at: str
+    last_config: Raw
+
+
+class PromptsAnswer(Struct, frozen=True):
+    """Hold one page of names, the one that changed last first."""
+
+    data: list[PromptMeta]
+    meta: PageMeta
+
+
+@operations.patch("/v2/prompts/{name:path}/versions/{version}", permission="prompts:CUD")
+async def label_prompt(call: Call, name: str, version: str, body: LabelsBody) -> PromptAnswer:
+    """Put labels on a version; each leaves the version that it was on."""
+    number = int(version) if version.isdecimal() and len(version) <= 9 else 0  # noqa: PLR2004 - no version is 0
+    prompt = await _prompts(call).label(name, number, body.new_labels, now_ns=call.now_ns)
+    return _answer(call, prompt)
+
+
+@operations.get("/v2/prompts", permission="prompts:read")
+async def list_prompts(call: Call, query: PromptsQuery) -> PromptsAnswer:
+    """List names with their versions, labels and tags."""
+    refs = ([] if query.label is None else [f"label:{query.label}"]) + (
+        [] if query.tag is None else [f"tag:{query.tag}"]
+    )
+    page = await _prompts(call).find(
+        paged(
+            CatalogQuery(
+                kind=heads.name,
+                name=query.name,
+                refs=tuple(refs),
+                min_position=None if query.from_updated_at is None else ns_of(query.from_updated_at),
+                max_position=None if query.to_updated_at is None else ns_of(query.to_updated_at) - 1,
+            ),
+            query,
+        )
+    )
+    return PromptsAnswer([await _meta(call, entry, query.label) for entry in page.items], page_meta(query, page.total))
+
+
+@operations.post("/v2/prompts", permission="prompts:CUD", status=201)
+async def create_prompt(call: Call, body: PromptBody) -> PromptAnswer:
+    """Publish the next version of a prompt, or the first one of a new name."""
+    new = NewPrompt(
+        name=body.name,
+        type=body.type or "text",
+        prompt=body.prompt,
+        config=Raw(b"{}") if bytes(body.config) in {b"", b"null"} else body.config,
+        labels=body.labels or (),
+        tags=body.tags or None,  # clients send an empty list for none
+        commit_message=body.commit_message,
+        created_by=call.principal.key,
+    )
+    return _answer(call, await _prompts(call).publish(new, now_ns=call.now_ns))
+
+
+@operations.get("/v2/prompts/{prompt_name:path}", permission="prompts:read")
+async def get_prompt(call: Call, prompt_name: str, query: PromptQuery) -> PromptAnswer:
+    """Return a version, by default the one labelled ``production``, with other prompts inserted."""
+    prompt = await _prompts(call).get(prompt_name, version=query.version, label=query.label, resolve=query.resolve)
+    return _answer(call, prompt)
+
+
+@operations.delete("/v2/prompts/{prompt_name:path}", permission="prompts:CUD")
+async def delete_prompt(call: Call, prompt_name: str, query: PromptQuery) -> None:
+    """Delete the version that is named, or all versions; refused while other prompts insert it."""
+    await _prompts(call).delete(prompt_name, version=query.version, label=query.label, now_ns=call.now_ns)
+
+
+def _prompts(call: Call) -> Prompts:
+    return Prompts(call.catalog, call.project)
+
+
+def _answer(call: Call, prompt: Prompt) -> PromptAnswer:
+    return PromptAnswer(
+        id=prompt.id,
+        project_id=call.project,
+        name=prompt.name,
+        version=prompt.version,
+        type=prompt.type,
+        prompt=prompt.prompt,
+        config=prompt.config,
+        labels=prompt.labels,
+        tags=prompt.tags,
+        commit_message=prompt.commit_message,
+        created_by=prompt.created_by,
+        created_at=iso(prompt.created_ns),
+        updated_at=iso(prompt.updated_ns),
+        resolution_graph=prompt.graph,
+    )
+
+
+async def _meta(call: Call, entry: Entry, label: str | None) -> PromptMeta:
+    head, config = heads.of(entry), None
+    versions = list(head.versions)
+    if label is not None and (version := head.version_of(label)) is not None:
+        versions = [version]
+        if version != head.versions[-1]:
+            with suppress(NotFound):  # it was deleted since
+                config = (await _prompts(call).get(entry.id, version=version, resolve=False)).config
+    labels = [found for version in versions for found in head.labels_of(version)]
+    return PromptMeta(
+        name=entry.id, type=head.type, versions=versions, labels=labels, tags=list(head.tags),
+        last_updated_at=iso(head.updated_ns), last_config=head.last_config if config is None else config,
+    )  # fmt: skip

@@ -46,6 +46,7 @@ MAKERS = {
     "zai": "zai/|z-ai/",
     "minimax": "minimax/",
     "meta": "meta/",
+    "fireworks": "fireworks/|fireworks_ai/",
     "aws": "bedrock/|bedrock/converse/|aws/",
     "google": "google/|gemini/|google_genai/|vertex_ai/|models/|publishers/google/models/",
 }
@@ -54,7 +55,6 @@ HOSTS = {
     "azure": "azure/",
     "groq": "groq/",
     "together": "together/|together_ai/",
-    "fireworks": "fireworks/|fireworks_ai/",
     "cerebras": "cerebras/",
     "zhipuai": "zhipuai/|zhipu/",
 }

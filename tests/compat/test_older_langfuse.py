@@ -1,7 +1,7 @@
 """Programs with a Langfuse SDK of before OpenTelemetry send batches of events, and their traces are there too.
 
-First with the SDK 2 itself, then with bodies as it sends them (``langfuse/client.py`` and ``langfuse/api`` of its wheel),
-where a test needs what the SDK does not do: to say wrong things, and to say things twice.
+First with the SDK 2 itself, then with bodies as it sends them (``langfuse/client.py`` of its wheel), where a test needs
+what the SDK does not do: to say wrong things, and to say things twice.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def told(server: Server, sdk: str) -> Told:
 
 def assert_arrived(server: Server, saw: dict[str, Any], name: str, big: int) -> None:
     """Assert that both spans of a trace are there, with everything that was said of them."""
-    assert set(saw["results"]) == {"SUCCESS"}
+    assert set(saw["results"]) == {"SUCCESS"}, name
     spans = server.by_name(saw["trace_id"])
     root, child = spans[name], spans["child"]
     assert (root["id"], child["id"], child["parentObservationId"]) == (saw["root"], saw["child"], saw["root"])

@@ -142,8 +142,9 @@ class _Gzip:
 
 _Maker: TypeAlias = Callable[[], _Inflater]
 _INFLATERS: Final[dict[str, _Maker]] = {
-    "": _Plain, "identity": _Plain, "zstd": _Zstd, "gzip": _Gzip, "x-gzip": _Gzip,
+    "": _Plain, "identity": _Plain, "none": _Plain, "zstd": _Zstd, "gzip": _Gzip, "x-gzip": _Gzip,
 }  # fmt: skip
+"""``none`` is no coding of HTTP, but the name of OpenTelemetry's setting, which its JSON exporter for Python sends."""
 
 
 async def body_of(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:

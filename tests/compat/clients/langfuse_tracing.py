@@ -200,12 +200,13 @@ def unusual() -> Any:
 
 @case
 def large() -> Any:
-    """Send ten million characters that compress badly, and read them back."""
+    """Send ten million characters that compress badly, and as many as are kept of one text, and read them back."""
     text = "".join(f"{number:x}世" for number in range(1_600_000))[:10_000_000]
-    with client.start_as_current_observation(name="large", input=text, output={"text": text}) as root:
+    kept = text[: 1 << 20]
+    with client.start_as_current_observation(name="large", input=text, output=kept) as root:
         pass
-    read = observations(client, root.trace_id)[0]["input"]
-    return {"trace_id": root.trace_id, "length": len(text), "read": len(read), "same": read == text}
+    read = observations(client, root.trace_id)[0]
+    return {"trace_id": root.trace_id, "cut": read["input"], "text": text, "whole": read["output"] == kept}
 
 
 @case

@@ -20,7 +20,7 @@ export async function tell() {
     try {
       line = { case: name, saw: await run() };
     } catch (error) {
-      line = { case: name, failed: `${error.stack} ${JSON.stringify(error.body ?? error.cause ?? null)}` };
+      line = { case: name, failed: `${error.stack ?? error} ${JSON.stringify(error.body ?? error.cause ?? null)}` };
     }
     process.stdout.write(`${JSON.stringify(line)}\n`);
   }

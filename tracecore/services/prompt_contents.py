@@ -103,7 +103,7 @@ def check_content(kind: PromptType, prompt: Raw) -> list[str]:
         return [content]
     if not isinstance(content, list):
         raise ConfigError("prompt", content, _REQUEST, "a list of messages, or type text for a text")
-    messages = cast("list[Any]", content)
+    messages = list(cast("Iterable[Any]", content))
     placeholders = {name for message in messages if (name := _placeholder(message)) is not None}
     texts = texts_of(messages)
     if twice := placeholders & variables(texts):

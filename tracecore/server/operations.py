@@ -28,6 +28,7 @@ from tracecore.server.bodies import body_of
 from tracecore.server.langfuse_errors import InvalidRequest, answer_to
 from tracecore.server.problems import Refusal
 from tracecore.server.state import ServerState
+from tracecore.server.surrogates import with_visible_surrogates
 from tracecore.services.access import Permission, Principal
 from tracecore.services.kinds import catalog_of
 
@@ -184,9 +185,20 @@ async def _decoded(call: Call, decoder: msgspec.json.Decoder[Any]) -> Any:
     with call.state.allowance.share() as take:
         data = await body_of(call.request, call.state.limits, take)
         try:
-            return decoder.decode(data)
+            return _decoded_text(data, decoder)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise InvalidRequest(str(error)) from error
+
+
+def _decoded_text(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Decode a body; one that is refused may hold half a surrogate pair, which only has to be visible."""
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError:
+        visible = with_visible_surrogates(data)
+        if visible == data:
+            raise
+        return decoder.decode(visible)
 
 
 def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Request], Awaitable[Response]]:

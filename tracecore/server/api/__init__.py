@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracecore.server.api import description, health, media, observations, otlp, projects, prompts
+from tracecore.server.api import description, health, media, observations, otlp, projects, prompts, score_configs
 from tracecore.server.operations import Operations
 
 __all__ = ["EVERY"]
@@ -17,6 +17,7 @@ EVERY: Final[tuple[Operations, ...]] = (
     observations.operations,
     prompts.operations,
     media.operations,
+    score_configs.operations,
     projects.operations,
     health.operations,
     description.operations,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from tracecore.server.langfuse_errors import InvalidRequest
+from tracecore.services.moments import ns_of_moment
 
 __all__ = ["iso", "iso_or_none", "ns_of"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_START: Final = _EPOCH.replace(tzinfo=None)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_FIRST, _LAST = -(2**63), 2**63 - 1
-"""The times that are kept, in ns: 1677 to 2262."""
+_START: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, as everything here: what is written has its own Z
 
 
 def iso(ns: int) -> str:
@@ -35,11 +32,11 @@ def ns_of(moment: datetime | str) -> int:
     Raises:
         InvalidRequest: the text is no ISO 8601 time.
     """
-    if isinstance(moment, str):
-        try:
-            moment = msgspec.convert(moment, datetime)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"{moment[:200]!r} is no ISO 8601 time such as 2026-01-31T12:00:00Z") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - _EPOCH) // _MICROSECOND * 1000, _FIRST), _LAST)
+    return ns_of_moment(_read(moment) if isinstance(moment, str) else moment)
+
+
+def _read(text: str) -> datetime:
+    try:
+        return msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{text[:200]!r} is no ISO 8601 time such as 2026-01-31T12:00:00Z") from error

@@ -31,7 +31,16 @@ from tracecore_postgres.connection import Connection
 from tracecore_postgres.reading import Reading, fetch
 from tracecore_postgres.schema import LOCK
 from tracecore_postgres.texts import stored_values, values_of
-from tracecore_sql.catalog import ENTRY_COLUMNS, ONE_ENTRY, counted, entry_conditions, entry_of, entry_values, listed
+from tracecore_sql.catalog import (
+    ENTRY_COLUMNS,
+    ONE_ENTRY,
+    counted,
+    entry_conditions,
+    entry_of,
+    entry_values,
+    listed,
+    tested,
+)
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import Row, unpack_tags
 
@@ -108,7 +117,7 @@ class PostgresCatalog:
         # One statement, which says how many there are on a page without any entry, too.
         order = "ASC" if query.ascending else "DESC"
         sql = (
-            f"SELECT n.total, p.* FROM ({counted(where)}) n LEFT JOIN ({listed(where, query)}) p ON true "
+            f"SELECT n.total, p.* FROM ({counted(where, query)}) n LEFT JOIN ({listed(where, query)}) p ON true "
             f"ORDER BY p.position {order}, p.key {order}"
         )
         rows = await fetch(self._reading, sql, [*where.values, *where.values, query.offset])
@@ -243,7 +252,7 @@ def _conditions(project: str, query: CatalogQuery) -> Conditions:
     found = entry_conditions(project, query)
     if query.prefix:
         # Texts are compared by code points, so what begins with it follows it.
-        found.add("name >= ? AND starts_with(name, ?)", query.prefix, query.prefix)
+        found.add(f"{tested('e.name', query)} >= ? AND starts_with(e.name, ?)", query.prefix, query.prefix)
     elif query.prefix is not None:
-        found.add("name IS NOT NULL")
+        found.add("e.name IS NOT NULL")
     return found

@@ -11,7 +11,7 @@ from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import Row, payload_of, text_of, unpack_tags
 from tracecore_sql.to_rows import pack_tags, payload_value
 
-__all__ = ["ENTRY_COLUMNS", "ONE_ENTRY", "counted", "entry_conditions", "entry_of", "entry_values", "listed"]
+__all__ = ["ENTRY_COLUMNS", "ONE_ENTRY", "counted", "entry_conditions", "entry_of", "entry_values", "listed", "tested"]
 
 ENTRY_COLUMNS: Final = (
     "project", "kind", "key", "name", "parent", "refs", "position", "since_ns", "until_ns", "revision", "body",
@@ -24,6 +24,14 @@ ONE_ENTRY: Final = (
     "ON a.project = e.project AND a.kind = e.kind AND a.key = e.key WHERE e.project = ? AND e.kind = ? AND "
 )
 """The statement that reads one entry and its attachment, up to its last condition."""
+
+_OF_FIRST: Final = (
+    "r.project = ? AND r.kind = ? AND r.ref = ? AND e.project = r.project AND e.kind = r.kind AND e.key = r.key"
+)
+_HAS_REF: Final = (
+    "EXISTS (SELECT 1 FROM tc_catalog_refs o WHERE o.project = e.project AND o.kind = e.kind AND o.ref = ? "
+    "AND o.key = e.key)"
+)
 
 
 def entry_values(entry: Entry, revision: int) -> list[Any]:
@@ -47,20 +55,22 @@ def entry_of(row: Row, attachment: bytes | None = None) -> Entry:
 
 
 def entry_conditions(project: str, query: CatalogQuery) -> Conditions:
-    """Return the conditions on ``tc_catalog``, all but ``prefix``."""
+    """Return the conditions on entries ``e``, all but ``prefix``."""
     found = Conditions()
-    found.equal(project=project, kind=query.kind, parent=query.parent, name=query.name)
-    for ref in query.refs:
-        found.add(
-            "key IN (SELECT r.key FROM tc_catalog_refs r WHERE r.project = ? AND r.kind = ? AND r.ref = ?)",
-            project, query.kind, ref,
-        )  # fmt: skip
+    position = tested("e.position", query)
+    if query.refs:
+        found.add(_OF_FIRST, project, query.kind, query.refs[0])
+    else:
+        found.equal(**{"e.project": project, "e.kind": query.kind})
+    for ref in query.refs[1:]:
+        found.add(_HAS_REF, ref)
+    found.equal(**{tested("e.parent", query): query.parent, tested("e.name", query): query.name})
     if query.at_ns is not None:
-        found.add("since_ns <= ? AND (until_ns IS NULL OR until_ns > ?)", query.at_ns, query.at_ns)
+        found.add("e.since_ns <= ? AND (e.until_ns IS NULL OR e.until_ns > ?)", query.at_ns, query.at_ns)
     if query.min_position is not None:
-        found.add("position >= ?", query.min_position)
+        found.add(f"{position} >= ?", query.min_position)
     if query.max_position is not None:
-        found.add("position <= ?", query.max_position)
+        found.add(f"{position} <= ?", query.max_position)
     return found
 
 
@@ -71,8 +81,8 @@ def listed(where: Conditions, query: CatalogQuery) -> str:
     """
     order = "ASC" if query.ascending else "DESC"
     page = (
-        f"SELECT project, kind, key FROM tc_catalog WHERE {where.sql} "
-        f"ORDER BY position {order}, key {order} LIMIT {query.limit} OFFSET ?"
+        f"SELECT e.project, e.kind, e.key FROM {_source(query)} WHERE {where.sql} "
+        f"ORDER BY e.position {order}, e.key {order} LIMIT {query.limit} OFFSET ?"
     )
     return (
         f"SELECT {_COLUMNS} FROM ({page}) p CROSS JOIN tc_catalog e "
@@ -80,6 +90,16 @@ def listed(where: Conditions, query: CatalogQuery) -> str:
     )
 
 
-def counted(where: Conditions) -> str:
+def counted(where: Conditions, query: CatalogQuery) -> str:
     """Return the statement that counts what a query selects."""
-    return f"SELECT count(*) AS total FROM tc_catalog WHERE {where.sql}"
+    return f"SELECT count(*) AS total FROM {_source(query)} WHERE {where.sql}"
+
+
+def _source(query: CatalogQuery) -> str:
+    """Return where entries are looked for; SQLite joins in this order, so that the first reference leads to its few."""
+    return "tc_catalog_refs r CROSS JOIN tc_catalog e" if query.refs else "tc_catalog e"
+
+
+def tested(column: str, query: CatalogQuery) -> str:
+    """Return a column as conditions name it: where a reference leads to entries, so that no index on it is taken."""
+    return f"coalesce({column}, NULL)" if query.refs else column

@@ -19,7 +19,16 @@ from tracecore.catalog import (
     conflict_of_name,
     conflict_of_revision,
 )
-from tracecore_sql.catalog import ENTRY_COLUMNS, ONE_ENTRY, counted, entry_conditions, entry_of, entry_values, listed
+from tracecore_sql.catalog import (
+    ENTRY_COLUMNS,
+    ONE_ENTRY,
+    counted,
+    entry_conditions,
+    entry_of,
+    entry_values,
+    listed,
+    tested,
+)
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import text_of, unpack_tags
 from tracecore_sql.to_rows import storable
@@ -73,7 +82,7 @@ def _page(raw: sqlite3.Connection, project: str, query: CatalogQuery) -> Catalog
     raw.execute("BEGIN")
     try:
         rows = rows_of(raw, listed(where, query), [*where.values, query.offset])
-        [(total,)] = rows_of(raw, counted(where), where.values)
+        [(total,)] = rows_of(raw, counted(where, query), where.values)
     finally:
         raw.execute("COMMIT")
     return CatalogPage([entry_of(row) for row in rows], total)
@@ -135,7 +144,12 @@ def _conditions(project: str, query: CatalogQuery) -> Conditions:
     if query.prefix:
         # Compared as bytes: a text ends at a NUL to `substr`, and one that is no UTF-8 is a BLOB, after every text.
         begins = query.prefix.encode("utf-8", "surrogatepass")
-        found.add("name >= ? AND substr(CAST(name AS BLOB), 1, ?) = ?", query.prefix, len(begins), begins)
+        found.add(
+            f"{tested('e.name', query)} >= ? AND substr(CAST(e.name AS BLOB), 1, ?) = ?",
+            query.prefix,
+            len(begins),
+            begins,
+        )
     elif query.prefix is not None:
-        found.add("name IS NOT NULL")
+        found.add("e.name IS NOT NULL")
     return found

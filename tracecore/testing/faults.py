@@ -6,9 +6,9 @@ A :class:`FaultyBackend` stands before any other backend and asks a plan around 
     recorder = Recorder(config, backend=FaultyBackend(open_backend("memory:"), plan))
 
 A call is named after what is called: ``open``, ``write``, ``maintain``, ``close``, ``traces.find``, ``sql.query``, …,
-and where the backend has them ``schema`` and ``facts``. Plans need nothing but anyio, and none of them reads a clock or
-a random number that the test did not give it. The loop that ends: run a scenario with ``FailNth(1)``, ``FailNth(2)``, …
-until one of them has not ``happened``.
+and where the backend has them ``schema``, ``facts``, ``catalog.commit``, …, ``erase``, …. Plans need nothing but anyio,
+and none of them reads a clock or a random number that the test did not give it. The loop that ends: run a scenario with
+``FailNth(1)``, ``FailNth(2)``, … until one of them has not ``happened``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from tracecore.backend import (
     SessionStore,
     TraceStore,
 )
+from tracecore.catalog import CatalogStore, Catalogued
+from tracecore.erasure import Erasable, Erased
 from tracecore.errors import BackendRejected, BackendUnavailable
 from tracecore.records import Record
 
@@ -189,12 +191,17 @@ class Rejecting:
 class FaultyBackend:
     """Stand before another backend, whose every call goes as a plan says.
 
-    What that is besides (:class:`~tracecore.backend.Repeatable`, ``Migratable``, ``Inspectable``), this is too.
+    What that is besides (:class:`~tracecore.backend.Repeatable`, ``Migratable``, ``Inspectable``, ``Catalogued``,
+    ``Erasable``), this is too.
     """
 
     another: Callable[[], FaultyBackend]
     schema: Callable[[], Awaitable[SchemaStatus]]
     facts: Callable[[], Awaitable[Mapping[str, str]]]
+    catalog: CatalogStore
+    erase: Callable[..., Awaitable[Erased]]
+    erase_before: Callable[..., Awaitable[bool]]
+    erase_project: Callable[..., Awaitable[bool]]
 
     def __init__(self, inner: Backend, plan: Plan) -> None:
         self._inner = inner
@@ -206,6 +213,12 @@ class FaultyBackend:
             self.schema = _as_planned("schema", inner.schema, plan)
         if isinstance(inner, Inspectable):
             self.facts = _as_planned("facts", inner.facts, plan)
+        if isinstance(inner, Catalogued):
+            self.catalog = cast("CatalogStore", _PlannedStore("catalog", inner.catalog, plan))
+        if isinstance(inner, Erasable):
+            self.erase = _as_planned("erase", inner.erase, plan)
+            self.erase_before = _as_planned("erase_before", inner.erase_before, plan)
+            self.erase_project = _as_planned("erase_project", inner.erase_project, plan)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracecore.server.api import description, health, media, observations, otlp, projects, prompts, score_configs
+from tracecore.server.api import (
+    annotation_queues,
+    comments,
+    description,
+    health,
+    media,
+    observations,
+    otlp,
+    projects,
+    prompts,
+    score_configs,
+)
 from tracecore.server.operations import Operations
 
 __all__ = ["EVERY"]
@@ -18,6 +29,8 @@ EVERY: Final[tuple[Operations, ...]] = (
     prompts.operations,
     media.operations,
     score_configs.operations,
+    comments.operations,
+    annotation_queues.operations,
     projects.operations,
     health.operations,
     description.operations,

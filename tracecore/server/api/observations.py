@@ -33,6 +33,7 @@ from tracecore.server.api.times import ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
 from tracecore.services.stores import observation_of, observations_of
+from tracecore.services.synthetic import is_synthetic
 
 __all__ = ["operations"]
 
@@ -213,13 +214,13 @@ async def list_legacy_observations(call: Call, query: LegacyObservationsQuery) -
         return await _with_payloads(call, replace(asked, limit=limit, cursor=cursor))
 
     items, meta = await numbered(bare, shown, Paging(page=query.page, limit=query.limit))
-    return LegacyObservationsAnswer([whole(observation) for observation in items], meta)
+    return LegacyObservationsAnswer([whole(one) for one in items if not is_synthetic(one)], meta)
 
 
 @operations.get("/observations/{observation_id}", permission="project:read", deprecated=True)
 async def get_legacy_observation(call: Call, observation_id: str) -> LegacyObservation:
     """Return one observation with its payloads."""
     found = await observation_of(call.backend, call.project, observation_id, bodies=True)
-    if found is None:
+    if found is None or is_synthetic(found):
         raise NotFound("observation", observation_id, "it is not in the project of the key")
     return whole(found)

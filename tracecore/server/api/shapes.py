@@ -15,6 +15,7 @@ from tracecore.records import ABSENT, Generation, Observation, usage_totals
 from tracecore.rollup import failed
 from tracecore.server.api.payloads import members_of, shown, value_of, within
 from tracecore.server.api.times import iso, iso_or_none
+from tracecore.services.synthetic import parent_shown
 
 __all__ = [
     "DEFAULT_ENVIRONMENT", "DEFAULT_GROUPS", "GROUPS", "READ_PAYLOADS", "Group", "LegacyObservation",
@@ -290,7 +291,7 @@ def whole(observation: Observation) -> LegacyObservation:
         id=observation.span_id,
         project_id=observation.project,
         trace_id=observation.trace_id,
-        parent_observation_id=observation.parent_id,
+        parent_observation_id=parent_shown(observation),
         name=observation.name,
         type=observation.type.upper(),
         environment=observation.trace.environment or DEFAULT_ENVIRONMENT,

@@ -23,6 +23,7 @@ from tracecore_sql.cursors import Key
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import TRACE_COLUMNS
 from tracecore_sql.searching import TEXTS
+from tracecore_sql.where import PROVED, leading_phrase, proved, proves
 
 __all__ = ["search_observations", "search_traces"]
 
@@ -37,11 +38,15 @@ _SLICE_BYTES: Final = 8 * 1024 * 1024
 
 _LISTED: Final = len(LIST_COLUMNS)
 _WIDTH: Final = _LISTED + len(BODY_COLUMNS)
-_TEXTS_AT: Final = tuple(
-    LIST_COLUMNS.index(name) if table == "o" else _LISTED + BODY_COLUMNS.index(name)
-    for table, _, name in (text.partition(".") for text in TEXTS)
-)
-"""Where the texts stand in a row of both."""
+
+
+def _place_of(column: str) -> int:
+    """Return where a column of an observation ``o`` or of its bodies ``b`` stands in a row of both."""
+    table, _, name = column.partition(".")
+    return LIST_COLUMNS.index(name) if table == "o" else _LISTED + BODY_COLUMNS.index(name)
+
+
+_TEXTS_AT: Final = tuple(map(_place_of, TEXTS))
 
 _COUNT: Final = f"""
 SELECT
@@ -98,6 +103,21 @@ class _Search:
         return bool(candidates <= _FEW)
 
 
+class _Proof:
+    """Say of rows of observations, with their bodies, whether they are what a query selects."""
+
+    def __init__(self, query: ObservationQuery) -> None:
+        self._conditions = [(condition, _place_of(PROVED[condition.column])) for condition in proved(query)]
+        self._phrase = None if query.search is None else Phrase(query.search)
+        self.reads_bodies = query.search is not None or any(one.reads_body for one, _ in self._conditions)
+
+    def __call__(self, row: Sequence[Any]) -> bool:
+        """Return whether a row has what is searched for, and meets the conditions that are proved."""
+        return all(proves(condition, row[place]) for condition, place in self._conditions) and (
+            self._phrase is None or holds(self._phrase, (row[place] for place in _TEXTS_AT))
+        )
+
+
 def _slices(wanted: int) -> Iterator[int]:
     """Yield how many rows to read at once, time after time, where so many are wanted."""
     size = max(_SMALLEST, wanted)
@@ -109,19 +129,24 @@ def _slices(wanted: int) -> Iterator[int]:
 async def search_observations(
     connection: Connection, project: str, query: ObservationQuery, *, order: str, conditions: After
 ) -> Rows:
-    """Return the first ``limit + 1`` observations that hold a phrase, as rows of what the query asks for."""
-    search = _Search(connection, project, query.search or "")
-    if not search.words:
+    """Return the first ``limit + 1`` observations that a query selects, as rows of what it asks for.
+
+    What is searched for and what is proved row by row is looked into here.
+    """
+    search = _Search(connection, project, leading_phrase(query) or "")
+    if query.search is not None and not search.words:
         return []
     # One trace is walked through whatever the phrase.
-    rare = query.trace_id is None and await search.is_rare()
-    width = _WIDTH if query.bodies else _LISTED
+    rare = bool(search.words) and query.trace_id is None and await search.is_rare()
+    proof, width = _Proof(query), _WIDTH if query.bodies else _LISTED
+    bodies = query.bodies or proof.reads_bodies
     found: Rows = []
     where = conditions(None)
     for size in _slices(query.limit + 1):
         inner, values = _candidates(search, where, rare=rare)
-        rows, goes_on = await _bounded(search, f"{inner} ORDER BY {order}", values, size=size, order=_NEWEST_FIRST)
-        found += [row[:width] for row in rows if holds(search.phrase, (row[at] for at in _TEXTS_AT))]
+        inner = f"{inner} ORDER BY {order}"
+        rows, goes_on = await _bounded(search, inner, values, size=size, order=_NEWEST_FIRST, bodies=bodies)
+        found += [row[:width] for row in rows if proof(row)]
         if not goes_on or len(found) > query.limit:
             break
         last = dict(zip(LIST_COLUMNS, rows[-1], strict=False))
@@ -133,19 +158,22 @@ def _candidates(search: _Search, where: Conditions, *, rare: bool) -> tuple[str,
     """Return the statement for the candidates behind a position, all but its order and limit."""
     if rare:
         return f"SELECT * FROM (SELECT o.* FROM {_CANDIDATES}) o WHERE {where.sql}", [search.words, *where.values]
-    sql = f"SELECT * FROM tc_observations o WHERE {where.sql} AND {_IS_CANDIDATE}"
-    return sql, [*where.values, search.words]
+    sql = f"SELECT * FROM tc_observations o WHERE {where.sql}"
+    return (f"{sql} AND {_IS_CANDIDATE}", [*where.values, search.words]) if search.words else (sql, where.values)
 
 
-async def _bounded(search: _Search, inner: str, values: list[Any], *, size: int, order: str) -> tuple[Rows, bool]:
-    """Return the first observations with bodies, ``size`` or fewer where they are long, and whether more follow."""
-    listed, body = (
-        ", ".join(f"{table}.{name} AS {table}_{name}" for name in names)
-        for table, names in (("o", LIST_COLUMNS), ("b", BODY_COLUMNS))
-    )
+async def _bounded(
+    search: _Search, inner: str, values: list[Any], *, size: int, order: str, bodies: bool = True
+) -> tuple[Rows, bool]:
+    """Return the first observations, ``size`` or fewer where their bodies are long, and whether more follow.
+
+    Without ``bodies`` theirs are not read, and NULL.
+    """
+    listed = ", ".join(f"o.{name} AS o_{name}" for name in LIST_COLUMNS)
+    body = ", ".join(f"{'b.' + name if bodies else 'NULL'} AS b_{name}" for name in BODY_COLUMNS)
     sized = (
-        f"SELECT {listed}, {body}, row_number() OVER w AS place, sum({_SIZE}) OVER w AS upto, "
-        f"count(*) OVER () AS every FROM ({inner} LIMIT {size}) o {BODIES} "
+        f"SELECT {listed}, {body}, row_number() OVER w AS place, sum({_SIZE if bodies else '0'}) OVER w AS upto, "
+        f"count(*) OVER () AS every FROM ({inner} LIMIT {size}) o {BODIES if bodies else ''} "
         f"WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
     )
     sql = f"SELECT * FROM ({sized}) s WHERE place = 1 OR upto <= {_SLICE_BYTES} ORDER BY place"

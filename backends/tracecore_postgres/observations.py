@@ -8,16 +8,22 @@ the partition of its week is read.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 from tracecore.backend import ObservationQuery, Page
+from tracecore.errors import BackendUnavailable
 from tracecore.records import Observation
 from tracecore_postgres.candidates import search_observations
+from tracecore_postgres.meeting import DIALECT
 from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, walked
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
+from tracecore_sql.where import proved
 
 __all__ = ["PostgresObservations"]
 
@@ -27,6 +33,8 @@ _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
 _INDEXED: Final = ("project", "trace_id", "start_ns")
 _CURSOR: Final = "postgres observations"
+_PATIENCE_S: Final = 30
+"""How long a list may look for what meets its conditions."""
 _ITS_WEEK: Final = "week = (SELECT t.week FROM tc_traces t WHERE t.project = ? AND t.trace_id = ?)"
 
 
@@ -40,17 +48,8 @@ class PostgresObservations:
         """Return one page of observations, newest start first."""
         check_limit(query.limit)
         key = None if query.cursor is None else decode_cursor(_CURSOR, query.cursor, ids=2)
-        if query.search is None:
-            rows = await self._list(query, _conditions(project, query, key))
-        else:
-            async with self._reading() as connection:
-                rows = await search_observations(
-                    connection,
-                    project,
-                    query,
-                    order=_order(query),
-                    conditions=lambda after: _conditions(project, query, after or key),
-                )
+        async with _within_patience() if query.where else nullcontext():
+            rows = await self._found(project, query, key)
         found = [observation_of(row) for row in rows]
         return page_of(found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)))
 
@@ -63,6 +62,18 @@ class PostgresObservations:
         """Return every observation of a trace, by start then span id."""
         found = await self._of_trace(project, trace_id, "")
         return sorted(found, key=lambda span: (span.start_ns, span.span_id))
+
+    async def _found(self, project: str, query: ObservationQuery, key: Key | None) -> Rows:
+        if query.search is None and not proved(query):
+            return await self._list(query, _conditions(project, query, key))
+        async with self._reading() as connection:
+            return await search_observations(
+                connection,
+                project,
+                query,
+                order=_order(query),
+                conditions=lambda after: _conditions(project, query, after or key),
+            )
 
     async def _list(self, query: ObservationQuery, where: Conditions) -> Rows:
         page = f"FROM tc_observations o WHERE {where.sql} ORDER BY {_order(query)} LIMIT {query.limit + 1}"
@@ -81,8 +92,24 @@ class PostgresObservations:
         return [observation_of(row) for row in rows]
 
 
+@asynccontextmanager
+async def _within_patience() -> AsyncGenerator[None]:
+    """Run a block that ends when its time is up; what it asks of the server is then cancelled.
+
+    Raises:
+        BackendUnavailable: it was.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            yield
+    except TimeoutError as error:
+        raise BackendUnavailable(
+            f"nothing met the conditions within {_PATIENCE_S} s", "narrow them: to some time, a trace or a user"
+        ) from error
+
+
 def _conditions(project: str, query: ObservationQuery, after: Key | None) -> Conditions:
-    where = walked(observation_conditions(project, query), by=_INDEXED)
+    where = walked(observation_conditions(project, query, DIALECT), by=_INDEXED)
     if query.trace_id is not None:
         where.add(_ITS_WEEK, project, query.trace_id)
     if after is not None:

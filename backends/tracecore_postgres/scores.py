@@ -11,14 +11,14 @@ from tracecore.records import Score
 from tracecore_postgres.reading import Reading, fetch, walked
 from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import check_limit
-from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of
+from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of, single_values
 
 __all__ = ["PostgresScores"]
 
 _COLUMNS: Final = ", ".join(SCORE_COLUMNS)
 _ORDER: Final = "timestamp_ns DESC, score_id DESC"
 _INDEXED: Final = (
-    "project", "name", "trace_id", "observation_id", "session_id", "experiment_id", "timestamp_ns",
+    "project", "score_id", "name =", "trace_id", "observation_id", "session_id", "experiment_id", "timestamp_ns",
 )  # fmt: skip
 _CURSOR: Final = "postgres scores"
 _GET: Final = f"SELECT {_COLUMNS} FROM tc_scores WHERE project = ? AND score_id = ?"
@@ -33,7 +33,7 @@ class PostgresScores:
     async def find(self, project: str, query: ScoreQuery) -> Page[Score]:
         """Return one page of scores, newest timestamp first."""
         check_limit(query.limit)
-        where = walked(score_conditions(project, query), by=_INDEXED)
+        where = walked(score_conditions(project, single_values(query)), by=_INDEXED)
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=1), "timestamp_ns", "score_id")
         sql = f"SELECT {_COLUMNS} FROM tc_scores WHERE {where.sql} ORDER BY {_ORDER} LIMIT {query.limit + 1}"

@@ -1,11 +1,12 @@
 """The query Structs as WHERE clauses. Columns come from this file, values are always parameters.
 
 A condition is a piece of SQL with ``?`` marks and the values for them. The dialects of both databases agree on all of
-it but two expressions, which are parameters. Search is not here: each dialect has its own index.
+it but some expressions, which are parameters. Search is not here: each dialect has its own index.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from msgspec import Struct
 from tracecore.backend import LARGEST_PAGE, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.errors import BackendRejected
 from tracecore_sql.to_rows import pack_tags
+from tracecore_sql.where import Dialect, part_of
 
 __all__ = [
     "NEVER",
@@ -46,6 +48,10 @@ class Conditions(Struct):
         for column, value in wanted.items():
             if value is not None:
                 self.add(f"{column} = ?", value)
+
+    def among(self, column: str, values: Sequence[Any]) -> None:
+        """Add that a column has one of these values, at least one."""
+        self.add(f"{column} IN ({', '.join('?' * len(values))})", *values)
 
     def between(self, column: str, since_ns: int | None, until_ns: int | None) -> None:
         """Add the half-open interval of times."""
@@ -92,8 +98,8 @@ def trace_conditions(
     return found
 
 
-def observation_conditions(project: str, query: ObservationQuery) -> Conditions:
-    """Return the conditions on ``observations``, all but ``search`` and ``cursor``."""
+def observation_conditions(project: str, query: ObservationQuery, dialect: Dialect) -> Conditions:
+    """Return the conditions on ``observations o``, all but ``search`` and ``cursor``."""
     found = Conditions()
     found.equal(project=project, trace_id=query.trace_id, name=query.name, type=query.type, model=query.model)
     found.equal(user_id=query.user_id, session_id=query.session_id)
@@ -104,6 +110,9 @@ def observation_conditions(project: str, query: ObservationQuery) -> Conditions:
         found.add("status = 'running'" if query.running else "status <> 'running'")
     if query.min_duration_ns is not None:
         found.add("coalesce(duration_ns, 0) >= ?", query.min_duration_ns)
+    for condition in query.where:
+        sql, values = part_of(condition, start_column(query), dialect)
+        found.add(sql, *values)
     return found
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from tracecore.backend import ScoreQuery
 from tracecore.records import Score
+from tracecore.selection import score_values_of
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import Row, payload_of, text_of
 
-__all__ = ["SCORE_COLUMNS", "score_conditions", "score_of"]
+__all__ = ["SCORE_COLUMNS", "score_conditions", "score_of", "single_values"]
 
 SCORE_COLUMNS: Final = (
     "project", "score_id", "name", "timestamp_ns", "data_type", "value", "string_value", "source", "trace_id",
@@ -38,4 +41,16 @@ def score_conditions(project: str, query: ScoreQuery) -> Conditions:
         found.add("value >= ?", query.min_value)
     if query.max_value is not None:
         found.add("value <= ?", query.max_value)
+    for column, values in score_values_of(query):
+        found.among(column, values)
     return found
+
+
+def single_values(query: ScoreQuery) -> ScoreQuery:
+    """Return the same query with each tuple of one value as that value, for which there may be a better index."""
+    single = {
+        column: values[0]
+        for column, values in score_values_of(query)
+        if len(values) == 1 and getattr(query, column, "") is None
+    }
+    return replace(query, **single, **{f"{column}s": () for column in single})

@@ -11,9 +11,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final, TypeAlias
 
+from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
 from tracecore_sql.filters import Conditions
 from tracecore_sql.searching import TEXTS
+from tracecore_sql.where import leading_phrase
 from tracecore_sqlite.search import expression, proves, statements
 
 __all__ = ["Query", "search_observations", "search_traces"]
@@ -27,19 +29,24 @@ _BODIES: Final = "LEFT JOIN tc_bodies b ON b.id = o.id"
 
 
 def search_observations(
-    raw: sqlite3.Connection, phrase: str, *, columns: str, where: Conditions, order: str
+    raw: sqlite3.Connection, query: ObservationQuery, *, columns: str, where: Conditions, order: str
 ) -> Query | None:
-    """Return the query for the observations that hold a phrase, all but its limit, or None when none can."""
-    wanted = Phrase(phrase)
+    """Return the query for the observations that hold the phrase that is searched for, or another that leads to them.
+
+    It is whole but for its limit. None says that nothing holds what is searched for, or that no phrase leads anywhere.
+    """
+    wanted = Phrase(leading_phrase(query) or "")
     matching = expression(wanted)
     if not matching:
         return None
+    says, said = ("", []) if query.search is None else (f"AND {_SAYS}", [query.search])
     if _many(raw, matching):
-        sql = f"SELECT {columns} FROM tc_observations o {_BODIES} WHERE {where.sql} AND {_SAYS} ORDER BY {order}"
-        return sql, [*where.values, phrase]
+        sql = f"SELECT {columns} FROM tc_observations o {_BODIES} WHERE {where.sql} {says} ORDER BY {order}"
+        return sql, [*where.values, *said]
     source, values = _candidates(wanted, matching)
-    sql = f"SELECT {columns} FROM {source} WHERE {where.sql} AND (c.sure OR {_SAYS}) ORDER BY {order}"
-    return sql, [*values, *where.values, phrase]
+    if said:
+        says = f"AND (c.sure OR {_SAYS})"
+    return f"SELECT {columns} FROM {source} WHERE {where.sql} {says} ORDER BY {order}", [*values, *where.values, *said]
 
 
 def search_traces(

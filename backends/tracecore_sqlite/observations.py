@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import nullcontext
 from typing import Any, Final
 
 from tracecore.backend import ObservationQuery, Page
@@ -14,6 +15,7 @@ from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
 from tracecore_sqlite.candidates import search_observations
+from tracecore_sqlite.meeting import DIALECT, within_patience
 from tracecore_sqlite.reading import Reader, Rows, fetch, rows_of
 
 __all__ = ["SqliteObservations"]
@@ -34,7 +36,7 @@ class SqliteObservations:
     async def find(self, project: str, query: ObservationQuery) -> Page[Observation]:
         """Return one page of observations, newest start first."""
         check_limit(query.limit)
-        where = observation_conditions(project, query)
+        where = observation_conditions(project, query, DIALECT)
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=2), start_column(query), "span_id", "trace_id")
         connection = await self._reader()
@@ -60,9 +62,16 @@ class SqliteObservations:
 def _find(raw: sqlite3.Connection, query: ObservationQuery, where: Conditions) -> Rows:
     columns = f"{_LIST}, {_BODY}" if query.bodies else _LIST
     order = f"{start_column(query)} DESC, {_TIES}"
-    if query.search is not None:
-        found = search_observations(raw, query.search, columns=columns, where=where, order=order)
-        return [] if found is None else rows_of(raw, f"{found[0]} LIMIT ?", [*found[1], query.limit + 1])
-    source = _WITH_BODY if query.bodies else "tc_observations o"
-    sql = f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
-    return rows_of(raw, sql, [*where.values, query.limit + 1])
+    with within_patience(raw) if query.where else nullcontext():
+        found = search_observations(raw, query, columns=columns, where=where, order=order)
+        if found is None and query.search is not None:
+            return []
+        sql, values = found or (_walk(query, columns, where, order), where.values)
+        return rows_of(raw, f"{sql} LIMIT ?", [*values, query.limit + 1])
+
+
+def _walk(query: ObservationQuery, columns: str, where: Conditions, order: str) -> str:
+    """Return the statement of the list in its own order, all but its limit."""
+    with_body = query.bodies or any(condition.reads_body for condition in query.where)
+    source = _WITH_BODY if with_body else "tc_observations o"
+    return f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {order}"

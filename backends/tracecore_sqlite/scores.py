@@ -10,7 +10,7 @@ from tracecore.backend import Page, ScoreQuery
 from tracecore.records import Score
 from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import check_limit
-from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of
+from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of, single_values
 from tracecore_sqlite.reading import Reader, fetch
 
 __all__ = ["SqliteScores"]
@@ -32,6 +32,7 @@ class SqliteScores:
     async def find(self, project: str, query: ScoreQuery) -> Page[Score]:
         """Return one page of scores, newest timestamp first."""
         check_limit(query.limit)
+        query = single_values(query)
         where = score_conditions(project, query)
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=1), "timestamp_ns", "score_id")
@@ -49,6 +50,9 @@ class SqliteScores:
 
 
 def _index_for(query: ScoreQuery) -> str:
-    """Return the index that leads to the fewest scores."""
+    """Return the index that leads to the fewest scores; those of several names lie in no order of the list."""
+    if query.score_ids:
+        return "sqlite_autoindex_tc_scores_1"
     judged = next((noun for noun in _BY if getattr(query, f"{noun}_id") is not None), None)
+    judged = judged or next((noun for noun in _BY if getattr(query, f"{noun}_ids")), None)
     return f"tc_scores_by_{judged or ('time' if query.name is None else 'name')}"

@@ -120,8 +120,8 @@ class _Zstd:
 
 
 class _Gzip:
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(_GZIP)
+    def __init__(self, window_bits: int = _GZIP) -> None:
+        self._inflate = zlib.decompressobj(window_bits)
 
     @property
     def ended(self) -> bool:
@@ -129,7 +129,7 @@ class _Gzip:
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         if self._inflate.eof:
-            raise _garbage("something follows the gzip member")
+            raise _garbage("something follows the end of what is compressed")
         inflated = self._inflate.decompress(piece, _STEP)
         yield inflated
         # A piece that is as long as it may be can have more behind it although all of the input is consumed.
@@ -137,14 +137,19 @@ class _Gzip:
             inflated = self._inflate.decompress(self._inflate.unconsumed_tail, _STEP)
             yield inflated
         if self._inflate.unused_data:
-            raise _garbage("something follows the gzip member")
+            raise _garbage("something follows the end of what is compressed")
+
+
+class _Deflate(_Gzip):
+    def __init__(self) -> None:
+        super().__init__(zlib.MAX_WBITS)
 
 
 _Maker: TypeAlias = Callable[[], _Inflater]
 _INFLATERS: Final[dict[str, _Maker]] = {
-    "": _Plain, "identity": _Plain, "none": _Plain, "zstd": _Zstd, "gzip": _Gzip, "x-gzip": _Gzip,
+    "": _Plain, "identity": _Plain, "zstd": _Zstd, "gzip": _Gzip, "x-gzip": _Gzip, "deflate": _Deflate,
 }  # fmt: skip
-"""``none`` is no coding of HTTP, but the name of OpenTelemetry's setting, which its JSON exporter for Python sends."""
+"""Beside gzip, exporters of OpenTelemetry for Python can be set to ``deflate``, which is zlib's format in HTTP."""
 
 
 async def body_of(request: Request, limits: Limits, take: Callable[[int], None]) -> bytes:
@@ -156,7 +161,7 @@ async def body_of(request: Request, limits: Limits, take: Callable[[int], None])
     encoding = request.headers.get("content-encoding", "").strip().lower()
     make = _INFLATERS.get(encoding)
     if make is None:
-        raise Refusal(415, "Unsupported", f"content-encoding {encoding[:40]!r}", "use zstd, gzip or none")
+        raise Refusal(415, "Unsupported", f"content-encoding {encoding[:40]!r}", "use zstd, gzip, deflate or none")
     arriving = request.stream()
     with anyio.move_on_after(limits.read_seconds):
         try:

@@ -6,8 +6,9 @@ import base64
 import os
 from typing import Any
 
+from opentelemetry.exporter.otlp.common.http import Compression as JsonCompression
 from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter as JsonExporter
-from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http import Compression as ProtobufCompression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as ProtobufExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -19,6 +20,7 @@ URL = os.environ["LANGFUSE_BASE_URL"]
 KEYS = base64.b64encode(f"{os.environ['LANGFUSE_PUBLIC_KEY']}:{os.environ['LANGFUSE_SECRET_KEY']}".encode()).decode()
 PATHS = {"langfuse": "/api/public/otel/v1/traces", "plain": "/v1/traces"}
 EXPORTERS = {"protobuf": ProtobufExporter, "json": JsonExporter}
+COMPRESSIONS = {"protobuf": ProtobufCompression, "json": JsonCompression}
 
 
 class Watched(SpanExporter):
@@ -70,13 +72,13 @@ def combinations() -> Any:
     """Send by every encoding to every path, compressed in every way."""
     headers = {"Authorization": f"Basic {KEYS}"}
     return {
-        f"{encoding} {path} {compression.name}": traced(
+        f"{encoding} {path} {compression.value}": traced(
             make(endpoint=URL + PATHS[path], headers=headers, compression=compression),
-            f"{encoding} {path} {compression.name}",
+            f"{encoding} {path} {compression.value}",
         )
         for encoding, make in EXPORTERS.items()
         for path in PATHS
-        for compression in (Compression.NoCompression, Compression.Gzip)
+        for compression in COMPRESSIONS[encoding]
     }
 
 

@@ -36,7 +36,8 @@ def test_any_text_is_decodable_afterwards(text: str) -> None:
     """Whatever a text holds, its JSON can be decoded strictly afterwards; one without halves is the same text."""
     data = json.dumps(text).encode()
     read = msgspec.json.decode(with_visible_surrogates(data), type=str)
-    assert read == text or "\\u" in read
+    halves_joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    assert read == halves_joined or "\\u" in read
 
 
 async def test_a_body_with_a_half_is_taken(api: Api) -> None:

@@ -162,7 +162,7 @@ def _check_categories(categories: tuple[Category, ...]) -> None:
 
 
 def _repeated(values: Sequence[str] | Sequence[float]) -> object:
-    return next(value for number, value in enumerate(values) if value in values[:number])
+    return next((value for number, value in enumerate(values) if value in values[:number]), None)
 
 
 def _need(fits: bool, key: str, value: object, expected: str) -> None:  # noqa: FBT001 - the assertion of this module

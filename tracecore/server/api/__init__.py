@@ -13,11 +13,14 @@ from tracecore.server.api import (
     description,
     health,
     media,
+    models,
     observations,
     otlp,
     projects,
     prompts,
     score_configs,
+    score_lists,
+    scores,
 )
 from tracecore.server.operations import Operations
 
@@ -28,9 +31,12 @@ EVERY: Final[tuple[Operations, ...]] = (
     observations.operations,
     prompts.operations,
     media.operations,
+    scores.operations,
+    score_lists.operations,
     score_configs.operations,
     comments.operations,
     annotation_queues.operations,
+    models.operations,
     projects.operations,
     health.operations,
     description.operations,

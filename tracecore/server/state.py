@@ -14,6 +14,7 @@ from tracecore.server.requests import Requests
 from tracecore.services.ingest import BatchWriter
 from tracecore.services.keys import Keys
 from tracecore.services.kinds import catalog_of
+from tracecore.services.models import Models
 from tracecore.services.projects import Projects
 from tracecore.services.signing import Signer
 
@@ -41,6 +42,7 @@ class ServerState:
         self.writer: Final = BatchWriter(backend)
         self.keys: Final = Keys(catalog, pepper)
         self.projects: Final = Projects(catalog)
+        self.models: Final = Models(catalog, backend.observations, clock=clock)
         self.signer: Final = Signer(catalog, pepper)
         self.gate: Final = Gate(self.keys, wall=wall, clock=clock)
         self.probe: Final = Probe(catalog, wall=wall, clock=clock)
@@ -49,5 +51,5 @@ class ServerState:
         """Returns the OpenAPI document; the application, which knows its operations, puts it here."""
 
     async def prepare(self, batch: Batch) -> Batch:
-        """Return the records that are written for those that arrived."""
-        return batch
+        """Return the records that are written for those that arrived: with what they cost."""
+        return await self.models.priced(batch)

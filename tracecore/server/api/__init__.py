@@ -21,6 +21,7 @@ from tracecore.server.api import (
     score_configs,
     score_lists,
     scores,
+    traces,
 )
 from tracecore.server.operations import Operations
 
@@ -34,6 +35,7 @@ EVERY: Final[tuple[Operations, ...]] = (
     scores.operations,
     score_lists.operations,
     score_configs.operations,
+    traces.operations,
     comments.operations,
     annotation_queues.operations,
     models.operations,

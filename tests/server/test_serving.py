@@ -190,6 +190,18 @@ def test_a_head_without_end_is_refused(tmp_path: Path) -> None:
         assert asked(served, "/api/public/health")["status"] == "OK"
 
 
+def test_whole_requests_at_once(tmp_path: Path) -> None:
+    """Two requests whose bodies are longer than a head may be, sent in one piece: each is answered."""
+    body = encode([span(number) for number in range(400)])
+    assert len(body) > LARGEST_HEAD
+    head = f"POST {BASE}/batch HTTP/1.1\r\nhost: x\r\nauthorization: {AUTH}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with serving(tmp_path) as served, served.socket() as connection:
+        connection.sendall((head.encode() + body) * 2)
+        answer = b""
+        while answer.count(b'"accepted":400') < 2:
+            answer += connection.recv(1000) or pytest.fail(f"closed after {answer!r}")
+
+
 def memory_of(program: Program) -> int:
     """Return the resident memory of a process in bytes."""
     pages = int(Path(f"/proc/{program.pid}/statm").read_text().split()[1])

@@ -28,6 +28,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._in_head = True
         self._head_bytes = 0
+        self._heads = 0
+        """How many there were."""
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
@@ -42,11 +44,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the head is too long."""
-        was_in_head = self._in_head
-        if was_in_head and self._deadline is None:
+        heads, in_head = self._heads, self._in_head
+        if in_head and self._deadline is None:
             self._expect_head()
         super().data_received(data)
-        if was_in_head and self._in_head:
+        if in_head and self._heads == heads:  # a whole request, and the beginning of the next, may arrive at once
             self._head_bytes += len(data)
             if self._head_bytes > LARGEST_HEAD:
                 self._refuse(b"431 Request Header Fields Too Large")
@@ -54,6 +56,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Go on to the body."""
         self._in_head = False
+        self._heads += 1
         self._head_bytes = 0
         self._expect_nothing()
         super().on_headers_complete()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -42,7 +43,7 @@ class Failure(Struct, frozen=True):
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the document."""
     every = list(operations)
-    kinds = [kind for one in every for kind in (one.query, one.body, one.answer) if _is_described(kind)]
+    kinds = [kind for one in every for part in (one.query, one.body, one.answer) for kind in _kinds(part)]
     schemas, components = msgspec.json.schema_components([*kinds, Failure], ref_template=_TEMPLATE)
     by_kind = dict(zip(map(id, [*kinds, Failure]), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -64,6 +65,18 @@ def _is_described(kind: Any) -> bool:
     return kind is not None and kind is not type(None) and not (inspect.isclass(kind) and issubclass(kind, Response))
 
 
+def _kinds(part: Any) -> list[Any]:
+    """Return the types that a part of an operation may have: an answer may be one of several."""
+    if isinstance(part, UnionType) or get_origin(part) is Union:
+        return [kind for kind in get_args(part) if _is_described(kind)]
+    return [part] if _is_described(part) else []
+
+
+def _schema(part: Any, by_kind: dict[int, Any]) -> dict[str, Any]:
+    found = [by_kind[id(kind)] for kind in _kinds(part)]
+    return found[0] if len(found) == 1 else {"anyOf": found}
+
+
 def _operation(one: Operation, by_kind: dict[int, Any], components: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": one.name,
@@ -75,7 +88,7 @@ def _operation(one: Operation, by_kind: dict[int, Any], components: dict[str, An
     if one.deprecated:
         described["deprecated"] = True
     if _is_described(one.body):
-        content = {"application/json": {"schema": by_kind[id(one.body)]}}
+        content = {"application/json": {"schema": _schema(one.body, by_kind)}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -102,7 +115,7 @@ def _responses(one: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
     if one.permission == PUBLIC:
         del found["401"], found["403"]
     if _is_described(one.answer):
-        content = {"application/json": {"schema": by_kind[id(one.answer)]}}
+        content = {"application/json": {"schema": _schema(one.answer, by_kind)}}
         found[str(one.status)] = {"description": one.summary, "content": content}
     else:
         found[str(204 if one.answer is type(None) and one.status == 200 else one.status)] = {"description": one.summary}  # noqa: PLR2004 - the two words for success

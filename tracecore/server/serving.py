@@ -29,6 +29,9 @@ DEFAULT_PORT: Final = 4318
 """Where exporters of OpenTelemetry send to unless they are told otherwise (OTLP/HTTP)."""
 GRACE_S: Final = 10
 """How long requests that were begun may take when the server ends."""
+KEEP_ALIVE_S: Final = 75
+"""How long an idle connection stays. Exporters send every 5 s: a server that closes after 5, as uvicorn does unless told
+otherwise, closes while they send."""
 _URL: Final = "TRACECORE_SERVE_BACKEND"
 """Hands the backend to worker processes; it is no setting."""
 _APP: Final = "tracecore.server.serving:from_environment"
@@ -102,6 +105,7 @@ def serve(url: str, listening: socket.socket, *, workers: int = 1, access_log: b
         proxy_headers=False,
         server_header=False,
         backlog=_BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         limit_concurrency=_MOST_CONNECTIONS,
     )

@@ -19,11 +19,12 @@ from tests.torture.declaring import by_mode, torture
 from tracecore.backend import Backend
 from tracecore.memory import open_backend as open_memory
 from tracecore.records import Record
-from tracecore.testing import strategies
+from tracecore.testing import filter_strategies, strategies
 from tracecore.testing.comparing import same
 from tracecore.testing.opening import ledger_in, observations_in, pages_of, scores_in, sessions_in, traces_in
-from tracecore_postgres import indexing
+from tracecore_postgres import candidates, indexing
 from tracecore_postgres import open_backend as open_postgres
+from tracecore_sqlite import candidates as sqlite_candidates
 from tracecore_sqlite import open_backend as open_sqlite
 from tracecore_sqlite import search, settling
 
@@ -34,7 +35,9 @@ QUERIES: Final = 10
 
 Question: TypeAlias = tuple[Callable[[Backend], Any], Any]
 """The store that is asked, and the query."""
-ALWAYS: Final = frozenset(("limit", "cursor", "bodies", "last"))
+Worlds: TypeAlias = st.SearchStrategy[list[Any]]
+"""Draws lists of records."""
+ALWAYS: Final = frozenset(("limit", "cursor", "bodies", "last", "where"))
 
 
 def _with_few(query: Any, kept: set[int]) -> Any:
@@ -45,7 +48,7 @@ def _with_few(query: Any, kept: set[int]) -> Any:
 
 
 def _asking(store_of: Callable[[Backend], Any], queries: st.SearchStrategy[Any]) -> st.SearchStrategy[Question]:
-    kept = st.sets(st.integers(0, 14), max_size=4)
+    kept = st.sets(st.integers(0, 26), max_size=6)
     return st.tuples(st.just(store_of), st.builds(_with_few, queries, kept))
 
 
@@ -57,6 +60,10 @@ questions: Final = st.one_of(
     _asking(ledger_in, strategies.ledger_queries),
 )
 worlds: Final = st.lists(st.one_of(strategies.records, strategies.records, strategies.entries), min_size=1, max_size=16)
+crowds: Final = st.lists(strategies.observations, min_size=8, max_size=16)
+conditions: Final = st.lists(
+    st.tuples(st.just(observations_in), filter_strategies.filters), min_size=QUERIES, max_size=QUERIES
+)
 MAINTAINED: Final = st.sampled_from((0, 1, 1_000))
 """Slices of what is put off, done before anything is asked."""
 
@@ -109,22 +116,52 @@ def _project(name: str, number: int) -> str:
     return f"{name}{number}"
 
 
-@torture("T41", "random filters on both dialects, beside plain Python", rounds=WORLDS * len(PROJECTS) * QUERIES)
-def test_filters(tmp_path: Path, postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traces, observations, sessions, scores and ledger entries: the same pages in the same order, cursor by cursor."""
-    for module, name in ((settling, "_KEPT"), (settling, "_SLICE"), (search, "_SLICE_ROWS"), (indexing, "_SLICE_ROWS")):
-        monkeypatch.setattr(module, name, 2)
-    stores = Stores(tmp_path, postgres.url())
+def ask(folder: Path, url: str, drawn: st.SearchStrategy[list[Any]], *, of: Worlds, rate: int) -> None:
+    """Ask every backend the same of one world after the other; one question in ``rate`` has to find something."""
+    stores = Stores(folder, url)
     with asyncio.Runner() as runner:
 
         @settings(suppress_health_check=list(HealthCheck), max_examples=WORLDS)
-        @given(worlds, MAINTAINED, st.lists(questions, min_size=QUERIES, max_size=QUERIES))
+        @given(of, MAINTAINED, drawn)
         def compare(world: list[Record], slices: int, asked: list[Question]) -> None:
             runner.run(stores.compare(world, slices, asked))
 
         try:
             runner.run(stores.open())
             compare()
-            assert stores.found > stores.asked / 4, "nearly every question found nothing"
+            assert stores.found > stores.asked / rate, "nearly every question found nothing"
         finally:
             runner.run(stores.close())
+
+
+@pytest.fixture
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is done in slices take several, of few records."""
+    for module, name in ((settling, "_KEPT"), (settling, "_SLICE"), (search, "_SLICE_ROWS"), (indexing, "_SLICE_ROWS")):
+        monkeypatch.setattr(module, name, 2)
+    monkeypatch.setattr(candidates, "_SMALLEST", 3)
+
+
+@torture("T41", "random filters on both dialects, beside plain Python", rounds=WORLDS * len(PROJECTS) * QUERIES)
+@pytest.mark.usefixtures("small_slices")
+def test_filters(tmp_path: Path, postgres: Database) -> None:
+    """Traces, observations, sessions, scores and ledger entries: the same pages in the same order, cursor by cursor."""
+    ask(tmp_path, postgres.url(), st.lists(questions, min_size=QUERIES, max_size=QUERIES), of=worlds, rate=4)
+
+
+@torture("T41", "random conditions on both dialects, beside plain Python", rounds=WORLDS * len(PROJECTS) * QUERIES)
+@pytest.mark.usefixtures("small_slices")
+def test_conditions(tmp_path: Path, postgres: Database) -> None:
+    """Observations by conditions on all that they hold, with or without a phrase that leads there."""
+    ask(tmp_path, postgres.url(), conditions, of=crowds, rate=8)
+
+
+@torture(
+    "T41", "random conditions on both dialects, where every word is common", rounds=WORLDS * len(PROJECTS) * QUERIES
+)
+@pytest.mark.usefixtures("small_slices")
+def test_conditions_on_common_words(tmp_path: Path, postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no index leads to is found by walking through the list."""
+    for module in (candidates, sqlite_candidates):
+        monkeypatch.setattr(module, "_FEW", -1)
+    ask(tmp_path, postgres.url(), conditions, of=crowds, rate=8)

@@ -108,6 +108,11 @@ def _maybe(values: SearchStrategy[Any], absent: Any = None) -> SearchStrategy[An
     return st.one_of(st.just(absent), st.just(absent), values)
 
 
+def _some(values: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    """Draw no tuple more often than one."""
+    return _maybe(st.lists(values, min_size=1, max_size=3).map(tuple), ())
+
+
 def _payload(value: Any, *, escaped: bool) -> Raw:
     text = json.dumps(value, ensure_ascii=escaped, allow_nan=True)
     # Python writes what JSON has not; the encoder never does.
@@ -363,6 +368,20 @@ score_queries: Final[SearchStrategy[ScoreQuery]] = st.builds(
     until_ns=_maybe(_starts),
     min_value=_maybe(_dollars),
     max_value=_maybe(_dollars),
+    score_ids=_some(score_ids),
+    names=_some(_names),
+    data_types=_some(_score_types),
+    sources=_some(_sources),
+    trace_ids=_some(trace_ids),
+    observation_ids=_some(span_ids),
+    session_ids=_some(session_ids),
+    experiment_ids=_some(_short),
+    environments=_some(st.sampled_from(("production", "é"))),
+    config_ids=_some(_short),
+    queue_ids=_some(_short),
+    author_user_ids=_some(_users),
+    values=_some(_dollars),
+    string_values=_some(texts),
 )
 ledger_queries: Final[SearchStrategy[LedgerQuery]] = st.builds(
     LedgerQuery,

@@ -28,7 +28,8 @@ def answer(encoding: Encoding, rejected: int = 0, reason: str = "") -> bytes:
     if rejected or said:
         found.partial_success.rejected_spans = rejected
         found.partial_success.error_message = said
-    return found.SerializeToString()
+    written: bytes = found.SerializeToString()
+    return written
 
 
 def error_body(encoding: Encoding, message: str, code: int) -> bytes:

@@ -18,7 +18,7 @@ _OF_GENERATIONS = ("model", "usage", "cost", "parameters", "completion_start", "
 
 def kind_of(span: Received, attributes: Sorted, origin: Origin) -> ObservationType:
     """Return the kind of a span; the first that says it is right."""
-    said = attributes.take("type", _type)
+    said: ObservationType | None = attributes.take("type", _type)
     if said is not None:
         if said == "span" and origin.hides_generations and any(map(attributes.has, _OF_GENERATIONS)):
             return "generation"

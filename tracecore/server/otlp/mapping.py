@@ -4,7 +4,7 @@ It is the table of Langfuse's server (4.16), so that what is sent there can be s
 OpenTelemetry's and those of frameworks. What it does not name, and what loses against another name, is kept as it came
 in, under ``attributes`` in the metadata.
 
-Every attribute of a span is looked up once (:func:`place_of`); no field walks through its names.
+Every attribute of a span is looked up once (:data:`KNOWN`, :func:`group_of`); no field walks through its names.
 """
 
 from __future__ import annotations
@@ -30,16 +30,15 @@ from tracecore.server.otlp.names import (
 )
 
 __all__ = [
-    "DEBUG_NAMES", "EVENT_FIELDS", "EXPERIMENT", "FIELDS", "GROUP_FIELDS", "LEVELS", "LONGEST_KEY", "MODEL_NAMES",
-    "OPERATIONS", "SPAN_NAMES", "TYPES", "VERCEL_OPERATIONS", "Place", "place_of",
+    "DEBUG_NAMES", "EVENT_FIELDS", "EXPERIMENT", "FIELDS", "GROUP_FIELDS", "KNOWN", "LEVELS", "LONGEST_KEY",
+    "MODEL_NAMES", "OPERATIONS", "SPAN_NAMES", "TYPES", "VERCEL_OPERATIONS", "Place", "group_of",
 ]  # fmt: skip
 
 LONGEST_KEY: Final = 512
 """Characters of a key that may be one of ours."""
 
 Place: TypeAlias = tuple[str, int, str]
-"""Where an attribute belongs: a field and the rank of this name, and no group; or a group, -1, and what is behind its
-name."""
+"""Where an attribute belongs: a field, the rank of its name and the name; or a group, -1, and the rest of the name."""
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "type": (Langfuse.TYPE, OpenInference.KIND),
@@ -47,8 +46,10 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "level": (Langfuse.LEVEL,),
     "status": (Own.STATUS,),
     "status_message": (Langfuse.STATUS_MESSAGE,),
+    "own_input": (Langfuse.INPUT,),
+    "own_output": (Langfuse.OUTPUT,),
     "input": (
-        Langfuse.INPUT, Genkit.INPUT, Vercel.MESSAGES, Vercel.PROMPT, Vercel.TOOL_ARGUMENTS,
+        Genkit.INPUT, Vercel.MESSAGES, Vercel.PROMPT, Vercel.TOOL_ARGUMENTS,
         "@details.input", "@messages", "@prompt", Vertex.REQUEST, Vertex.TOOL_ARGUMENTS, Logfire.PROMPT,
         LiveKit.TTS_TEXT, LiveKit.TRANSCRIPT, LiveKit.CHAT, LiveKit.USER_INPUT, LiveKit.TOOL_ARGUMENTS,
         f"{Logfire.EVENTS}.*", MlFlow.INPUTS, Traceloop.INPUT, OpenInference.INPUT, "input", PydanticAI.ALL_MESSAGES,
@@ -56,7 +57,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
         GenAI.SYSTEM_INSTRUCTIONS, GenAI.TOOL_ARGUMENTS,
     ),
     "output": (
-        Langfuse.OUTPUT, Genkit.OUTPUT, Vercel.TEXT, Vercel.OLD_TEXT, Vercel.TOOL_RESULT,
+        Genkit.OUTPUT, Vercel.TEXT, Vercel.OLD_TEXT, Vercel.TOOL_RESULT,
         Vercel.OBJECT, Vercel.OLD_OBJECT, Vercel.TOOL_CALLS, Vercel.OLD_TOOL_CALLS,
         "@details.output", "@choices", "@completion", Vertex.RESPONSE, Vertex.TOOL_RESPONSE, Logfire.ALL_EVENTS,
         LiveKit.TOOL_OUTPUT, LiveKit.TEXT,
@@ -109,7 +110,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "tool_calls": (Own.TOOL_CALLS,),
     "tool_call_names": (Own.TOOL_CALL_NAMES,),
 }  # fmt: skip
-"""The names of each field, in order."""
+"""The names of each field, in order; ``own_input`` and ``own_output`` come before ``input`` and ``output``."""
 
 _GROUPS: Final[dict[str, str]] = {
     f"{Langfuse.METADATA}.": "metadata.*",
@@ -203,23 +204,18 @@ EVENT_FIELDS: Final[dict[str, tuple[str, int]]] = {
 }
 """The field that events of a span fill, and their rank there."""
 
-_known: Final[dict[str, Place]] = {
-    name: (field, rank, "")
+KNOWN: Final[dict[str, Place]] = {
+    name: (field, rank, name)
     for field, names in FIELDS.items()
     for rank, name in enumerate(names)
     if not name.endswith(".*") and not name.startswith("@")
 } | {name: (group, -1, "") for name, group in _GROUPS.items() if not name.endswith(".")}
-_look: Final = _known.get
-
-
-def place_of(key: str) -> Place | None:
-    """Return where an attribute belongs, or None where that is nowhere."""
-    return _look(key) or (_in_group(key) if len(key) <= LONGEST_KEY else None)
+"""Where the names of the table belong; of the names of groups only :func:`group_of` knows."""
 
 
 @lru_cache(4096)
-def _in_group(key: str) -> Place | None:
-    """Return the group that a name belongs to; names come again and again, so that most are remembered."""
+def group_of(key: str) -> Place | None:
+    """Return the group that a name belongs to, or None; names come again and again, so that most are remembered."""
     at = key.find(".")
     while at >= 0:
         group = _GROUPS.get(key[: at + 1])

@@ -64,9 +64,10 @@ def others_of(attributes: Sorted, events: Sequence[Happening]) -> list[Happening
 
 
 def input_of(attributes: Sorted, *, is_root: bool) -> Raw:
-    """Return the input of a span; ``is_root`` says that what is said of the trace may be meant."""
-    if attributes.key_of("input") == Langfuse.INPUT:
-        return attributes.take("input", payload_of) or ABSENT
+    """Return the input of a span of which Langfuse's name says none.
+
+    ``is_root`` says that what is said of the trace may be meant.
+    """
     found = attributes.take("input", _input)
     if found is None:
         return _empty_or_of_trace(attributes, Langfuse.INPUT, Langfuse.TRACE_INPUT, is_root=is_root)
@@ -78,9 +79,7 @@ def input_of(attributes: Sorted, *, is_root: bool) -> Raw:
 
 
 def output_of(attributes: Sorted, *, is_root: bool) -> Raw:
-    """Return the output of a span; see :func:`input_of`."""
-    if attributes.key_of("output") == Langfuse.OUTPUT:
-        return attributes.take("output", payload_of) or ABSENT
+    """Return the output of a span of which Langfuse's name says none; see :func:`input_of`."""
     found = attributes.take("output", _output)
     if found is None:
         return _empty_or_of_trace(attributes, Langfuse.OUTPUT, Langfuse.TRACE_OUTPUT, is_root=is_root)
@@ -124,8 +123,10 @@ def _logged(value: Any) -> list[dict[str, Any]] | None:
         value = parsed(value)
     if not isinstance(value, list):
         return None
-    events = cast("list[Any]", value)
-    return events if events and all(isinstance(one, dict) and "event.name" in one for one in events) else None
+    events = cast("Sequence[Any]", value)
+    if not events or not all(isinstance(one, dict) and "event.name" in one for one in events):
+        return None
+    return cast("list[dict[str, Any]]", value)
 
 
 def _unpacked(event: Happening) -> Attributes:
@@ -166,7 +167,7 @@ def _system_messages(instructions: Any) -> list[Any]:
         return [{"role": "system", "content": found}] if found else []
     if not isinstance(found, list):
         return []
-    parts = cast("list[Any]", found)
+    parts = cast("Sequence[Any]", found)
     if parts and all(isinstance(one, dict) and "parts" in one for one in parts):
         return [{"role": "system", **one} for one in parts]
     texts = [text for one in parts for text in _texts(one)]

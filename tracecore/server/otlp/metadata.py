@@ -7,49 +7,40 @@ cannot be, ``tracecore.dropped`` how much was left out. What somebody said under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
 from tracecore.records import ABSENT
+from tracecore.server.otlp.messages import others_of
 from tracecore.server.otlp.origins import Origin
 from tracecore.server.otlp.payloads import json_of, member, members_of, payload_of
-from tracecore.server.otlp.received import Attributes, Happening, Link, Received
+from tracecore.server.otlp.received import Happening, Link, Received
 from tracecore.server.otlp.sorting import Sorted
 
-__all__ = ["said_of", "with_others"]
+__all__ = ["metadata_of", "trace_metadata_of"]
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def said_of(attributes: Sorted, field: str, origin: Origin) -> dict[str, Any]:
-    """Return the metadata that somebody said of an observation, or of its trace: whole, and key by key."""
-    found: dict[str, Any] = {}
-    if attributes.has(field):
-        found = attributes.take(field, _whole) or found
-    group = f"{field}.*"
-    if group in attributes.groups:
-        read: Callable[[Any], Any] = json_of if origin.metadata_is_json else payload_of
-        for name, value in attributes.members(group).items():
-            found[name] = read(value) if type(value) is str else member(value)
-    return found
+def trace_metadata_of(attributes: Sorted, origin: Origin) -> Raw:
+    """Return what somebody said of the trace."""
+    said = _said(attributes, "trace_metadata", "trace_metadata.*", origin)
+    return Raw(_encode(said)) if said else ABSENT
 
 
-def with_others(  # noqa: PLR0917 - one call for each span, with all that is left of it
-    found: dict[str, Any],
-    span: Received,
-    origin: Origin,
-    rest: Attributes,
-    events: Sequence[Happening],
-    wrong: str | None,
-) -> Raw:
-    """Return metadata as JSON, with what of the span has no field of its own."""
+def metadata_of(span: Received, attributes: Sorted, origin: Origin, events: list[Happening], wrong: str | None) -> Raw:
+    """Return what somebody said of an observation, with what of the span has no field of its own."""
+    found = _said(attributes, "metadata", "metadata.*", origin)
+    rest = attributes.leave()
     if rest:
         found.setdefault("attributes", {key: member(value) for key, value in rest.items()})
     if events:
-        found.setdefault("events", [_event(event) for event in events])
+        others = [_event(event) for event in others_of(attributes, events)]
+        if others:
+            found.setdefault("events", others)
     if span.links:
         found.setdefault("links", [_link(link) for link in span.links])
     if span.trace_state:
@@ -63,6 +54,18 @@ def with_others(  # noqa: PLR0917 - one call for each span, with all that is lef
     if origin.scope is not None:
         found.setdefault("scope", origin.scope)
     return Raw(_encode(found)) if found else ABSENT
+
+
+def _said(attributes: Sorted, field: str, group: str, origin: Origin) -> dict[str, Any]:
+    """Return metadata that somebody said: whole, and key by key."""
+    found: dict[str, Any] = {}
+    if attributes.has(field):
+        found = attributes.take(field, _whole) or found
+    if group in attributes.groups:
+        read: Callable[[Any], Any] = json_of if origin.metadata_is_json else payload_of
+        for name, value in attributes.members(group).items():
+            found[name] = read(value) if type(value) is str else member(value)
+    return found
 
 
 def _whole(value: Any) -> dict[str, Any]:

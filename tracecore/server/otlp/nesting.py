@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from tracecore.server.otlp.received import Value
 
@@ -19,8 +19,10 @@ def nested(flat: Mapping[str, Value]) -> Value:
     A value with no name is the whole, where there is nothing else. Where a name is both a value and the beginning of
     others, its value is called ``value``.
     """
-    if flat.keys() == {""}:
+    if len(flat) == 1 and "" in flat:
         return flat[""]
+    if "." not in "".join(flat) and not any(map(str.isdigit, flat)):
+        return dict(flat)
     tree: dict[str, Any] = {}
     for name, value in flat.items():
         at = tree
@@ -43,7 +45,7 @@ class _Node(dict[str, Any]):
 
 
 def _listed(node: dict[str, Any]) -> dict[str, Any] | list[Any]:
-    found = {name: _listed(cast("_Node", value)) if isinstance(value, _Node) else value for name, value in node.items()}
+    found = {name: _listed(value) if isinstance(value, _Node) else value for name, value in node.items()}
     if found and all(name.isascii() and name.isdigit() for name in found):
         return [found[name] for name in sorted(found, key=lambda name: (len(name.lstrip("0")), name.lstrip("0")))]
     return found

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Final
 
+import msgspec
 from msgspec import Raw
 
 from tracecore.records import Provenance
 from tracecore.server.otlp.mapping import FIELDS
 from tracecore.server.otlp.names import Langfuse, OpenTelemetry
-from tracecore.server.otlp.payloads import member, payload_of, text_of
+from tracecore.server.otlp.payloads import member, text_of
 from tracecore.server.otlp.reading import environment_of
 from tracecore.server.otlp.received import Attributes, Destination, Scope, Value
 
 __all__ = ["Origin"]
 
+_encode: Final = msgspec.json.Encoder().encode
 _LANGFUSE: Final = "langfuse-sdk"
 _FIRST_WITH_JSON: Final = 5
 """The version from which on Langfuse's SDK for Python writes every value of metadata as JSON."""
@@ -38,20 +39,22 @@ class Origin:
         is_python = scope.name == _LANGFUSE and self.provenance.sdk_language in {None, _PYTHON}
         self.metadata_is_json: Final = is_python and version >= (_FIRST_WITH_JSON,)
         self.hides_generations: Final = is_python and (0,) < version[:2] <= _LAST_WITHOUT_TYPES
-        self._scope = scope
+        self.resource: Final = _resource(resource)
+        """The attributes of the resource as JSON."""
+        self.scope: Final = _scope(scope)
+        """The scope as JSON."""
 
-    @cached_property
-    def resource(self) -> Raw | None:
-        """Return the attributes of the resource as JSON, or None where there are none."""
-        return payload_of(_members(self._scope.resource)) if self._scope.resource else None
 
-    @cached_property
-    def scope(self) -> Raw | None:
-        """Return the scope as JSON, or None where nothing is said of it."""
-        scope = self._scope
-        said = {"name": scope.name, "version": scope.version, "attributes": _members(scope.attributes)}
-        found = {name: value for name, value in said.items() if value}
-        return payload_of(found) if found else None
+def _resource(attributes: Attributes) -> Raw | None:
+    """Return the attributes of a resource as JSON, or None where there are none."""
+    return Raw(_encode(_members(attributes))) if attributes else None
+
+
+def _scope(scope: Scope) -> Raw | None:
+    """Return a scope as JSON, or None where nothing is said of it."""
+    said = {"name": scope.name, "version": scope.version, "attributes": _members(scope.attributes)}
+    found = {name: value for name, value in said.items() if value}
+    return Raw(_encode(found)) if found else None
 
 
 def _members(attributes: Attributes) -> Attributes:

@@ -21,7 +21,7 @@ from tracecore.markers import encode_text
 from tracecore.server.otlp.limits import LIMITS, PAYLOADS
 from tracecore.server.otlp.surrogates import without_halves
 
-__all__ = ["json_of", "member", "members_of", "object_in", "parsed", "payload_of", "text_of"]
+__all__ = ["json_of", "member", "members_of", "object_in", "object_payload_of", "parsed", "payload_of", "text_of"]
 
 _skip: Final = msgspec.json.Decoder(Raw).decode
 _parse: Final = msgspec.json.Decoder().decode
@@ -51,12 +51,18 @@ def json_of(value: Any) -> Raw:
     return payload_of(value)
 
 
+def object_payload_of(value: Any) -> Raw | None:
+    """Return a value as a payload if it is an object that has members."""
+    if type(value) is str:
+        found = _container(value) if value.lstrip(_SPACE)[:1] == "{" else None
+    else:
+        found = payload_of(value) if isinstance(value, dict) else None
+    return None if found is None or bytes(found) == b"{}" else found
+
+
 def member(value: Any) -> Any:
     """Return a value as msgspec may encode it, as a member of an object."""
-    kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
-        return value
-    if kind is float and math.isfinite(value):
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return payload_of(value)
 

@@ -7,9 +7,9 @@ all are, and ``WhichOneof`` takes as long as reading one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf brings no types
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -23,6 +23,7 @@ from tracecore.wire import Malformed
 __all__ = ["spans_in"]
 
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
+_ZEROS: Final = frozenset({bytes(_TRACE_BYTES), bytes(_SPAN_BYTES)})
 _HEAD, _ITEMS = 1, 2
 """The fields of ``ResourceSpans`` and ``ScopeSpans``: what all share, and the list of those that share it."""
 _COUNTS: Final = (
@@ -111,24 +112,30 @@ def _span(message: bytes, budget: Budget, number: int) -> Received:
         found.links = _links(said.links, budget, dropped)
     if said.trace_state:
         found.trace_state = said.trace_state
+    if said.dropped_attributes_count or said.dropped_events_count or said.dropped_links_count:
+        _count(said, dropped)
+    found.dropped = dropped
+    return shortened(found, budget) if is_long else found
+
+
+def _count(said: Any, dropped: dict[str, int]) -> None:
+    """Count what the exporter itself left out."""
     for name, field in _COUNTS:
         if count := getattr(said, field):
             dropped[name] = dropped.get(name, 0) + count
-    found.dropped = dropped
-    return shortened(found, budget) if is_long else found
 
 
 def _id(value: bytes, length: int, what: str, number: int) -> str:
     if len(value) != length:
         raise Malformed(f"span {number}: its {what} has {len(value)} bytes, not {length}")
-    if not any(value):
+    if value in _ZEROS:
         raise Malformed(f"span {number}: its {what} is all zeros")
     return value.hex()
 
 
 def _parent(value: bytes, number: int) -> str | None:
     """Return the id of the parent; none, or one of zeros, is that of a root."""
-    return _id(value, _SPAN_BYTES, "parent's id", number) if any(value) else None
+    return None if not value or value in _ZEROS else _id(value, _SPAN_BYTES, "parent's id", number)
 
 
 def _events(events: Any, budget: Budget, dropped: dict[str, int]) -> list[Happening]:
@@ -169,23 +176,15 @@ def _first(items: Any, limit: int, name: str, budget: Budget, dropped: dict[str,
 
 def _other(value: Any, budget: Budget) -> Value:
     """Return what a value holds that is no text, or an empty one."""
-    match value.WhichOneof("value"):
-        case "string_value":
-            return ""
-        case "int_value":
-            return int(value.int_value)
-        case "double_value":
-            return float(value.double_value)
-        case "bool_value":
-            return bool(value.bool_value)
-        case "array_value":
-            return _array(value.array_value.values, budget)
-        case "kvlist_value":
-            return _map(value.kvlist_value.values, budget)
-        case "bytes_value":
-            return bytes(value.bytes_value)
-        case _:
-            return None
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    held = getattr(value, kind)
+    if kind == "array_value":
+        return _array(held.values, budget)
+    if kind == "kvlist_value":
+        return _map(held.values, budget)
+    return cast("Value", held)
 
 
 def _array(values: Any, budget: Budget) -> list[Any]:

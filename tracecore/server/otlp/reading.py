@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from tracecore.records import Level, Status
@@ -18,7 +20,9 @@ __all__ = [
 _LONGEST_ID: Final = 200
 """Characters of a user's or a session's id."""
 _MOST_TAGS: Final = 1_000
-_ENVIRONMENT: Final = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
+_LONGEST_ENVIRONMENT: Final = 40
+_ENVIRONMENT: Final = re.compile(r"(?!langfuse)[a-z0-9_-]+")
+_DEFAULT: Final = "default"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FRACTION: Final = re.compile(r"(?<=[0-9])[.,]([0-9]+)")
@@ -55,19 +59,24 @@ def environment_of(value: Any) -> str | None:
     found = text_of(value)
     if found is None:
         return None
-    lower = found.lower()
-    return lower if _ENVIRONMENT.fullmatch(lower) else "default"
+    return _environment(found) if len(found) <= _LONGEST_ENVIRONMENT else _DEFAULT
+
+
+@lru_cache(256)
+def _environment(name: str) -> str:
+    lower = name.lower()
+    return lower if _ENVIRONMENT.fullmatch(lower) else _DEFAULT
 
 
 def tags_of(value: Any) -> tuple[str, ...] | None:
     """Return tags: an array, an array as JSON, or words between commas."""
-    found = value
+    found: Any = value
     if isinstance(value, str):
         array = parsed(value) if value.lstrip()[:1] == "[" else None
         found = array if isinstance(array, list) else [word.strip() for word in value.split(",")]
     if not isinstance(found, list):
         return None
-    named = (text_of(tag) for tag in cast("list[Any]", found)[:_MOST_TAGS])
+    named = (text_of(tag) for tag in cast("Sequence[Any]", found)[:_MOST_TAGS])
     return tuple(dict.fromkeys(tag for tag in named if tag)) or None
 
 
@@ -79,6 +88,8 @@ def whole_of(value: Any) -> int | None:
 
 def number_of(value: Any) -> int | float | None:
     """Return a finite number, also one that is text; a truth value is none."""
+    if type(value) is int:
+        return value
     if isinstance(value, str) and len(value) <= _LONGEST_ID:
         found = parsed(value)
         value = None if isinstance(found, str) else found

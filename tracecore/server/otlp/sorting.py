@@ -5,73 +5,70 @@ A field is filled once: what is taken is no longer among the rest, and what nobo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
-from tracecore.server.otlp.mapping import EVENT_FIELDS, FIELDS, GROUP_FIELDS, LONGEST_KEY, place_of
+from tracecore.server.otlp.mapping import EVENT_FIELDS, FIELDS, GROUP_FIELDS, KNOWN, LONGEST_KEY, Place, group_of
 from tracecore.server.otlp.nesting import nested
 from tracecore.server.otlp.received import Attributes, Value
 
-__all__ = ["Sorted"]
+__all__ = ["Readers", "Sorted"]
 
 T = TypeVar("T")
+Readers: TypeAlias = Mapping[str, tuple[int, str, Callable[[Any], Any]]]
+"""By field of the table: the part of a record that it belongs to, its name there, and how it is read (None: not)."""
+_place_of: Final = KNOWN.get
 
 
 class Sorted:
     """Hold the attributes of a span by what they are for."""
 
-    __slots__ = ("_found", "_given", "_ranks", "_taken", "_values", "groups", "rest")
+    __slots__ = ("_found", "_given", "_taken", "_values", "groups", "rest")
 
     def __init__(self, attributes: Attributes) -> None:
         self._values = attributes
-        self._found: dict[str, str] = {}
-        self._ranks: dict[str, int] = {}
+        self._found: dict[str, Place] = {}
         self._given: Attributes = {}
         self._taken: set[str] = set()
         self.groups: dict[str, dict[str, str]] = {}
         """Full names by group, and what each is called in it."""
         self.rest: Attributes = {}
         """What is nobody's so far."""
-        found, ranks, rest = self._found, self._ranks, self.rest
+        found, rest = self._found, self.rest
         for key, value in attributes.items():  # the hottest loop: written out
-            place = place_of(key)
+            place = _place_of(key) or (group_of(key) if len(key) <= LONGEST_KEY else None)
             if place is None:
                 rest[key if len(key) <= LONGEST_KEY else f"{key[: LONGEST_KEY - 1]}\N{HORIZONTAL ELLIPSIS}"] = value
-                continue
-            field, rank, name = place
-            if rank < 0:
-                self.groups.setdefault(field, {})[key] = name
+            elif place[1] < 0:
+                self.groups.setdefault(place[0], {})[key] = place[2]
             elif value == "" or value is None:
                 rest[key] = value
-            elif field not in found:
-                found[field] = key
-                ranks[field] = rank
-            else:
-                self._compete(field, key, rank)
-        for group in self.groups:
-            for field, rank in GROUP_FIELDS[group]:
-                self._offer(field, group, rank)
+            elif place[0] not in found:
+                found[place[0]] = place
+            elif not self._offer(place):
+                rest[key] = value
+        if self.groups:
+            for group in self.groups:
+                for field, rank in GROUP_FIELDS[group]:
+                    self._offer((field, rank, group))
 
     def give(self, key: str, value: Value) -> None:
         """Take in what events of the span say."""
         field, rank = EVENT_FIELDS[key]
         self._given[key] = value
-        self._offer(field, key, rank)
+        self._offer((field, rank, key))
 
-    def _compete(self, field: str, key: str, rank: int) -> None:
-        if rank < self._ranks[field]:
-            self._offer(field, key, rank)
-        else:
-            self.rest[key] = self._values[key]
-
-    def _offer(self, field: str, key: str, rank: int) -> None:
-        """Fill a field unless a better name does."""
+    def _offer(self, place: Place) -> bool:
+        """Fill a field unless a better name does; return whether it was filled."""
+        field, rank, _ = place
         held = self._found.get(field)
-        if held is None or rank < self._ranks[field]:
-            if held is not None and held in self._values:
-                self.rest[held] = self._values[held]
-            self._found[field] = key
-            self._ranks[field] = rank
+        if held is not None:
+            if rank >= held[1]:
+                return False
+            if held[2] in self._values:
+                self.rest[held[2]] = self._values[held[2]]
+        self._found[field] = place
+        return True
 
     def has(self, field: str) -> bool:
         """Return whether anything fills a field."""
@@ -79,26 +76,53 @@ class Sorted:
 
     def key_of(self, field: str) -> str | None:
         """Return the name that fills a field."""
-        return self._found.get(field)
+        place = self._found.get(field)
+        return None if place is None else place[2]
+
+    def spread(self, readers: Readers, parts: tuple[dict[str, Any], ...]) -> None:
+        """Fill parts of a record with everything that is there for them."""
+        values = self._values
+        left: dict[str, Place] = {}
+        missed: list[Place] = []
+        for field, place in self._found.items():
+            reader = readers.get(field)
+            if reader is None:
+                left[field] = place
+                continue
+            key = place[2]
+            value = reader[2](values[key]) if key in values else None
+            if value is None:
+                missed.append(place)
+            else:
+                parts[reader[0]][reader[1]] = value
+        for place in missed:
+            left[place[0]] = place
+        self._found = left
+        for place in missed:
+            part, name, read = readers[place[0]]
+            value = self.take(place[0], read)
+            if value is not None:
+                parts[part][name] = value
 
     def take(self, field: str, read: Callable[[Any], T | None]) -> T | None:
         """Return what fills a field as ``read`` reads it; what it cannot read stays among the rest.
 
         Then the next name of the field is tried, and so on.
         """
-        key = self._found.pop(field, None)
-        if key is None:
+        place = self._found.pop(field, None)
+        if place is None:
             return None
-        value = read(self.value(key))
+        key = place[2]
+        value = read(self._values[key] if key in self._values else self.value(key))
         if value is not None:
             self._taken.add(key)
             return value
         if key in self._values:
             self.rest[key] = self._values[key]
-        return self._next(field, read)
+        return self._next(place, read)
 
-    def _next(self, field: str, read: Callable[[Any], T | None]) -> T | None:
-        for key in FIELDS[field][self._ranks[field] + 1 :]:
+    def _next(self, place: Place, read: Callable[[Any], T | None]) -> T | None:
+        for key in FIELDS[place[0]][place[1] + 1 :]:
             if key in self.rest or key in self.groups or key in self._given:
                 value = read(self.value(key))
                 if value is not None:
@@ -131,9 +155,9 @@ class Sorted:
 
     def leave(self) -> Attributes:
         """Return everything that nobody took, under its full name."""
-        for key in self._found.values():
-            if key in self._values:
-                self.rest[key] = self._values[key]
+        for place in self._found.values():
+            if place[2] in self._values:
+                self.rest[place[2]] = self._values[place[2]]
         for group, names in self.groups.items():
             if group not in self._taken:
                 for key in names:

@@ -7,9 +7,9 @@ becomes part of a time that was given, so that a request that is sent twice says
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["YEAR_NS", "Times", "times_of"]
+__all__ = ["YEAR_NS", "times_of"]
 
 YEAR_NS: Final = 366 * 86_400 * 10**9
 _LATEST: Final = 2**63 - 1 - YEAR_NS
@@ -17,18 +17,13 @@ _EARLIEST: Final = 946_684_800 * 10**9
 """The year 2000: nothing that was traced began before."""
 
 
-class Times(NamedTuple):
-    """Hold when a span began and how long it took, in ns; and what was wrong with what was said."""
+def times_of(start_ns: int, end_ns: int, received_ns: int) -> tuple[int, int | None, str | None]:
+    """Return when a span began and how long it took, in ns; and what was wrong with what was said.
 
-    start_ns: int
-    duration_ns: int | None
-    wrong: str | None = None
-
-
-def times_of(start_ns: int, end_ns: int, received_ns: int) -> Times:
-    """Return the times of a span; one without an end has not ended yet."""
+    A span without an end has not ended yet: its duration is None.
+    """
     if _EARLIEST <= start_ns <= end_ns <= _LATEST and end_ns - start_ns <= YEAR_NS:
-        return Times(start_ns, end_ns - start_ns)
+        return start_ns, end_ns - start_ns, None
     wrong: list[str] = []
     start = start_ns
     if not start:
@@ -40,7 +35,7 @@ def times_of(start_ns: int, end_ns: int, received_ns: int) -> Times:
         start = _LATEST
         wrong.append(f"start after 2261: {start_ns}")
     duration = _duration(start, end_ns, wrong)
-    return Times(start, duration, "; ".join(wrong) or None)
+    return start, duration, "; ".join(wrong) or None
 
 
 def _duration(start: int, end_ns: int, wrong: list[str]) -> int | None:

@@ -7,7 +7,7 @@ Anthropic's content, LangChain's messages, the Vercel AI SDK's, OpenTelemetry's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from msgspec import Raw
@@ -15,48 +15,43 @@ from msgspec import Raw
 from tracecore.records import ABSENT
 from tracecore.server.otlp.names import PydanticAI
 from tracecore.server.otlp.payloads import parsed, payload_of, text_of
-from tracecore.server.otlp.reading import tags_of
 from tracecore.server.otlp.sorting import Sorted
 
-__all__ = ["calls_of", "definitions_of"]
+__all__ = ["fill_tools"]
 
 _MOST: Final = 1_000
 """Tools, or calls, of one span."""
 _DEEPEST: Final = 6
 """Objects inside each other in which calls are looked for."""
-_SIGNS: Final = (b"tool_call", b"toolCall", b"tool_use", b"tool-call", b"function_call", b"toolName")
-"""One of these is in every output that holds a call: others are not parsed."""
 _CALL_TYPES: Final = frozenset({"function", "function_call", "tool_call", "tool-call", "tool_use"})
 _INSIDE: Final = ("message", "choices", "messages", "content", "parts", "output", "additional_kwargs", "generations")
 _LISTS: Final = ("tool_calls", "toolCalls")
 
 
-def definitions_of(attributes: Sorted, payload: Raw) -> Raw:
-    """Return the tools that a model was offered, from the attributes or from its input."""
+def fill_tools(fields: dict[str, Any], attributes: Sorted) -> None:
+    """Fill in the tools that a model was offered, and the calls that it asked for."""
+    if attributes.has("tool_definitions"):
+        fields["tool_definitions"] = _defined(attributes)
+    elif b'"tools"' in bytes(fields["input"]):
+        said = parsed(fields["input"])
+        tools: Any = cast("dict[str, Any]", said).get("tools") if isinstance(said, dict) else None
+        fields["tool_definitions"] = _array(tools) or ABSENT
+    if "tool_calls" in fields or "tool_call_names" in fields:
+        return
+    output = bytes(fields["output"])
+    if b"tool" in output or b"function_call" in output:  # in every shape there is one of them
+        calls = _distinct(_calls(parsed(fields["output"]), 0))
+        if calls:
+            fields["tool_calls"] = payload_of(calls)
+            fields["tool_call_names"] = tuple(dict.fromkeys(call["name"] for call in calls))
+
+
+def _defined(attributes: Sorted) -> Raw:
     key = attributes.key_of("tool_definitions")
     found = attributes.take("tool_definitions", _definitions)
-    if found is not None:
-        if key == PydanticAI.REQUEST_PARAMETERS:  # says other things besides
-            attributes.rest[key] = attributes.value(key)
-        return found
-    if b'"tools"' not in bytes(payload):
-        return ABSENT
-    said = parsed(payload)
-    tools: Any = cast("dict[str, Any]", said).get("tools") if isinstance(said, dict) else None
-    return _array(tools) or ABSENT
-
-
-def calls_of(attributes: Sorted, payload: Raw) -> tuple[Raw, tuple[str, ...]]:
-    """Return the calls that a model asked for, and the names of their tools."""
-    named = attributes.take("tool_call_names", tags_of) or ()
-    given = attributes.take("tool_calls", payload_of)
-    if given is not None or named:
-        return given or ABSENT, named
-    raw = bytes(payload)
-    if not any(sign in raw for sign in _SIGNS):
-        return ABSENT, ()
-    calls = _distinct(_calls(parsed(payload), 0))
-    return (payload_of(calls), tuple(dict.fromkeys(call["name"] for call in calls))) if calls else (ABSENT, ())
+    if found is not None and key == PydanticAI.REQUEST_PARAMETERS:  # says other things besides
+        attributes.rest[key] = attributes.value(key)
+    return found or ABSENT
 
 
 def _definitions(value: Any) -> Raw | None:
@@ -72,7 +67,7 @@ def _array(value: Any) -> Raw | None:
     """Return definitions as an array, each of them out of its text, or out of OpenInference's names."""
     if not isinstance(value, list) or not value:
         return None
-    found = [_definition(one) for one in cast("list[Any]", value)[:_MOST]]
+    found = [_definition(one) for one in cast("Sequence[Any]", value)[:_MOST]]
     return payload_of([one for one in found if isinstance(one, dict)]) if any(found) else None
 
 
@@ -91,30 +86,31 @@ def _calls(value: Any, depth: int) -> Iterator[dict[str, Any]]:
     if depth > _DEEPEST:
         return
     if isinstance(value, list):
-        for one in cast("list[Any]", value):
+        for one in cast("Sequence[Any]", value):
             yield from _calls(one, depth + 1)
     elif isinstance(value, dict):
         said = cast("dict[str, Any]", value)
         call = _call(said)
-        if call is not None:
-            yield call
-            return
-        for name in _LISTS:
-            inside = said.get(name)
-            for one in _listed(inside):
-                called = _call(one, is_known=True)
-                if called is not None:
-                    yield called
-        for name in _INSIDE:
-            if isinstance(said.get(name), list | dict):
-                yield from _calls(said[name], depth + 1)
+        yield from _called(said, depth) if call is None else (call,)
+
+
+def _called(message: dict[str, Any], depth: int) -> Iterator[dict[str, Any]]:
+    """Yield the calls that a message names as such, then those in what is inside it."""
+    for name in _LISTS:
+        for one in _listed(message.get(name)):
+            call = _call(one, is_known=True)
+            if call is not None:
+                yield call
+    for name in _INSIDE:
+        if isinstance(message.get(name), list | dict):
+            yield from _calls(message[name], depth + 1)
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:
     found = parsed(value) if isinstance(value, str) else value
     if not isinstance(found, list):
         return []
-    return [cast("dict[str, Any]", one) for one in cast("list[Any]", found) if isinstance(one, dict)]
+    return [cast("dict[str, Any]", one) for one in cast("Sequence[Any]", found) if isinstance(one, dict)]
 
 
 def _call(said: dict[str, Any], *, is_known: bool = False) -> dict[str, Any] | None:

@@ -7,21 +7,29 @@ Buckets are made disjoint, and a total is made of a cost that has none, where th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Annotated, Any, Final, NamedTuple, cast
+
+import msgspec
+from msgspec import Meta
 
 from tracecore.server.otlp.names import Genkit, Vercel, Vertex
-from tracecore.server.otlp.payloads import object_in
-from tracecore.server.otlp.reading import number_of
+from tracecore.server.otlp.payloads import object_in, text_of
+from tracecore.server.otlp.reading import number_of, whole_of
 from tracecore.server.otlp.sorting import Sorted
 from tracecore.services.usage import normalized_usage
 
-__all__ = ["Cost", "Usage", "cost_of", "usage_of"]
+__all__ = ["fill_usage"]
 
 _TOTAL: Final = "total"
 _MOST_BUCKETS: Final = 200
 _LONGEST: Final = 200
 _LARGEST_USD: Final = 1e12
-_CACHED, _WRITTEN = "input_cached_tokens", "input_cache_creation"
+_CACHED, _WRITTEN, _REASONING = "input_cached_tokens", "input_cache_creation", "output_reasoning_tokens"
+_PLAIN: Final = frozenset({"input", "output", "total"})
+_TOKENS: Final = frozenset({"input_tokens", "output_tokens", "total_tokens"})
+"""What most model calls have, and nothing else: it need not be looked at closely."""
+_MANY: Final = 2**63
+_counts: Final = msgspec.json.Decoder(dict[str, Annotated[int, Meta(ge=0, le=2**63 - 1)]]).decode
 _SAME: Final = {
     "tokens": "total_tokens",
     "total": "total_tokens",
@@ -53,23 +61,31 @@ class Cost(NamedTuple):
     total: float | None = None
 
 
-def usage_of(attributes: Sorted) -> Usage:
-    """Return the usage of a model call; what says nothing of it stays where it is."""
-    found = attributes.take("usage", _from_object)
-    if found is not None:
-        return found
-    group = attributes.groups.get("usage.*")
-    if group is not None:
+def fill_usage(fields: dict[str, Any], attributes: Sorted) -> None:
+    """Fill in what a model call used and cost, and its prompt; what says nothing of it stays where it is."""
+    found = attributes.take("usage", _from_object) if attributes.has("usage") else None
+    if found is None and "usage.*" in attributes.groups:
         found = _from_attributes(attributes)
-    return found or _from_response(attributes) or Usage()
-
-
-def cost_of(attributes: Sorted) -> Cost:
-    """Return what a model call is said to have cost."""
-    return attributes.take("cost", _cost) or Cost()
+    if found is None:
+        found = _from_response(attributes)
+    if found is not None:
+        fields["usage_details"], fields["provided_usage_details"] = found
+    if attributes.has("cost") and (cost := attributes.take("cost", _cost)) is not None:
+        fields["cost_details"], fields["total_cost"] = cost
+    if "prompt_name" not in fields and attributes.has("prompt_link"):
+        said = attributes.take("prompt_link", object_in) or {}
+        fields["prompt_name"], fields["prompt_version"] = text_of(said.get("name")), whole_of(said.get("version"))
 
 
 def _from_object(value: Any) -> Usage | None:
+    if type(value) is str:
+        try:
+            counts = _counts(value)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            pass  # anything else than a count: parts inside, null
+        else:
+            if counts and _PLAIN.issuperset(counts):
+                return Usage(counts)  # as Langfuse's SDKs write it: buckets already
     said = object_in(value)
     found = Usage(*normalized_usage(said)) if said else None
     return found if found is not None and found.details else None
@@ -77,19 +93,27 @@ def _from_object(value: Any) -> Usage | None:
 
 def _from_attributes(attributes: Sorted) -> Usage | None:
     """Return what attributes with one count each say: of two with the same meaning the first holds."""
-    said: dict[str, object] = {}
+    said: dict[str, int | float] = {}
     group = attributes.groups["usage.*"]
     for full, name in group.items():
         number = number_of(attributes.value(full))
         if number is not None and name not in _NO_UNITS:
             said.setdefault(_SAME.get(name, name), number)
-    written = _from_provider(said, object_in(attributes.value(Vercel.PROVIDER_METADATA)) or {})
-    details, provided = normalized_usage(said)
-    if not details:
+    metadata = object_in(attributes.value(Vercel.PROVIDER_METADATA))
+    found = _with_provider(said, metadata) if metadata else _from_counts(said)
+    if not found.details:
         return None
-    _split(details, written)
     attributes.members("usage.*")
-    return Usage(details, provided)
+    return found
+
+
+def _from_counts(said: dict[str, int | float]) -> Usage:
+    """Return usage out of one count each."""
+    if _TOKENS.issuperset(said):
+        counts = {name: units for name, units in said.items() if type(units) is int and 0 <= units < _MANY}
+        if len(counts) == len(said):
+            return Usage({name.removesuffix("_tokens"): units for name, units in counts.items()}, counts)
+    return Usage(*normalized_usage(said))
 
 
 def _from_response(attributes: Sorted) -> Usage | None:
@@ -103,25 +127,26 @@ def _from_response(attributes: Sorted) -> Usage | None:
     return None
 
 
-def _from_provider(said: dict[str, object], metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Add what the Vercel AI SDK passes on from a provider; return how long what was written is cached, by duration."""
+def _with_provider(said: dict[str, int | float], metadata: Mapping[str, Any]) -> Usage:
+    """Return usage with what the Vercel AI SDK passes on from a provider, where the attributes do not say it."""
     anthropic = _inside(_inside(metadata, "anthropic"), "usage")
     bedrock = _inside(_inside(metadata, "bedrock"), "usage")
     openai = _inside(metadata, "openai")
     added = (
-        ("cache_read_tokens", anthropic.get("cache_read_input_tokens")),
-        ("cache_write_tokens", anthropic.get("cache_creation_input_tokens")),
-        ("cache_read_tokens", bedrock.get("cacheReadInputTokens")),
-        ("cache_write_tokens", bedrock.get("cacheWriteInputTokens")),
-        ("cache_read_tokens", openai.get("cachedPromptTokens")),
-        ("reasoning_tokens", openai.get("reasoningTokens")),
+        (_CACHED, "cache_read_tokens", anthropic.get("cache_read_input_tokens")),
+        (_WRITTEN, "cache_write_tokens", anthropic.get("cache_creation_input_tokens")),
+        (_CACHED, "cache_read_tokens", bedrock.get("cacheReadInputTokens")),
+        (_WRITTEN, "cache_write_tokens", bedrock.get("cacheWriteInputTokens")),
+        (_CACHED, "cache_read_tokens", openai.get("cachedPromptTokens")),
+        (_REASONING, "reasoning_tokens", openai.get("reasoningTokens")),
     )
-    present, _ = normalized_usage(said)
-    for name, value in added:
-        bucket = {"cache_read_tokens": _CACHED, "cache_write_tokens": _WRITTEN}.get(name, "output_reasoning_tokens")
-        if number_of(value) and bucket not in (present or {}):
-            said.setdefault(name, value)
-    return _inside(anthropic, "cache_creation")
+    present = normalized_usage(said)[0] or {}
+    for bucket, name, value in added:
+        if (number := number_of(value)) and bucket not in present:
+            said.setdefault(name, number)
+    details, provided = normalized_usage(said)
+    _split(details or {}, _inside(anthropic, "cache_creation"))
+    return Usage(details, provided)
 
 
 def _split(details: dict[str, int], written: Mapping[str, Any]) -> None:

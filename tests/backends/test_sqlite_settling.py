@@ -14,7 +14,6 @@ import pytest
 from tests.backends.test_sqlite import TestSqlite as Conformance
 from tests.torture.declaring import only_in_full, torture
 from tracecore.backend import Batch
-from tracecore.testing.catalog_machine import run_catalog_machine
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore_sqlite import SqliteBackend, candidates, open_backend, search, settling
@@ -63,11 +62,6 @@ class TestTidied(Conformance):
 def test_random_programs(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch) -> None:
     """Whatever mixture of recent and settled traces, indexed and new texts: every list is that of the reference."""
     run_machine(fresh, durable=True)
-
-
-def test_random_catalogs(fresh: Callable[[], MakeBackend]) -> None:
-    """Whatever is committed in whatever order, every list is that of the reference, and so is every refusal."""
-    run_catalog_machine(fresh, durable=True)
 
 
 def test_random_programs_with_many_candidates(fresh: Callable[[], MakeBackend], tiny: pytest.MonkeyPatch) -> None:

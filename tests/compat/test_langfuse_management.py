@@ -22,9 +22,9 @@ def test_models(told: Told) -> None:
     assert (saw["flat"]["inputPrice"], saw["flat"]["outputPrice"]) == (0.5, 1.5)
     [call] = saw["priced"]
     assert call["totalCost"] == pytest.approx(1000 * 1e-6 + 500 * 2e-6)
-    listed = {one["modelName"]: one for one in saw["listed"]["data"]}
-    assert "house-model" in listed
-    assert any(one["isLangfuseManaged"] for one in listed.values())
+    assert len(saw["listed"]) == len({one["id"] for one in saw["listed"]}) == saw["meta"]["totalItems"]
+    assert [one["modelName"] for one in saw["listed"] if not one["isLangfuseManaged"]] == ["house-model", "flat"]
+    assert sum(one["isLangfuseManaged"] for one in saw["listed"]) > 100
     assert saw["gone"]["status"] == 404
     assert 400 <= saw["builtin"]["status"] < 500
 

@@ -29,9 +29,11 @@ def models() -> Any:
         pass
     priced = observations(client, root.trace_id)
     flat = api.create(model_name="flat", match_pattern="^flat$", unit="TOKENS", input_price=0.5, output_price=1.5)
-    listed = api.list(page=1, limit=100)
+    pages = [api.list(page=1, limit=100)]
+    pages += [api.list(page=page, limit=100) for page in range(2, pages[0].meta.total_pages + 1)]
+    listed = [model for page in pages for model in page.data]
     api.delete(flat.id)
-    told = {"made": made, "got": api.get(made.id), "flat": flat, "priced": priced, "listed": listed}
+    told = {"made": made, "got": api.get(made.id), "flat": flat, "priced": priced, "listed": listed, "meta": pages[0].meta}
     for name, ask in {"gone": lambda: api.get(flat.id), "builtin": lambda: api.delete(_builtin(listed))}.items():
         try:
             ask()
@@ -41,7 +43,7 @@ def models() -> Any:
 
 
 def _builtin(listed: Any) -> str:
-    return next(model.id for model in listed.data if model.is_langfuse_managed)
+    return next(model.id for model in listed if model.is_langfuse_managed)
 
 
 @case

@@ -85,6 +85,7 @@ def configured() -> Any:
     client.create_score(trace_id="d" * 32, name="quality", value=7, config_id=number.id)
     client.create_score(trace_id="d" * 32, name="colour", value="blue", config_id=choice.id)
     client.flush()  # a score of an archived configuration would be refused
+    client.flush()
     changed = api.update(number.id, description="how very good", max_value=20)
     archived = api.update(choice.id, is_archived=True)
     return {

@@ -5,15 +5,17 @@ table is used. Of each model the table says for which names it holds, from when 
 
     {"version": "YYYY-MM-DD", "sources": [{"name", "version", "licence"}],
      "models": [[id, name, pattern, start or null, [[tier, more than so many input units or null, {bucket: USD},
-                                                     [from, until] minutes of the day (UTC) or null], …]], …]}
+                                                     [from, until] minutes of the day (UTC) or null,
+                                                     [parameter of the model, its values] or null], …]], …]}
 
 * The models of one family follow each other, the newest start first; families stand in the order in which the source
   tries them. Of tiers the first one is the default, the others are tried in their order.
 * A name without a provider is one of those who make models (and Bedrock's, which are unmistakable); hosts of other
   people's models are asked for by their name, as in ``groq/llama-3.3-70b-versatile``: each has a price of its own.
-* What usage cannot say is left out: models that are billed by the hour or the page, fees for each request, prices for
-  batches and for other classes of service. What they cost stays unknown.
-* Prices by the time of day count from the newest start of their family on.
+* What usage cannot say is left out: models that are billed by the hour or the page, fees for each request. What they
+  cost stays unknown. Prices for batches are left out too: nothing that is recorded says that a call was part of one.
+* Prices by the time of day and by class of service (``service_tier``, ``speed``) count from the newest start of their
+  family on; the source knows them for less long than they exist.
 """
 
 from __future__ import annotations
@@ -83,7 +85,11 @@ FEE = "requests_kcount"
 NOT_SPEECH = r"(?:-(?:preview|exp|latest|thinking|[0-9]+))*"
 """What may follow where the source excludes the speech models of a family: RE2 cannot look ahead."""
 
-Tiers = list[tuple[str, int | None, dict[str, float], tuple[int, int] | None]]
+PARAMETERS = ("service_tier", "speed")
+"""What a request may say besides, that makes it cost more or less, by the name that it has in the request."""
+
+Parameter = tuple[str, list[str]]
+Tiers = list[tuple[str, int | None, dict[str, float], tuple[int, int] | None, Parameter | None]]
 
 
 def main() -> None:
@@ -111,7 +117,7 @@ def models_of(provider: str, prefixes: str) -> Iterator[tuple[str, str, str, str
     for model in found.models:
         pattern = f"(?i)^(?:{prefixes}){optional}(?:{expression(model.match)})$"
         name = model.id if provider in MAKERS else f"{provider}/{model.id}"
-        for start, tiers in periods(model.prices):
+        for start, tiers in periods(model.prices, classes(model.price_variants or [])):
             model_id = f"{provider}.{slug(model.id)}" + (f".{start}" if start else "")
             yield model_id, name, pattern, start.isoformat() if start else None, tiers
 
@@ -121,7 +127,24 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", name.lower().replace(":free", "-free")).strip("-")
 
 
-def periods(prices: Any) -> list[tuple[date | None, Tiers]]:
+def classes(variants: list[Any]) -> list[tuple[Parameter, Any]]:
+    """Return the prices by class of service: those that are the same together."""
+    found: list[tuple[Parameter, Any]] = []
+    for variant in variants:
+        [(key, value)] = variant.when.items()
+        if key not in PARAMETERS or not any(vars(variant.prices).values()):
+            continue
+        if variant.constraint is not None and variant.constraint.start_date > datetime.now(UTC).date():
+            continue
+        same = next((values for (known, values), prices in found if (known, prices) == (key, variant.prices)), None)
+        if same is None:
+            found.append(((key, [value]), variant.prices))
+        else:
+            same.append(value)
+    return found
+
+
+def periods(prices: Any, by_class: list[tuple[Parameter, Any]]) -> list[tuple[date | None, Tiers]]:
     """Return the tiers of each period, the newest first; without those that usage cannot be priced by."""
     conditional = prices if isinstance(prices, list) else [types.ConditionalPrice(prices=prices)]
     dated: dict[date | None, Any] = {}
@@ -132,7 +155,10 @@ def periods(prices: Any) -> list[tuple[date | None, Tiers]]:
         else:
             dated[one.constraint.start_date if one.constraint else None] = one.prices
     newest = max(dated, key=lambda start: start or date.min)
-    found = [(start, tiers_of(period, hours if start == newest else [])) for start, period in dated.items()]
+    found = [
+        (start, tiers_of(period, hours, by_class) if start == newest else tiers_of(period, [], []))
+        for start, period in dated.items()
+    ]
     return sorted(((start, tiers) for start, tiers in found if tiers), key=lambda one: one[0] or date.min, reverse=True)
 
 
@@ -141,22 +167,36 @@ def minutes(moment: Any) -> int:
     return int(moment.hour * 60 + moment.minute)
 
 
-def tiers_of(prices: Any, hours: list[tuple[tuple[int, int], Any]]) -> Tiers:
-    """Return the tiers of one period: the default, then by size the largest first, then by hours."""
+def tiers_of(prices: Any, hours: list[tuple[tuple[int, int], Any]], by_class: list[tuple[Parameter, Any]]) -> Tiers:
+    """Return the tiers of one period: the default, then by class of service, by size and by hour."""
     standard = amounts(prices, 0)
     if getattr(prices, FEE) is not None or not standard:
         return []
-    limits = {tier.start for price in vars(prices).values() if tiered(price) for tier in price.tiers}
-    tiers: Tiers = [("Standard", None, standard, None)]
-    tiers += [
-        (f"More than {limit:,} input tokens", limit, amounts(prices, limit), None)
-        for limit in sorted(limits, reverse=True)
-    ]
+    tiers: Tiers = [("Standard", None, standard, None, None)]
+    for parameter, others in by_class:
+        # What a class of service has no price for costs what it costs else.
+        whole = types.ModelPrice(**{**vars(prices), **{key: price for key, price in vars(others).items() if price}})
+        name = parameter[1][0].capitalize()
+        tiers += [(f"{name}, {large(limit)}", limit, amounts(whole, limit), None, parameter) for limit in limits(whole)]
+        tiers.append((name, None, amounts(whole, 0), None, parameter))
+    tiers += [(large(limit).capitalize(), limit, amounts(prices, limit), None, None) for limit in limits(prices)]
     for (begin, end), at_these in hours:
-        need(not limits, f"tiers by size and by hour: {prices}")
-        tiers.append((f"{clock(begin)} to {clock(end)} UTC", None, amounts(at_these, 0), (begin, end)))
+        need(not limits(prices) and not by_class, f"prices by the hour and by something else: {prices}")
+        tiers.append((f"{clock(begin)} to {clock(end)} UTC", None, amounts(at_these, 0), (begin, end), None))
     need(all(tier[2].keys() == standard.keys() for tier in tiers), f"tiers for other buckets: {tiers}")
     return tiers
+
+
+def limits(prices: Any) -> list[int]:
+    """Return the sizes of input beyond which prices change, the largest first."""
+    return sorted(
+        {tier.start for price in vars(prices).values() if tiered(price) for tier in price.tiers}, reverse=True
+    )
+
+
+def large(limit: int) -> str:
+    """Return how a tier for more input than this is called."""
+    return f"more than {limit:,} input tokens"
 
 
 def clock(minute: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -92,6 +93,22 @@ def test_prices_by_date(when: str, usd: float) -> None:
 def test_prices_by_the_hour(when: str, usd: float) -> None:
     """Some cost twice as much by day: deepseek-chat $0.135 and $0.55, from 00:30 to 16:30 UTC $0.27 and $1.10."""
     assert Pricing().priced(generation("deepseek-chat", BOTH, when)).total_cost == usd
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tier_name", "usd"),
+    [
+        ({}, "Standard", 0.00625),
+        ({"service_tier": "default"}, "Standard", 0.00625),
+        ({"service_tier": "flex", "temperature": 1}, "Flex", 0.003125),
+        ({"service_tier": "priority"}, "Priority", 0.0125),
+        ({"service_tier": "fast"}, "Priority", 0.0125),
+    ],
+)
+def test_prices_by_class_of_service(parameters: dict[str, object], tier_name: str, usd: float) -> None:
+    """What a request asked for decides: GPT-5 costs half of $1.25 and $10 where it may wait, twice as much in haste."""
+    priced = Pricing().priced(generation("gpt-5", BOTH, model_parameters=Raw(msgspec.json.encode(parameters))))
+    assert (priced.pricing_tier, priced.total_cost) == (tier_name, usd)
 
 
 @pytest.mark.parametrize(

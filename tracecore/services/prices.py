@@ -92,7 +92,9 @@ class PriceTable(Struct, frozen=True):
         return _by_id().get(model_id)
 
 
-_WrittenTier: TypeAlias = tuple[str, int | None, dict[str, Decimal], tuple[int, int] | None]
+_WrittenTier: TypeAlias = tuple[
+    str, int | None, dict[str, Decimal], tuple[int, int] | None, tuple[str, tuple[str, ...]] | None
+]
 
 
 class _Written(Struct, frozen=True):
@@ -125,8 +127,11 @@ def _by_id() -> dict[str, Model]:
 
 
 def _tier(model_id: str, number: int, written: _WrittenTier) -> Tier:
-    name, limit, per_million, hours = written
-    conditions = () if limit is None else (Condition("gt", "input", limit),)
+    name, limit, per_million, hours, parameter = written
+    conditions: tuple[Condition, ...] = () if limit is None else (Condition("gt", "input", limit),)
+    if parameter is not None:
+        key, values = parameter
+        conditions += (Condition("in", source="model_parameters", key=key, values=values),)
     prices = {bucket: float(price.scaleb(-6)) for bucket, price in _with_parts(per_million).items()}
     return Tier(name, prices, not number, number, conditions, f"{model_id}_tier_{number or 'default'}", hours)
 

@@ -23,7 +23,7 @@ def test_models(told: Told) -> None:
     [call] = saw["priced"]
     assert call["totalCost"] == pytest.approx(1000 * 1e-6 + 500 * 2e-6)
     assert len(saw["listed"]) == len({one["id"] for one in saw["listed"]}) == saw["meta"]["totalItems"]
-    assert [one["modelName"] for one in saw["listed"] if not one["isLangfuseManaged"]] == ["house-model", "flat"]
+    assert [one["modelName"] for one in saw["listed"] if not one["isLangfuseManaged"]] == ["flat", "house-model"]
     assert sum(one["isLangfuseManaged"] for one in saw["listed"]) > 100
     assert saw["gone"]["status"] == 404
     assert 400 <= saw["builtin"]["status"] < 500

@@ -13,11 +13,18 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-__all__ = ["members_of", "shown", "size_of", "value_of", "within"]
+from tracecore.records import ABSENT
+
+__all__ = ["absent", "members_of", "shown", "size_of", "value_of", "within"]
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WHOLE: Final = "metadata"
 """The name under which metadata that is no object is shown."""
+
+
+def absent() -> Raw:
+    """Return the payload that is not there: what a member of a body is by default, in a way that schemas can describe."""
+    return ABSENT
 
 
 def size_of(*payloads: Raw) -> int:

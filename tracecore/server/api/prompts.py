@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from tracecore.catalog import CatalogQuery, Entry
 from tracecore.errors import NotFound
-from tracecore.records import ABSENT
 from tracecore.server.api.paging import PageMeta, Paging, page_meta, paged
+from tracecore.server.api.payloads import absent
 from tracecore.server.api.times import iso, ns_of
 from tracecore.server.operations import Call, Operations
 from tracecore.services.composition import Graph
@@ -28,7 +28,7 @@ class PromptBody(Struct, frozen=True, rename="camel"):
     name: str
     prompt: Raw
     type: PromptType | None = None
-    config: Raw = ABSENT
+    config: Raw = field(default_factory=absent)
     labels: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     commit_message: str | None = None

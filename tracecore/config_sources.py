@@ -32,7 +32,7 @@ __all__ = [
 
 PREFIX: Final = "TRACECORE_"
 FILE_VARIABLE: Final = "TRACECORE_CONFIG"
-_OF_THE_SERVER: Final = ("TRACECORE_INIT_", "TRACECORE_PEPPER", "TRACECORE_SERVE_")
+_OF_THE_SERVER: Final = tuple(PREFIX + name for name in ("INIT_", "PEPPER", "SERVE_"))
 """How variables begin that ``tracecore serve`` reads itself: no settings, however much one looks like ``project``."""
 _IMPORT_PATH: Final = "an import path 'package.module:function'"
 _FILES: Final = ("pyproject.toml", "tracecore.toml")

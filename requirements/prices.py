@@ -36,10 +36,10 @@ from genai_prices.data import providers
 TABLE = Path(__file__).resolve().parents[1] / "tracecore" / "services" / "prices.json"
 
 MAKERS = {
-    "openai": "openai/|azure/",
-    "anthropic": "anthropic/",
+    "openai": "openai/|azure/|openrouter/openai/",
+    "anthropic": "anthropic/|openrouter/anthropic/",
     "mistral": "mistral/|mistralai/",
-    "x-ai": "x-ai/|xai/",
+    "x-ai": "x-ai/|xai/|openrouter/x-ai/",
     "deepseek": "deepseek/",
     "cohere": "cohere/|cohere_chat/",
     "perplexity": "perplexity/",
@@ -50,7 +50,7 @@ MAKERS = {
     "meta": "meta/",
     "fireworks": "fireworks/|fireworks_ai/",
     "aws": "bedrock/|bedrock/converse/|aws/",
-    "google": "google/|gemini/|google_genai/|vertex_ai/|models/|publishers/google/models/",
+    "google": "google/|gemini/|google_genai/|vertex_ai/|models/|publishers/google/models/|openrouter/google/",
 }
 """Providers whose names stand for themselves, and what may stand before them; those are tried first that come first."""
 HOSTS = {

@@ -121,7 +121,7 @@ def _decoded(prompt: Raw) -> Any:
     try:
         return msgspec.json.decode(prompt)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ConfigError("prompt", bytes(prompt[:100]), _REQUEST, f"text that UTF-8 can hold ({error})") from error
+        raise ConfigError("prompt", bytes(prompt)[:100], _REQUEST, f"text that UTF-8 can hold ({error})") from error
 
 
 def _placeholder(message: Any) -> str | None:

@@ -9,7 +9,10 @@ from typing import Final
 
 from tracecore.server.api import (
     annotation_queues,
+    api_keys,
     comments,
+    dataset_items,
+    datasets,
     description,
     health,
     media,
@@ -31,6 +34,8 @@ EVERY: Final[tuple[Operations, ...]] = (
     otlp.operations,
     observations.operations,
     prompts.operations,
+    dataset_items.operations,
+    datasets.operations,
     media.operations,
     scores.operations,
     score_lists.operations,
@@ -40,6 +45,7 @@ EVERY: Final[tuple[Operations, ...]] = (
     annotation_queues.operations,
     models.operations,
     projects.operations,
+    api_keys.operations,
     health.operations,
     description.operations,
 )

@@ -9,7 +9,9 @@ import click
 from tracecore.cli.commands.copy import copy
 from tracecore.cli.commands.doctor import doctor
 from tracecore.cli.commands.export import export
+from tracecore.cli.commands.key import key
 from tracecore.cli.commands.migrate import migrate
+from tracecore.cli.commands.project import project
 from tracecore.cli.commands.recover import recover
 from tracecore.cli.commands.run import run
 from tracecore.cli.commands.serve import serve
@@ -44,5 +46,8 @@ def app() -> None:
     """See what was recorded: traces, sessions, tokens, cost, and which step was slow."""
 
 
-for _command in (traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run, serve):
+_COMMANDS = (
+    traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run, serve, project, key,
+)  # fmt: skip
+for _command in _COMMANDS:
     app.add_command(_command)

@@ -217,7 +217,7 @@ async def list_legacy_observations(call: Call, query: LegacyObservationsQuery) -
     return LegacyObservationsAnswer([whole(one) for one in items if not is_synthetic(one)], meta)
 
 
-@operations.get("/observations/{observation_id}", permission="project:read", deprecated=True)
+@operations.get("/observations/{observation_id:path}", permission="project:read", deprecated=True)
 async def get_legacy_observation(call: Call, observation_id: str) -> LegacyObservation:
     """Return one observation with its payloads."""
     found = await observation_of(call.backend, call.project, observation_id, bodies=True)

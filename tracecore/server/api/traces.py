@@ -103,7 +103,7 @@ async def list_traces(call: Call, query: TracesQuery) -> TracesAnswer:
     return TracesAnswer([trace_shape(trace, **more[trace.trace_id]) for trace in traces], meta)
 
 
-@operations.get("/traces/{trace_id}", permission="project:read", deprecated=True)
+@operations.get("/traces/{trace_id:path}", permission="project:read", deprecated=True)
 async def get_trace(call: Call, trace_id: str) -> TraceAnswer:
     """Return one trace with its observations and scores."""
     trace = await traces_of(call.backend).get(call.project, trace_id)
@@ -116,7 +116,7 @@ async def get_trace(call: Call, trace_id: str) -> TraceAnswer:
     return trace_shape(trace, observations=observations, scores=scores, **io_of(trace), **metrics_of(trace))
 
 
-@operations.delete("/traces/{trace_id}", permission="traces:delete")
+@operations.delete("/traces/{trace_id:path}", permission="traces:delete")
 async def delete_trace(call: Call, trace_id: str) -> Message:
     """Erase a trace with everything that belongs to it; it is gone when this is answered."""
     erased = await _erasable(call).erase(call.project, trace_ids=[trace_id])

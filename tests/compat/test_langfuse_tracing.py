@@ -164,6 +164,7 @@ def test_unusual(told: Told, server: Server) -> None:
         str(2**63), str(10**40), str(-(2**63) - 1), str(2**53 + 1),
     ]  # fmt: skip
     assert (values["float"], values["tiny"], values["none"], values["empty"]) == (0.1 + 0.2, 5e-324, None, [{}, [], ""])
+    assert (values["nan"], values["infinite"]) == ("NaN", ["Infinity", "-Infinity"])
     assert (values["nul"], values["deep"]) == ("a\x00b", {"a": {"b": {"c": {"d": [[[[1]]]]}}}})
     text = spans["numbers as text"]
     assert (text["input"], text["output"]) == ("123", "null")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -249,6 +250,36 @@ async def test_another_process_defines_a_model(api: Api) -> None:
     kept = await models.pricing("p")
     clock = 10_000_000_000
     assert await models.pricing("p") is kept
+
+
+async def test_a_model_that_is_removed_and_made_again_elsewhere(api: Api) -> None:
+    """Another definition under the same id, as new as the one before was, is another one."""
+    clock = 0
+    models = type(api.server.state.models)(api.server.state.models._catalog, clock=lambda: clock)
+    for price in (1.0, 2.0):
+        await api.p.put("/models/same", json=FLAT | {"inputPrice": price})
+        [priced] = await models.priced([generation("mine", {"input": 1})])
+        assert isinstance(priced, Generation)
+        assert (priced.total_cost, priced.model_id) == (price, "same@1")
+        await api.p.delete("/models/same")
+        clock += 5_000_000_000
+
+
+async def test_many_change_one_model_at_once(api: Api) -> None:
+    """Whoever is second changes what the first has left; each change is made, and none fails."""
+    bodies = [FLAT | {"inputPrice": number} for number in range(1, 9)]
+    answers = await asyncio.gather(*(api.p.put("/models/one", json=body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    [priced] = await api.server.state.prepare([generation("mine", {"input": 1})])
+    assert isinstance(priced, Generation)
+    assert priced.model_id == "one@8"
+
+
+async def test_an_id_has_an_end(api: Api) -> None:
+    """An id of a definition is at most as long as a name."""
+    answer = await api.p.put("/models/" + "x" * 201, json=FLAT)
+    assert answer.status_code == 400
+    assert "1 to 200 characters" in answer.text
 
 
 async def test_only_so_many_models(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,6 +250,8 @@ TIERS = (
         ({"input": 1}, b'["tier"]', b"", "Standard"),
         ({"input": 1}, b"{broken", b'"text"', "Standard"),
         ({"input": 1}, b"", b'{"plan":true}', "Marked"),
+        ({"input": 1}, b"", b'{"pl\\u0061n":true}', "Marked"),
+        ({"input": 1}, b"", b'{"plan":"true', "Standard"),
     ],
 )
 def test_the_first_tier_that_holds(usage: dict[str, int], parameters: bytes, metadata: bytes, expected: str) -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.generations import at, generation, model
+from tests.generations import at, generation, model, tier
 from tracecore.errors import ConfigError
 from tracecore.records import Generation
 from tracecore.services.costs import Pricing
 from tracecore.services.patterns import LONGEST_PATTERN, compiled, found_in
+from tracecore.services.prices import Condition
 
 SHIPPED = Pricing()
 BUCKETS = [
@@ -149,8 +150,11 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
 
 
 def test_endless_names_are_not_kept() -> None:
-    """A client that calls each of its models otherwise costs no memory."""
-    pricing = Pricing([model("m", "^m$", input=1.0)])
+    """A client that calls each of its models and buckets otherwise costs no memory, and no name stops a server."""
+    large = tier("Large", 1, Condition("gt", "^input", 10**9), input=2.0)
+    pricing = Pricing([model("m", "^m$", tier(input=1.0), large)])
     for number in range(10_050):
         pricing.match(f"model-{number}", 0)
-    assert len(pricing._candidates) < 10_000
+        pricing.priced(generation("m", {f"input-{number}": 1, "input\ud800": 0}))
+    assert len(pricing._candidates) <= 10_000
+    assert pricing.priced(generation("m", {"input": 1, "input\ud800": 0})).total_cost == 1.0

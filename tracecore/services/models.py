@@ -36,10 +36,10 @@ _Identity: TypeAlias = tuple[str, str, str]
 
 
 class _Kept(Struct, frozen=True):
-    """Hold what is remembered of a project: until when (monotonic, ns), of which entries, and the result."""
+    """Hold what is remembered of a project: until when (monotonic, ns), what it said, and the result."""
 
     until_ns: int
-    revisions: tuple[tuple[str, int], ...]
+    said: tuple[tuple[str, int, bytes], ...]
     pricing: Pricing
 
 
@@ -152,12 +152,12 @@ class Models:
         if kept is not None and now_ns < kept.until_ns:
             return kept.pricing
         entries = await _KIND.every(self._catalog, project)
-        revisions = tuple((entry.id, entry.revision) for entry in entries)
-        same = kept is not None and kept.revisions == revisions
+        said = tuple((entry.id, entry.revision, bytes(entry.body)) for entry in entries)
+        same = kept is not None and kept.said == said
         pricing = kept.pricing if kept is not None and same else Pricing([_model(entry) for entry in entries])
         if len(self._kept) >= _MOST_PROJECTS:
             self._kept.clear()
-        self._kept[project] = _Kept(now_ns + _KEPT_NS, revisions, pricing)
+        self._kept[project] = _Kept(now_ns + _KEPT_NS, said, pricing)
         return pricing
 
     async def priced(self, batch: Batch) -> Batch:

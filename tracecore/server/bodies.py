@@ -163,6 +163,11 @@ async def body_of(request: Request, limits: Limits, take: Callable[[int], None])
     if make is None:
         raise Refusal(415, "Unsupported", f"content-encoding {encoding[:40]!r}", "use zstd, gzip, deflate or none")
     arriving = request.stream()
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limits.wire_bytes:  # what is to be refused need not be held first
+        with anyio.move_on_after(limits.read_seconds):
+            await _pass_over(arriving, limits)
+        raise _too_long(limits)
     with anyio.move_on_after(limits.read_seconds):
         try:
             return await _read(arriving, make(), limits, take)
@@ -184,7 +189,7 @@ async def _read(
             continue
         arrived += len(piece)
         if arrived > limits.wire_bytes:
-            raise _too_large(f"the body is longer than {limits.wire_bytes} bytes")
+            raise _too_long(limits)
         for inflated in inflater.feed(piece):
             length += len(inflated)
             _check(length, arrived, limits)
@@ -209,6 +214,10 @@ def _check(length: int, arrived: int, limits: Limits) -> None:
         raise _too_large(f"the body is longer than {limits.inflated_bytes} bytes after inflating")
     if length > max(limits.free_bytes, arrived * limits.ratio):
         raise _too_large(f"the body becomes more than {limits.ratio} times longer by inflating")
+
+
+def _too_long(limits: Limits) -> Refusal:
+    return _too_large(f"the body is longer than {limits.wire_bytes} bytes")
 
 
 def _too_large(detail: str) -> Refusal:

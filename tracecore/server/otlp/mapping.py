@@ -92,7 +92,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     # what is said of a model call
     "model": (
         Langfuse.MODEL, GenAI.RESPONSE_MODEL, Vercel.MODEL, GenAI.REQUEST_MODEL, "llm.response.model",
-        OpenInference.MODEL, "model",
+        OpenInference.MODEL, OpenInference.EMBEDDING_MODEL, "model",
     ),
     "parameters": (
         Langfuse.MODEL_PARAMETERS, OpenInference.PARAMETERS, PydanticAI.MODEL_CONFIG, f"{GenAI.REQUEST}.*",

@@ -80,6 +80,7 @@ class OpenInference:
     INPUT: Final = "input.value"
     OUTPUT: Final = "output.value"
     MODEL: Final = "llm.model_name"
+    EMBEDDING_MODEL: Final = "embedding.model_name"
     PARAMETERS: Final = "llm.invocation_parameters"
     INPUT_MESSAGES: Final = "llm.input_messages"
     OUTPUT_MESSAGES: Final = "llm.output_messages"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from msgspec import Raw
@@ -288,3 +290,9 @@ def test_the_table_is_whole() -> None:
             assert each.prices.keys() == default.prices.keys()
             assert all(0 <= price < 1 for price in each.prices.values()), one
             assert each.is_default or each.conditions or each.hours
+
+
+def test_the_readme_counts_the_models() -> None:
+    """The README says how many models have a price."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    assert f"Prices of {len({one.name for one in price_table().models})} models come with it" in readme

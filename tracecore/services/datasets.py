@@ -12,7 +12,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
+import anyio
 import anyio.to_thread
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -100,6 +102,8 @@ class ItemChange(Struct, frozen=True, kw_only=True):
     source_observation_id: str | None = None
 
 
+_turns: Final[WeakValueDictionary[tuple[int, str, str], anyio.Lock]] = WeakValueDictionary()
+"""Whose turn it is to write to a dataset, of all in this process: fifty at once would begin anew a thousand times."""
 _datasets: Final = Kind("dataset", Dataset)
 _items: Final = Kind("dataset-item", DatasetItem)
 
@@ -185,7 +189,8 @@ class Datasets:
             changes = [self._put(dataset, holder.revision), *self._states(item_id, known, item, since_ns)]
             return changes, (dataset, StoredItem(item_id, since_ns, item))
 
-        return await self._committed(putting)
+        async with self._turn(change.dataset_name):
+            return await self._committed(putting)
 
     async def item(self, item_id: str) -> tuple[Dataset, StoredItem]:
         """Return an item as it is now, archived or not.
@@ -245,6 +250,13 @@ class Datasets:
         """Return the names of datasets by their ids."""
         found = [await self._catalog.get(self._project, _datasets.name, one) for one in dict.fromkeys(dataset_ids)]
         return {entry.id: entry.name or "" for entry in found if entry is not None}
+
+    def _turn(self, name: str) -> anyio.Lock:
+        key = (id(self._catalog), self._project, name)
+        turn = _turns.get(key)
+        if turn is None:
+            turn = _turns[key] = anyio.Lock()
+        return turn
 
     async def _page(self, query: CatalogQuery) -> CatalogPage:
         return await self._catalog.find(self._project, query)

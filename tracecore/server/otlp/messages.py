@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from tracecore.records import ABSENT
-from tracecore.server.otlp.names import EventNames, GenAI, Langfuse, PydanticAI, Vercel
+from tracecore.server.otlp.names import EventNames, GenAI, Langfuse, PydanticAI, Vercel, Vertex
 from tracecore.server.otlp.payloads import json_of, object_in, parsed, payload_of
 from tracecore.server.otlp.received import Attributes, Happening
 from tracecore.server.otlp.sorting import Sorted
@@ -68,6 +68,7 @@ def input_of(attributes: Sorted, *, is_root: bool) -> Raw:
 
     ``is_root`` says that what is said of the trace may be meant.
     """
+    _skip_empty(attributes, "input", Vertex.REQUEST)
     found = attributes.take("input", _input)
     if found is None:
         return _empty_or_of_trace(attributes, Langfuse.INPUT, Langfuse.TRACE_INPUT, is_root=is_root)
@@ -80,6 +81,7 @@ def input_of(attributes: Sorted, *, is_root: bool) -> Raw:
 
 def output_of(attributes: Sorted, *, is_root: bool) -> Raw:
     """Return the output of a span of which Langfuse's name says none; see :func:`input_of`."""
+    _skip_empty(attributes, "output", Vertex.RESPONSE)
     found = attributes.take("output", _output)
     if found is None:
         return _empty_or_of_trace(attributes, Langfuse.OUTPUT, Langfuse.TRACE_OUTPUT, is_root=is_root)
@@ -87,6 +89,12 @@ def output_of(attributes: Sorted, *, is_root: bool) -> Raw:
         calls = json_of(attributes.rest.pop(Vercel.TOOL_CALLS))
         return Raw(b'{"role":"assistant","content":%b,"tool_calls":%b}' % (bytes(found), bytes(calls)))
     return found
+
+
+def _skip_empty(attributes: Sorted, field: str, key: str) -> None:
+    """Pass over an empty object: Google's kit writes one where it calls a tool, which has names of its own."""
+    if attributes.key_of(field) == key and attributes.value(key) == _EMPTY_OBJECT:
+        attributes.skip(field)
 
 
 def _empty_or_of_trace(attributes: Sorted, own: str, of_trace: str, *, is_root: bool) -> Raw:
@@ -101,7 +109,7 @@ def _input(value: Any) -> Raw | None:
     if events is not None:
         spoken = [event for event in events if event.get("event.name") != EventNames.CHOICE]
         return payload_of(spoken) if spoken else None
-    return _usable(value)
+    return None if value is None else payload_of(value)
 
 
 def _output(value: Any) -> Raw | None:
@@ -109,12 +117,7 @@ def _output(value: Any) -> Raw | None:
     if events is not None:
         chosen = [event for event in events if event.get("event.name") == EventNames.CHOICE]
         return payload_of(chosen[0]) if chosen else None
-    return _usable(value)
-
-
-def _usable(value: Any) -> Raw | None:
-    """Return a payload; Google's kit writes an empty object where it has none."""
-    return None if value in (None, "", _EMPTY_OBJECT) else payload_of(value)
+    return None if value is None else payload_of(value)
 
 
 def _logged(value: Any) -> list[dict[str, Any]] | None:

@@ -28,6 +28,7 @@ _parse: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 _SPACE: Final = " \t\r\n"
+_BEGINNINGS: Final = frozenset("{[" + _SPACE)
 _ESCAPES: Final = re.compile(r"\\(?:[^u]|u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})*)", re.DOTALL)
 _KEPT: Final = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 
@@ -35,7 +36,7 @@ _KEPT: Final = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 def payload_of(value: Any) -> Raw:
     """Return a value of an attribute as a payload."""
     if type(value) is str:
-        if value[:1] in "{[ \t\r\n" and (found := _container(value)) is not None:
+        if value[:1] in _BEGINNINGS and (found := _container(value)) is not None:
             return found
         return Raw(encode_text(value, LIMITS.text))
     return value if type(value) is Raw else Raw(encoded(value, PAYLOADS))

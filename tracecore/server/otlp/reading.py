@@ -70,14 +70,16 @@ def _environment(name: str) -> str:
 
 def tags_of(value: Any) -> tuple[str, ...] | None:
     """Return tags: an array, an array as JSON, or words between commas."""
-    found: Any = value
-    if isinstance(value, str):
-        array = parsed(value) if value.lstrip()[:1] == "[" else None
-        found = array if isinstance(array, list) else [word.strip() for word in value.split(",")]
+    found: Any = _listed(value) if isinstance(value, str) else value
     if not isinstance(found, list):
         return None
     named = (text_of(tag) for tag in cast("Sequence[Any]", found)[:_MOST_TAGS])
     return tuple(dict.fromkeys(tag for tag in named if tag)) or None
+
+
+def _listed(text: str) -> Any:
+    array = parsed(text) if text.lstrip()[:1] == "[" else None
+    return array if isinstance(array, list) else [word.strip() for word in text.split(",")]
 
 
 def whole_of(value: Any) -> int | None:

@@ -109,27 +109,30 @@ class Sorted:
 
         Then the next name of the field is tried, and so on.
         """
+        while (place := self._found.pop(field, None)) is not None:
+            key = place[2]
+            value = read(self._values[key] if key in self._values else self.value(key))
+            if value is not None:
+                self._taken.add(key)
+                return value
+            self._pass_over(place)
+        return None
+
+    def skip(self, field: str) -> None:
+        """Let the next name of a field fill it."""
         place = self._found.pop(field, None)
-        if place is None:
-            return None
-        key = place[2]
-        value = read(self._values[key] if key in self._values else self.value(key))
-        if value is not None:
-            self._taken.add(key)
-            return value
+        if place is not None:
+            self._pass_over(place)
+
+    def _pass_over(self, place: Place) -> None:
+        field, rank, key = place
         if key in self._values:
             self.rest[key] = self._values[key]
-        return self._next(place, read)
-
-    def _next(self, place: Place, read: Callable[[Any], T | None]) -> T | None:
-        for key in FIELDS[place[0]][place[1] + 1 :]:
-            if key in self.rest or key in self.groups or key in self._given:
-                value = read(self.value(key))
-                if value is not None:
-                    self.rest.pop(key, None)
-                    self._taken.add(key)
-                    return value
-        return None
+        for after, name in enumerate(FIELDS[field][rank + 1 :], rank + 1):
+            if name in self.rest or name in self.groups or name in self._given:
+                self.rest.pop(name, None)
+                self._found[field] = (field, after, name)
+                return
 
     def drop(self, field: str) -> None:
         """Forget what fills a field."""

@@ -99,7 +99,8 @@ def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
         fields.setdefault("completion_start_ns", start_ns + fields.pop("first_chunk_ns"))
     _fill_payloads(fields, attributes)
     events = _fill_status(fields, span, origin)
-    fields["trace"] = _trace(trace, fields, attributes, origin)
+    if (about := _trace(trace, fields, attributes, origin)) is not None:
+        fields["trace"] = about
     if "experiment.*" in attributes.groups:
         fields["experiment"] = experiment_of(attributes)
     fields["metadata"] = metadata_of(span, attributes, origin, events, wrong)
@@ -161,16 +162,18 @@ def _error(span: Received) -> tuple[ErrorInfo | None, list[Happening]]:
     return (ErrorInfo(type=name, message=span.message) if name else None), span.events
 
 
-def _trace(said: dict[str, Any], fields: dict[str, Any], attributes: Sorted, origin: Origin) -> TraceAttributes:
-    """Return what is said of the trace, as far as not yet said by the span: by the resource, or in other ways."""
-    said["version"] = fields.get("version", origin.service_version)
+def _trace(said: dict[str, Any], fields: dict[str, Any], attributes: Sorted, origin: Origin) -> TraceAttributes | None:
+    """Return what is said of the trace, with what the resource says of it; None where that is nothing."""
+    version = fields.get("version", origin.service_version)
+    if version is not None:
+        said["version"] = version
     if origin.release is not None:
         said.setdefault("release", origin.release)
     if origin.environments or attributes.has("environment"):
         said["environment"] = _environment(attributes, origin)
     if attributes.has("trace_metadata") or "trace_metadata.*" in attributes.groups:
         said["metadata"] = trace_metadata_of(attributes, origin)
-    return TraceAttributes(**said)
+    return TraceAttributes(**said) if said else None
 
 
 def _environment(attributes: Sorted, origin: Origin) -> str | None:

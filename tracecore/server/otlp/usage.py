@@ -32,7 +32,6 @@ _MANY: Final = 2**63
 _counts: Final = msgspec.json.Decoder(dict[str, Annotated[int, Meta(ge=0, le=2**63 - 1)]]).decode
 _SAME: Final = {
     "tokens": "total_tokens",
-    "total": "total_tokens",
     "thoughts_tokens": "reasoning_tokens",
     "input_cached_tokens": "cache_read_tokens",
     "cached_tokens": "cache_read_tokens",

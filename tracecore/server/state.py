@@ -14,6 +14,7 @@ from tracecore.server.requests import Requests
 from tracecore.services.ingest import BatchWriter
 from tracecore.services.keys import Keys
 from tracecore.services.kinds import catalog_of
+from tracecore.services.legacy_ingestion import TraceLocks
 from tracecore.services.models import Models
 from tracecore.services.projects import Projects
 from tracecore.services.signing import Signer
@@ -40,6 +41,7 @@ class ServerState:
         self.clock: Final = clock
         self.allowance: Final = Allowance(self.limits.in_hand_bytes)
         self.writer: Final = BatchWriter(backend)
+        self.trace_locks: Final = TraceLocks()
         self.keys: Final = Keys(catalog, pepper)
         self.projects: Final = Projects(catalog)
         self.models: Final = Models(catalog, backend.observations, clock=clock)

@@ -15,6 +15,7 @@ from tracecore.server.api import (
     datasets,
     description,
     health,
+    ingestion,
     media,
     models,
     observations,
@@ -32,6 +33,7 @@ __all__ = ["EVERY"]
 
 EVERY: Final[tuple[Operations, ...]] = (
     otlp.operations,
+    ingestion.operations,
     observations.operations,
     prompts.operations,
     dataset_items.operations,

@@ -1,4 +1,4 @@
-"""Lists of scores (``/v3/scores``), as Langfuse has them now: one member ``value``, a number, a truth value or a text."""
+"""Lists of scores (``/v3/scores``), as Langfuse has them now: ``value`` is a number, a truth value or a text."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from starlette.responses import Response
 
 from tracecore.erasure import LARGEST_ERASURE, Erasable
@@ -22,10 +22,12 @@ from tracecore.services.score_configs import ScoreConfigs
 from tracecore.services.scores import NewScore, Scores, other_types
 from tracecore.services.stores import scores_of
 
-__all__ = ["erase_scores", "keep_scores", "operations"]
+__all__ = ["MOST_AT_ONCE", "erase_scores", "keep_scores", "operations"]
 
 operations = Operations()
 
+MOST_AT_ONCE: Final = 10_000
+"""Scores, or events, of one request: each is answered for in more bytes than it may have had itself."""
 _new_score: Final = msgspec.json.Decoder(NewScore)
 
 
@@ -63,7 +65,7 @@ class Deleted(Struct, frozen=True):
 
 @operations.post("/scores", permission="scores:CUD")
 async def create_scores(
-    call: Call, body: list[Raw] | NewScore
+    call: Call, body: Annotated[list[Raw], Meta(max_length=MOST_AT_ONCE)] | NewScore
 ) -> Annotated[Response, CreatedScore | Accepted | BatchResults]:
     """Keep scores; a score whose id is known takes the place of the one that has it."""
     if isinstance(body, NewScore):

@@ -68,13 +68,12 @@ class Server(Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """Serve an SQLite file in a folder for the length of a block; what went wrong inside fails it at the end."""
+def serving(folder: Path, backend: str) -> Iterator[Server]:
+    """Serve a backend from an empty folder for the length of a block; what went wrong inside fails it at the end."""
     log, said = folder / "server.log", folder / "server.json"
     with log.open("wb") as errors, said.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tracecore", "serve", "--backend", f"sqlite:///{folder}/served.db", "--port", "0",
-             "--json"],
+            [sys.executable, "-m", "tracecore", "serve", "--backend", backend, "--port", "0", "--json"],
             cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
         )  # fmt: skip
     try:

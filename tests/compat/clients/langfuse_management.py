@@ -33,7 +33,14 @@ def models() -> Any:
     pages += [api.list(page=page, limit=100) for page in range(2, pages[0].meta.total_pages + 1)]
     listed = [model for page in pages for model in page.data]
     api.delete(flat.id)
-    told = {"made": made, "got": api.get(made.id), "flat": flat, "priced": priced, "listed": listed, "meta": pages[0].meta}
+    told = {
+        "made": made,
+        "got": api.get(made.id),
+        "flat": flat,
+        "priced": priced,
+        "listed": listed,
+        "meta": pages[0].meta,
+    }
     for name, ask in {"gone": lambda: api.get(flat.id), "builtin": lambda: api.delete(_builtin(listed))}.items():
         try:
             ask()

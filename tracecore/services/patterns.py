@@ -16,6 +16,8 @@ from tracecore.errors import ConfigError
 
 __all__ = ["LONGEST_PATTERN", "LONGEST_TEXT", "Pattern", "PatternSet", "compiled", "found_in"]
 
+_re2: Final[Any] = importlib.import_module("re2")
+"""RE2's module, which has no types."""
 LONGEST_PATTERN: Final = 2000
 """Characters of a pattern."""
 LONGEST_TEXT: Final = 1000
@@ -42,10 +44,9 @@ def compiled(pattern: str, *, key: str, ignore_case: bool = False) -> Pattern:
     """
     if not 0 < len(pattern) <= LONGEST_PATTERN:
         raise ConfigError(key, pattern[:60], "the request", f"a pattern of 1 to {LONGEST_PATTERN} characters")
-    re2 = _engine()
     try:
-        return cast("Pattern", re2.compile(pattern, _options(re2, _PATTERN_BYTES, ignore_case=ignore_case)))
-    except (re2.error, UnicodeEncodeError) as error:
+        return cast("Pattern", _re2.compile(pattern, _options(_PATTERN_BYTES, ignore_case=ignore_case)))
+    except (_re2.error, UnicodeEncodeError) as error:
         expected = f"a regular expression in the syntax of RE2, without look-around and back-references ({error})"
         raise ConfigError(key, pattern, "the request", expected) from None
 
@@ -62,8 +63,7 @@ class PatternSet:
     """Match a text against many patterns at once: those that are shipped, which are known to fit."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        re2 = _engine()
-        self._set = re2.Set.SearchSet(_options(re2, _SET_BYTES))
+        self._set = _re2.Set.SearchSet(_options(_SET_BYTES))
         for pattern in patterns:
             self._set.Add(pattern)
         self._set.Compile()
@@ -78,13 +78,8 @@ class PatternSet:
             return []
 
 
-def _engine() -> Any:
-    """Return the module ``re2``, which has no types and which only a server needs."""
-    return importlib.import_module("re2")
-
-
-def _options(re2: Any, memory: int, *, ignore_case: bool = False) -> Any:
-    options = re2.Options()
+def _options(memory: int, *, ignore_case: bool = False) -> Any:
+    options = _re2.Options()
     options.max_mem = memory
     options.log_errors = False
     options.case_sensitive = not ignore_case

@@ -16,6 +16,7 @@ from tracecore.server.api import (
     description,
     health,
     ingestion,
+    legacy_scores,
     media,
     models,
     observations,
@@ -25,6 +26,7 @@ from tracecore.server.api import (
     score_configs,
     score_lists,
     scores,
+    sessions,
     traces,
 )
 from tracecore.server.operations import Operations
@@ -41,6 +43,8 @@ EVERY: Final[tuple[Operations, ...]] = (
     media.operations,
     scores.operations,
     score_lists.operations,
+    legacy_scores.operations,
+    sessions.operations,
     score_configs.operations,
     traces.operations,
     comments.operations,

@@ -54,6 +54,10 @@ SUITES: Final = {
             "http", "suites.http_delivery",
             "requests over HTTP: to our server over SQLite, and to a collector that decodes; OpenTelemetry beside it",
         ),
+        Suite(
+            "server", "suites.server",
+            "OTLP requests into `tracecore serve` over SQLite: rate, waiting, lists beside it, idle, a bomb",
+        ),
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
         Suite(
             "burst", "suites.burst",

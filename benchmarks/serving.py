@@ -1,42 +1,46 @@
 """A tracecore server over a store, in a process of its own.
 
-``python -m benchmarks.serving URL`` opens the store, prints where it listens, and serves its own endpoint until its
-standard input is closed.
+``python -m benchmarks.serving URL`` serves what ``tracecore serve`` does, prints where it listens, with a key, and ends
+when its standard input is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import threading
 
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
 
 from tracecore.plugins import open_backend
-from tracecore.server.native import routes
+from tracecore.server.app import Server
+from tracecore.server.connections import Connection
+from tracecore.server.serving import KEEP_ALIVE_S, listen
+from tracecore.services.first_start import Init, first_key
 
-__all__ = ["main"]
+__all__ = ["KEY", "main"]
+
+KEY = ("pk-tc-benchmark", "sk-tc-benchmark")
+_INIT = Init("default", *KEY)
 
 
 async def _serve(url: str) -> None:
-    backend = open_backend(url)
-    await backend.open()
-    try:
-        listening = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(
+    server = Server(open_backend(url))
+    await server.open()
+    state = server.state
+    await first_key(state.projects, state.keys, _INIT, now_ns=state.wall())
+    with listen("127.0.0.1", 0) as listening:
+        running = uvicorn.Server(
             uvicorn.Config(
-                Starlette(routes=routes(backend)), http="httptools", lifespan="off", ws="none", log_config=None,
-                access_log=False, timeout_graceful_shutdown=5,
+                server, http=Connection, lifespan="on", ws="none", log_config=None, access_log=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=5,
             )
         )  # fmt: skip
-        threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
-        print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
-        await server.serve(sockets=[listening])
-    finally:
-        await backend.close()
+        threading.Thread(target=_end_with_input, args=(running,), daemon=True).start()
+        print(f"http://{':'.join(KEY)}@127.0.0.1:{listening.getsockname()[1]}", flush=True)
+        await running.serve(sockets=[listening])
 
 
 def _end_with_input(server: uvicorn.Server) -> None:

@@ -32,7 +32,7 @@ GRACE_S: Final = 10
 KEEP_ALIVE_S: Final = 75
 """How long an idle connection stays. Exporters send every 5 s: a server that closes after 5, as uvicorn does unless told
 otherwise, closes while they send."""
-_URL: Final = "TRACECORE_SERVE_BACKEND"
+_URL: Final = "_TRACECORE_SERVES"
 """Hands the backend to worker processes; it is no setting."""
 _APP: Final = "tracecore.server.serving:from_environment"
 _BACKLOG: Final = 2048

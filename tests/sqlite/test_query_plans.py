@@ -19,6 +19,7 @@ from tests.sqlite.files import opened, span, url_of
 from tests.torture.declaring import by_mode, torture
 from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.cli.main import main
+from tracecore.conditions import KINDS, OPERATORS, Condition
 from tracecore.records import LedgerEntry, Score, TraceAttributes
 from tracecore_sqlite import SqliteBackend, backend, settling
 from tracecore_sqlite.search import add_functions
@@ -42,6 +43,14 @@ SCORE_FILTERS: dict[str, Any] = {
     "data_type": "NUMERIC", "source": "API", "environment": "e1", "since_ns": 5, "until_ns": 10**12, "min_value": 0.5,
     "max_value": 1.5, "cursor": "",
 }  # fmt: skip
+SCORE_LISTS: dict[str, tuple[str, str]] = {
+    "score_ids": ("sqlite_autoindex_tc_scores_1", "score_id=?"), "trace_ids": ("tc_scores_by_trace", "trace_id=?"),
+    "observation_ids": ("tc_scores_by_observation", "observation_id=?"),
+    "session_ids": ("tc_scores_by_session", "session_id=?"),
+    "experiment_ids": ("tc_scores_by_experiment", "experiment_id=?"), "names": ("tc_scores_by_time", "project=?"),
+    "environments": ("tc_scores_by_time", "project=?"), "config_ids": ("tc_scores_by_time", "project=?"),
+}  # fmt: skip
+"""Lists of values, the index that each follows, and by what."""
 JUDGED = ("trace", "observation", "session", "experiment")
 LEDGER_FILTERS: dict[str, Any] = {"process": "p1", "since_ns": 5, "until_ns": 10**12, "last": True, "cursor": ""}
 WALKED_LEAPING = ["SCAN p", "SCAN p"]
@@ -239,6 +248,38 @@ async def test_lists_of_observations(reading: SqliteBackend, explainer: Explaine
         assert plan.tables == {"tc_observations", *(["tc_bodies"] if "bodies" in chosen else [])}, plan
 
 
+async def test_lists_by_conditions(reading: SqliteBackend, explainer: Explainer) -> None:
+    """Whatever a condition is on, its list follows the same indexes; payloads are read only if it is on one."""
+    cursor = (await reading.observations.find("default", ObservationQuery(limit=1))).next_cursor
+    explainer.plans()
+    for condition in every_condition():
+        for chosen in every_one_of({"trace_id": TRACE, "user_id": "u1", "since_ns": 5, "cursor": cursor}):
+            await reading.observations.find("default", ObservationQuery(where=(condition,), **chosen))
+            *counted, plan = explainer.plans()
+            assert bool(counted) == condition.is_indexed, condition
+            led = {"tc_search"} if "CROSS JOIN" in plan.sql else set[str]()
+            if not led:
+                follows(plan, {OBSERVATIONS_UNIQUE if "trace_id" in chosen else "tc_observations_by_start"})
+            assert {name for name in plan.scanned if name != "SCAN tc_stale"} == set(), plan
+            assert plan.tables - {"tc_search", "tc_stale", "tc_redocs", "tc_state"} == {
+                "tc_observations", *(["tc_bodies"] if condition.reads_body else []),
+            }, plan  # fmt: skip
+
+
+def every_condition() -> list[Condition]:
+    """Return a condition on each column by each of its operators."""
+    values: dict[str, Any] = {"time": 5, "tags": ("a",), "number": 1.5, "flag": True}
+    found: list[Condition] = []
+    for column, kind in KINDS.items():
+        for operator in OPERATORS[kind]:
+            value = values.get(kind, ("x", "y") if operator in {"any of", "none of"} else "n")
+            value = 1 if kind == "member" and operator in {">", "<", ">=", "<="} else value
+            whole = operator in {"is null", "is not null"}
+            value = None if operator.startswith("is ") else value
+            found.append(Condition(column, operator, value, "k" if kind == "member" and not whole else None))
+    return found
+
+
 async def test_lists_of_sessions(reading: SqliteBackend, explainer: Explainer) -> None:
     """Sessions follow their last start, their traces an index each, and no list of them reads observations."""
     cursor = (await reading.sessions.find("default", SessionQuery(limit=1))).next_cursor
@@ -269,6 +310,20 @@ async def test_lists_of_scores(reading: SqliteBackend, explainer: Explainer, dra
         assert plan.tables == {"tc_scores"}, plan
         assert not plan.sorts_everything or by in {"trace", "observation", "session"}, plan
         assert any(f"{by}_id=?" in line or by in {"name", "time"} for line in plan.lines), plan
+
+
+async def test_lists_of_scores_by_several_values(reading: SqliteBackend, explainer: Explainer) -> None:
+    """Several ids are looked up each; several names are met on the way through time."""
+    for field, (index, by) in SCORE_LISTS.items():
+        await reading.scores.find("default", ScoreQuery(**dict[str, Any]({field: ("a", "b")})))
+        (plan,) = explainer.plans()
+        follows(plan, {index})
+        assert any(by in line for line in plan.lines), plan
+        assert not plan.sorts_everything or index != "tc_scores_by_time", plan
+    await reading.scores.find("default", ScoreQuery(names=("tone",)))
+    (plan,) = explainer.plans()
+    follows(plan, {"tc_scores_by_name"})
+    assert not plan.sorts_everything
 
 
 async def test_the_ledger(reading: SqliteBackend, explainer: Explainer) -> None:

@@ -13,7 +13,8 @@ from tracecore.backend import ObservationQuery, Page, TraceQuery
 from tracecore.errors import BackendRejected
 from tracecore.records import ABSENT, ErrorInfo, Generation, Observation, TraceAttributes
 from tracecore.testing.comparing import same
-from tracecore.testing.contract import HOSTILE_TEXTS, Contract
+from tracecore.testing.contract import HOSTILE_TEXTS
+from tracecore.testing.filter_suite import FilterSuite
 from tracecore.testing.opening import MakeBackend, observations_in, opened_with, pages_of, traces_in
 from tracecore.testing.samples import (
     PROJECT,
@@ -67,7 +68,7 @@ _FILTERS: Final[tuple[tuple[ObservationQuery, tuple[int, ...]], ...]] = (
 )
 
 
-class ObservationSuite(Contract):
+class ObservationSuite(FilterSuite):
     """Prove that observations are read as :class:`tracecore.backend.ObservationStore` says."""
 
     async def test_every_filter_selects_the_observations_it_names(self, make: MakeBackend) -> None:

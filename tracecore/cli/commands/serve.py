@@ -39,7 +39,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, access_log:
     The first start makes a project and a key, and prints the key this once. Where nobody is there to read it, name the
     key beforehand: TRACECORE_INIT_PROJECT, TRACECORE_INIT_PUBLIC_KEY and TRACECORE_INIT_SECRET_KEY.
     """
-    if find_spec("uvicorn") is None or find_spec("starlette") is None:
+    if any(find_spec(needed) is None for needed in ("uvicorn", "starlette", "re2")):
         raise click.UsageError("this command needs more: pip install 'tracecore[server]'")
     from tracecore.server import serving  # noqa: PLC0415 - an extra, and slow to import
 

@@ -30,6 +30,7 @@ _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueErr
 _SPACE: Final = " \t\r\n"
 _BEGINNINGS: Final = frozenset("{[" + _SPACE)
 _ESCAPES: Final = re.compile(r"\\(?:[^u]|u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})*)", re.DOTALL)
+_ODD_NUMBERS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
 _KEPT: Final = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 
 
@@ -109,6 +110,16 @@ def _container(text: str) -> Raw | None:
         return None
     try:
         return _unescaped(text)
+    except _NOT_JSON:
+        return _without_odd_numbers(text)
+
+
+def _without_odd_numbers(text: str) -> Raw | None:
+    """Return JSON as Python writes it, with text where it has numbers that are none: NaN and the infinities."""
+    if "NaN" not in text and "Infinity" not in text:
+        return None
+    try:
+        return _unescaped(_ODD_NUMBERS.sub(lambda found: f'"{found[1]}"' if found[1] else found[0], text))
     except _NOT_JSON:
         return None
 

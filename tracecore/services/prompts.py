@@ -307,8 +307,8 @@ class Prompts:
 
     def _entry(self, name: str, version: int, made: _Version) -> Entry:
         return Entry(
-            project=self._project, kind=_versions.name, id=_key(name, version), parent=name, position=version,
-            body=_versions.body(made), refs=tuple({f"uses:{use.name}": None for use in made.uses}),
+            project=self._project, kind=_versions.name, id=_key(name, version), name=made.id, parent=name,
+            position=version, body=_versions.body(made), refs=tuple({f"uses:{use.name}": None for use in made.uses}),
         )  # fmt: skip
 
 

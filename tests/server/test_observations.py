@@ -135,7 +135,7 @@ async def test_payloads_are_texts(api: Api, kind: str) -> None:
 
 
 async def test_metadata_is_merged_and_cut(api: Api) -> None:
-    """A text is itself and everything else its JSON, to the digit; whatever it holds, the answer is readable JSON."""
+    """The trace's metadata lies over the observation's; values are texts of 200 characters, unless expanded."""
     long = "é" * 300
     own = json_of({"text": long, "list": [1] * 300, "n": 7, "both": "own", "short": "s"})
     attributes = TraceAttributes(metadata=json_of({"both": "trace", "null": None}))

@@ -205,6 +205,10 @@ class ObservationQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     search: str | None = None
     bodies: bool = False
     where: tuple[Condition, ...] = ()
+    experiment_id: str | None = None
+    """The experiment that they are of: what ``experiment.id`` says."""
+    experiment_items: bool = False
+    """Only what stands for an item of an experiment: whose own id is ``experiment.item_root_span_id``."""
 
     def __post_init__(self) -> None:
         """Check that there are not too many conditions."""

@@ -92,7 +92,15 @@ def observation_matches(span: Observation, query: ObservationQuery) -> bool:
         and (query.min_duration_ns is None or (span.duration_ns or 0) >= query.min_duration_ns)
         and (query.search is None or _says(span, query.search))
         and all(meets(span, condition) for condition in query.where)
+        and _of_experiment(span, query)
     )
+
+
+def _of_experiment(span: Observation, query: ObservationQuery) -> bool:
+    said = span.experiment
+    if query.experiment_items and (said is None or said.item_root_span_id != span.span_id):
+        return False
+    return query.experiment_id is None or (said is not None and said.id == query.experiment_id)
 
 
 def session_matches(session: Session, last_start: int | None, query: SessionQuery) -> bool:

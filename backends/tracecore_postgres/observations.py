@@ -31,7 +31,7 @@ _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
-_INDEXED: Final = ("project", "trace_id", "start_ns")
+_INDEXED: Final = ("project", "trace_id", "start_ns", "substr(o.extra,")
 _CURSOR: Final = "postgres observations"
 _PATIENCE_S: Final = 30
 """How long a list may look for what meets its conditions."""

@@ -34,8 +34,10 @@ KINDS: Final[dict[int | None, type[Span]]] = {None: Span, 1: Event, 2: Generatio
 
 
 class Extra(Struct, omit_defaults=True, gc=False):
-    """Hold the list fields that are rarely set."""
+    """Hold the list fields that are rarely set; the key stands first, where indexes look for it."""
 
+    experiment_key: str | None = None
+    """What :mod:`tracecore_sql.experiments` makes of the experiment."""
     model_id: str | None = None
     provided_usage_details: dict[str, int] | None = None
     provided_cost_details: dict[str, float] | None = None

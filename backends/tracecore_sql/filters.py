@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tracecore.backend import LARGEST_PAGE, ObservationQuery, SessionQuery, TraceQuery
 from tracecore.errors import BackendRejected
+from tracecore_sql import experiments
 from tracecore_sql.to_rows import pack_tags
 from tracecore_sql.where import Dialect, part_of
 
@@ -110,6 +111,8 @@ def observation_conditions(project: str, query: ObservationQuery, dialect: Diale
         found.add("status = 'running'" if query.running else "status <> 'running'")
     if query.min_duration_ns is not None:
         found.add("coalesce(duration_ns, 0) >= ?", query.min_duration_ns)
+    for sql, values in experiments.parts_of(query):
+        found.add(sql, *values)
     for condition in query.where:
         sql, values = part_of(condition, start_column(query), dialect)
         found.add(sql, *values)

@@ -26,6 +26,7 @@ from tracecore.records import (
     usage_totals,
 )
 from tracecore_sql.columns import Extra, Payloads
+from tracecore_sql.experiments import key_of
 
 __all__ = [
     "attribute_values",
@@ -161,6 +162,7 @@ def _pack_extra(record: Observation) -> str | None:
         return None
     extra = Extra(tool_call_names=record.tool_call_names, provenance=record.provenance)
     if record.experiment is not None:
+        extra.experiment_key = key_of(record)
         extra.experiment = replace(
             record.experiment, metadata=ABSENT, item_expected_output=ABSENT, item_metadata=ABSENT
         )

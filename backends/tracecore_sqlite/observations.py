@@ -12,6 +12,7 @@ from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import decode_cursor, page_of
+from tracecore_sql.experiments import index_for
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
 from tracecore_sqlite.candidates import search_observations
@@ -22,7 +23,8 @@ __all__ = ["SqliteObservations"]
 
 _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
-_WITH_BODY: Final = "tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id"
+_BODIES: Final = "LEFT JOIN tc_bodies b ON b.id = o.id"
+_WITH_BODY: Final = f"tc_observations o {_BODIES}"
 _TIES: Final = "span_id DESC, trace_id DESC"
 _CURSOR: Final = "sqlite observations"
 
@@ -73,5 +75,7 @@ def _find(raw: sqlite3.Connection, query: ObservationQuery, where: Conditions) -
 def _walk(query: ObservationQuery, columns: str, where: Conditions, order: str) -> str:
     """Return the statement of the list in its own order, all but its limit."""
     with_body = query.bodies or any(condition.reads_body for condition in query.where)
-    source = _WITH_BODY if with_body else "tc_observations o"
+    index = index_for(query)
+    observations = "tc_observations o" if index is None else f"tc_observations o INDEXED BY {index}"
+    source = f"{observations} {_BODIES}" if with_body else observations
     return f"SELECT {columns} FROM {source} WHERE {where.sql} ORDER BY {order}"

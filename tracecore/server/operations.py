@@ -32,8 +32,10 @@ from tracecore.server.surrogates import with_visible_surrogates
 from tracecore.services.access import Permission, Principal
 from tracecore.services.kinds import catalog_of
 
-__all__ = ["PUBLIC", "Call", "Operation", "Operations", "json_answer", "routes_of"]
+__all__ = ["NO_CONTENT", "OK", "PUBLIC", "Call", "Operation", "Operations", "json_answer", "routes_of"]
 
+OK: Final = 200
+NO_CONTENT: Final = 204
 PUBLIC: Final = "public"
 """Stands for the permission of what everybody may ask, such as whether the server is well."""
 Needed: TypeAlias = Permission | Literal["public"]
@@ -86,7 +88,14 @@ class Operation:
     """Describe one operation, and answer requests for it."""
 
     def __init__(
-        self, method: Method, path: str, handler: Handler, *, permission: Needed, status: int, deprecated: bool
+        self,
+        method: Method,
+        path: str,
+        handler: Handler,
+        *,
+        permission: Needed,
+        statuses: tuple[int, ...] = (200,),
+        deprecated: bool = False,
     ) -> None:
         hints = get_type_hints(handler, include_extras=True)
         names = [name for name in inspect.signature(handler).parameters if name != "call"]
@@ -94,7 +103,8 @@ class Operation:
         self.path: Final = path
         self.handler: Final = handler
         self.permission: Final[Needed] = permission
-        self.status: Final = status
+        self.statuses: Final = statuses
+        """Those of answers that are none of an error; the first is that of what is not answered by hand."""
         self.deprecated: Final = deprecated
         self.query: Final[type[Struct] | None] = hints.get("query")
         self.body: Final[Any] = hints.get("body")
@@ -120,7 +130,7 @@ class Operation:
         if self._decoder is not None:
             given["body"] = await _decoded(call, self._decoder)
         answer = await self.handler(call, **given)
-        return answer if isinstance(answer, Response) else json_answer(answer, self.status)
+        return answer if isinstance(answer, Response) else json_answer(answer, self.statuses[0])
 
 
 def _described(answer: Any) -> Any:
@@ -137,31 +147,36 @@ class Operations:
 
     def get(self, path: str, *, permission: Needed, deprecated: bool = False) -> Callable[[H], H]:
         """Declare a read."""
-        return self._declare("GET", path, permission=permission, status=200, deprecated=deprecated)
+        return self._declare("GET", path, permission=permission, statuses=(200,), deprecated=deprecated)
 
-    def post(self, path: str, *, permission: Needed, status: int = 200) -> Callable[[H], H]:
-        """Declare that something is made."""
-        return self._declare("POST", path, permission=permission, status=status)
+    def post(self, path: str, *, permission: Needed, status: int = 200, also: tuple[int, ...] = ()) -> Callable[[H], H]:
+        """Declare that something is made; ``also`` are the statuses of answers made by hand."""
+        return self._declare("POST", path, permission=permission, statuses=(status, *also))
 
     def put(self, path: str, *, permission: Needed) -> Callable[[H], H]:
         """Declare that something is replaced."""
-        return self._declare("PUT", path, permission=permission, status=200)
+        return self._declare("PUT", path, permission=permission, statuses=(200,))
 
     def patch(self, path: str, *, permission: Needed, status: int = 200) -> Callable[[H], H]:
         """Declare that something is changed."""
-        return self._declare("PATCH", path, permission=permission, status=status)
+        return self._declare("PATCH", path, permission=permission, statuses=(status,))
 
     def delete(self, path: str, *, permission: Needed, status: int = 200) -> Callable[[H], H]:
         """Declare that something is removed."""
-        return self._declare("DELETE", path, permission=permission, status=status)
+        return self._declare("DELETE", path, permission=permission, statuses=(status,))
 
     def _declare(
-        self, method: Method, path: str, *, permission: Needed, status: int, deprecated: bool = False
+        self, method: Method, path: str, *, permission: Needed, statuses: tuple[int, ...], deprecated: bool = False
     ) -> Callable[[H], H]:
         def declare(handler: H) -> H:
             self.declared.append(
                 Operation(
-                    method, self._prefix + path, handler, permission=permission, status=status, deprecated=deprecated
+                    method,
+                    self._prefix + path,
+                    handler,
+                    permission=permission,
+                    statuses=statuses,
+                    deprecated=deprecated,
                 )
             )
             return handler
@@ -205,8 +220,7 @@ def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Re
     async def endpoint(request: Request) -> Response:
         operation = methods.get("GET" if request.method == "HEAD" else request.method)
         if operation is None:
-            allowed = ", ".join(methods)
-            return answer_to(Refusal(405, "WrongMethod", f"{request.method} {request.url.path}", f"use {allowed}"))
+            return _wrong_method(request, ", ".join(methods))
         request.scope["operation"] = operation
         try:
             principal = None
@@ -222,6 +236,12 @@ def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Re
             return answer_to(error)
 
     return endpoint
+
+
+def _wrong_method(request: Request, allowed: str) -> Response:
+    answer = answer_to(Refusal(405, "WrongMethod", f"{request.method} {request.url.path}", f"use {allowed}"))
+    answer.headers["allow"] = allowed  # RFC 9110, 15.5.6
+    return answer
 
 
 def query_of(items: Iterable[tuple[str, str]], kind: type[Struct]) -> Any:
@@ -255,5 +275,5 @@ def _is_list(kind: Any) -> bool:
 def json_answer(value: Any, status: int = 200) -> Response:
     """Return an answer that is this value as JSON; None is an empty one."""
     if value is None:
-        return Response(status_code=204 if status == 200 else status)  # noqa: PLR2004 - the two words for success
+        return Response(status_code=NO_CONTENT if status == OK else status)
     return Response(encode(value), status, media_type="application/json")

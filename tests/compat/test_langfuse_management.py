@@ -77,6 +77,14 @@ def test_filters(told: Told) -> None:
     }  # fmt: skip
 
 
+def test_keys(told: Told, server: Server) -> None:
+    """The keys of a project are listed, and nothing of their secrets but a hint."""
+    [key] = told["keys"]["keys"]["apiKeys"]
+    assert key["publicKey"] == server.public_key
+    assert server.secret_key not in str(told["keys"])
+    assert told["keys"]["project"]["organization"]["name"]
+
+
 def test_unknown(told: Told) -> None:
     """An id that nobody has is not found, and the client knows the error as its own."""
     answers = {name: tuple(answer[:2]) for name, answer in told["unknown"].items()}

@@ -170,6 +170,13 @@ def filters() -> Any:
 
 
 @case
+def keys() -> Any:
+    """Look at the project and at the keys that open it."""
+    [project] = client.api.projects.get().data
+    return {"project": project, "keys": client.api.projects.get_api_keys(project.id)}
+
+
+@case
 def unknown() -> Any:
     """Ask for ids that nobody has: each answer is 404 with a message."""
     asked = {

@@ -129,7 +129,7 @@ class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
     @property
     def is_indexed(self) -> bool:
         """Return whether a text index may lead to what meets this condition, so that not all there is is looked at."""
-        return self.reads_body and self.operator in _INDEXED and isinstance(self.value, str)
+        return KINDS[self.column] == "body" and self.operator in _INDEXED
 
     def _check_key(self, kind: Kind) -> None:
         whole = self.operator in _NULL

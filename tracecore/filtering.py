@@ -15,9 +15,10 @@ Backends may find the same by other means (SQL), and are tested against :func:`m
 * **Bodies.** A payload that is a JSON string is compared as the text it stands for, any other as its JSON, as it was
   recorded; none at all is the empty text. ``matches`` holds when the value stands in the text, whatever the case, and
   its words are words of the text (:mod:`tracecore.phrase`), so that an index of words leads there.
-* **Members.** The member ``key`` of ``metadata`` that is an object, on its first level, is compared as a body is, but
-  case counts in ``matches``, too. With a number it is compared as one, if it is a JSON number or a text that reads like
-  one. A member that is not there meets ``is not set`` only.
+* **Members.** The metadata of an observation is what it says itself and, laid over that, what is said of its trace. The
+  member ``key``, on the first level, is compared as a body is, but case counts in ``matches``, too. With a number it is
+  compared as one, if it is a JSON number or a text that reads like one. A member that is not there meets ``is not set``
+  only. Metadata that is no object is its own only member, with the name ``metadata``; ``null`` has none.
 """
 
 from __future__ import annotations
@@ -36,8 +37,13 @@ from tracecore.conditions import KINDS, Column, Condition, Kind
 from tracecore.phrase import Phrase
 from tracecore.records import Generation, Observation, usage_totals
 
-__all__ = ["body_meets", "cost_of", "costs_meet", "meets", "number_meets", "seconds", "tokens_per_second"]
+__all__ = [
+    "WHOLE", "body_meets", "cost_of", "costs_meet", "meets", "metadata_meets", "number_meets", "seconds",
+    "tokens_per_second",
+]  # fmt: skip
 
+WHOLE: Final = "metadata"
+"""The name of metadata that is no object, as the only member of itself."""
 Number: TypeAlias = int | float | Fraction
 
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -55,11 +61,18 @@ def meets(span: Observation, condition: Condition) -> bool:
 
 
 def body_meets(payload: bytes, condition: Condition) -> bool:
-    """Return whether an encoded payload, empty where there is none, meets a condition on a body or on a member."""
-    if condition.key is not None:
-        return _member_meets(_member(_decoded(payload), condition.key), condition)
+    """Return whether an encoded payload, empty where there is none, meets a condition on a body."""
     text = _text_of(_decoded(payload))
     return _matches(text, condition, any_case=True) if condition.operator == "matches" else _text_meets(text, condition)
+
+
+def metadata_meets(own: bytes, of_trace: bytes, condition: Condition) -> bool:
+    """Return whether the metadata of an observation and of its trace, encoded, meet a condition on them."""
+    key = condition.key
+    if key is None:
+        return (not own and not of_trace) == (condition.operator == "is null")
+    member = _member(_decoded(of_trace), key)
+    return _member_meets(_member(_decoded(own), key) if member is None else member, condition)
 
 
 def costs_meet(costs: Mapping[str, float] | None, condition: Condition) -> bool:
@@ -209,7 +222,7 @@ _OF_KIND: Final[dict[Kind, Callable[[Observation, Condition], bool]]] = {
     "body": lambda span, condition: body_meets(
         bytes(span.input if condition.column == "input" else span.output), condition
     ),
-    "member": lambda span, condition: body_meets(bytes(span.metadata), condition),
+    "member": lambda span, condition: metadata_meets(bytes(span.metadata), bytes(span.trace.metadata), condition),
     "tags": lambda span, condition: _tags_meet(span.trace.tags, condition),
     "flag": _flag_meets,
     "time": lambda span, condition: number_meets(
@@ -251,9 +264,11 @@ def _no_number(_: str) -> None:
 
 
 def _member(encoded: str, key: str) -> str | None:
-    """Return the JSON of a member of an object, of its last where several have the name, or None."""
-    start = encoded.lstrip(_BLANKS)
-    if start[:1] != "{" or ("\\" not in encoded and f'"{key}"' not in encoded):
+    """Return the JSON of a member of metadata, of the last where several have the name, or None."""
+    start = encoded.strip(_BLANKS)
+    if start[:1] != "{":
+        return start if key == WHOLE and start not in {"", "null"} else None
+    if "\\" not in encoded and f'"{key}"' not in encoded:
         return None
     try:
         found = _decode_members(encoded).get(key)

@@ -107,13 +107,13 @@ class _Proof:
     """Say of rows of observations, with their bodies, whether they are what a query selects."""
 
     def __init__(self, query: ObservationQuery) -> None:
-        self._conditions = [(condition, _place_of(PROVED[condition.column])) for condition in proved(query)]
+        self._conditions = [(one, [_place_of(column) for column in PROVED[one.column]]) for one in proved(query)]
         self._phrase = None if query.search is None else Phrase(query.search)
         self.reads_bodies = query.search is not None or any(one.reads_body for one, _ in self._conditions)
 
     def __call__(self, row: Sequence[Any]) -> bool:
         """Return whether a row has what is searched for, and meets the conditions that are proved."""
-        return all(proves(condition, row[place]) for condition, place in self._conditions) and (
+        return all(proves(one, *[row[place] for place in places]) for one, places in self._conditions) and (
             self._phrase is None or holds(self._phrase, (row[place] for place in _TEXTS_AT))
         )
 

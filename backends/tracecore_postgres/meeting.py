@@ -13,8 +13,9 @@ import re
 from typing import Final
 
 from tracecore.conditions import KINDS, Condition
+from tracecore.filtering import WHOLE
 from tracecore_postgres.texts import escape
-from tracecore_sql.where import PROVED, Dialect, Part
+from tracecore_sql.where import Dialect, Part
 
 __all__ = ["DIALECT"]
 
@@ -23,9 +24,6 @@ _CHARACTER: Final = r"(?:[^\u0001\ud7ff]|\u0001.|\ud7ff(?:0|d[89a-f][0-9a-f]{2}|
 _PLAIN: Final = "(strpos({0}, U&'\\0001') = 0 AND strpos({0}, U&'\\D7FF') = 0)"
 _SAFE: Final = re.compile("[A-Za-z0-9]{3,}")
 _OF_BODY: Final = "coalesce((SELECT {} FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id), false)"
-_ESCAPED: Final = "strpos(f.{0}, '\\u') > 0"
-_ABSENT_MEETS: Final = frozenset(("does not contain", "none of", "is null", "is not set"))
-"""The operators that something may meet in which the value does not stand."""
 
 
 def _contains(column: str, value: str) -> Part:
@@ -48,26 +46,40 @@ def _pattern(value: str) -> str:
 
 
 def _proved(condition: Condition) -> Part:
-    table, _, column = PROVED[condition.column].partition(".")
-    if table == "o":
-        return ("true" if condition.operator == "is null" else f"o.{column} IS NOT NULL"), []
-    fragments = [match[0] for match in _longest(condition)]
-    if fragments:
-        held = " AND ".join(f"strpos(f.{column}, ?) > 0" for _ in fragments)
-        return _OF_BODY.format(f"({held}) OR {_ESCAPED.format(column)}"), list(fragments)
-    if KINDS[condition.column] == "member" and condition.operator not in _ABSENT_MEETS:
-        return _OF_BODY.format(f"f.{column} IS NOT NULL"), []
-    return "true", []
+    kind, operator = KINDS[condition.column], condition.operator
+    if kind == "number":
+        return ("true" if operator == "is null" else "o.costs IS NOT NULL"), []
+    if kind == "member":
+        return _of_members(condition)
+    # What is not there is the empty text.
+    if operator in {"is null", "does not contain"} or condition.value == "":
+        return "true", []
+    fragments = _fragments(condition)
+    return _OF_BODY.format(_held(f"f.{condition.column}", fragments)), fragments
 
 
-def _longest(condition: Condition) -> list[re.Match[str]]:
+def _of_members(condition: Condition) -> Part:
+    if condition.operator in {"is null", "is not set"}:
+        return ("o.trace_metadata IS NULL" if condition.key is None else "true"), []
+    fragments = _fragments(condition)
+    held, of_body = (_held(column, fragments) for column in ("o.trace_metadata", "f.metadata"))
+    return f"(coalesce({held}, false) OR {_OF_BODY.format(of_body)})", [*fragments, *fragments]
+
+
+def _held(column: str, fragments: list[str]) -> str:
+    """Return what holds of every payload in which these fragments stand."""
+    if not fragments:
+        return f"{column} IS NOT NULL"
+    return f"({' AND '.join([f'strpos({column}, ?) > 0'] * len(fragments))}) OR strpos({column}, '\\u') > 0"
+
+
+def _fragments(condition: Condition) -> list[str]:
     """Return what of the value and of the key stands in every payload that meets a condition."""
-    texts = [condition.key or ""] if condition.operator != "is not set" else []
+    texts = [condition.key or ""] if condition.key != WHOLE else []
     case_counts = condition.operator != "matches" or condition.key is not None
     if isinstance(condition.value, str) and case_counts and condition.operator != "does not contain":
         texts.append(condition.value)
-    found = [max(_SAFE.finditer(text), key=lambda match: len(match[0]), default=None) for text in texts]
-    return [match for match in found if match is not None]
+    return [max(found, key=len) for text in texts if (found := _SAFE.findall(text))]
 
 
 DIALECT: Final = Dialect("strpos", _contains, _starts_with, _ends_with, _proved)

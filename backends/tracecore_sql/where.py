@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from tracecore.backend import ObservationQuery
 from tracecore.conditions import KINDS, Column, Condition, Kind
-from tracecore.filtering import body_meets, costs_meet, seconds
+from tracecore.filtering import body_meets, costs_meet, metadata_meets, seconds
 from tracecore.phrase import words
 from tracecore_sql.from_rows import payload_of, unpack
 from tracecore_sql.to_rows import pack_tags
@@ -27,9 +27,9 @@ __all__ = ["PROVED", "Dialect", "Part", "leading_phrase", "part_of", "proved", "
 Part: TypeAlias = tuple[str, list[Any]]
 """A condition with ``?`` marks, and the values for them."""
 
-PROVED: Final[dict[Column, str]] = {
-    "input": "b.input", "output": "b.output", "metadata": "b.metadata",
-    "input_cost": "o.costs", "output_cost": "o.costs",
+PROVED: Final[dict[Column, tuple[str, ...]]] = {
+    "input": ("b.input",), "output": ("b.output",), "metadata": ("b.metadata", "o.trace_metadata"),
+    "input_cost": ("o.costs",), "output_cost": ("o.costs",),
 }  # fmt: skip
 """The columns that are proved row by row, and where what proves them is kept."""
 _NEVER: Final = "1 = 0"
@@ -100,11 +100,13 @@ def proved(query: ObservationQuery) -> list[Condition]:
     return [condition for condition in query.where if condition.column in PROVED]
 
 
-def proves(condition: Condition, stored: str | bytes | None) -> bool:
-    """Return whether what is stored in the column that ``PROVED`` names meets a condition."""
+def proves(condition: Condition, *stored: str | bytes | None) -> bool:
+    """Return whether what is stored in the columns that ``PROVED`` names meets a condition."""
     if KINDS[condition.column] == "number":
-        return costs_meet(None if stored is None else unpack(_costs, stored), condition)
-    return body_meets(bytes(payload_of(stored)), condition)
+        (packed,) = stored
+        return costs_meet(None if packed is None else unpack(_costs, packed), condition)
+    payload, *of_trace = (bytes(payload_of(each)) for each in stored)
+    return metadata_meets(payload, of_trace[0], condition) if of_trace else body_meets(payload, condition)
 
 
 def leading_phrase(query: ObservationQuery) -> str | None:

@@ -47,15 +47,15 @@ def _length(value: str) -> int:
 
 
 def _proved(condition: Condition) -> Part:
-    return f"tc_meets(?, {PROVED[condition.column]})", [pack(condition)]
+    return f"tc_meets(?, {', '.join(PROVED[condition.column])})", [pack(condition)]
 
 
 DIALECT: Final = Dialect("instr", _contains, _starts_with, _ends_with, _proved)
 
 
 def add_meets(raw: sqlite3.Connection) -> None:
-    """Give a connection ``tc_meets(condition, stored)``: whether what is stored meets a condition on it."""
-    raw.create_function("tc_meets", 2, _meets, deterministic=True)
+    """Give a connection ``tc_meets(condition, stored, …)``: whether what is stored meets a condition on it."""
+    raw.create_function("tc_meets", -1, _meets, deterministic=True)
 
 
 @contextmanager
@@ -84,5 +84,5 @@ def _condition(packed: str) -> Condition:
     return unpack(_decoder, packed)
 
 
-def _meets(packed: str, stored: str | bytes | None) -> bool:
-    return proves(_condition(packed), stored)
+def _meets(packed: str, *stored: str | bytes | None) -> bool:
+    return proves(_condition(packed), *stored)

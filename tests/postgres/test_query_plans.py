@@ -17,6 +17,7 @@ from tests.postgres_server import Database, admin
 from tests.torture.declaring import by_mode, torture
 from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.clock import wall_ns
+from tracecore.conditions import KINDS, OPERATORS, Condition
 from tracecore.records import LedgerEntry, Record, Score, Session, Span, TraceAttributes
 from tracecore.testing.opening import opened
 from tracecore_postgres import PostgresBackend, candidates, open_backend
@@ -251,6 +252,41 @@ async def test_lists_of_observations(reading: PostgresBackend, explainer: Explai
             assert bodies or plan.walks, plan
 
 
+@pytest.mark.parametrize("few", [10_000, -1], ids=["rare", "common"])
+async def test_lists_by_conditions(
+    reading: PostgresBackend, explainer: Explainer, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Whatever a condition is on, its list follows an index; payloads are read only if it is on one."""
+    monkeypatch.setattr(candidates, "_FEW", few)
+    monkeypatch.setattr(candidates, "_LARGEST", 64)  # a slice as long as what is left needs no index
+    cursor = (await reading.observations.find("default", ObservationQuery(limit=1))).next_cursor
+    explainer.plans()
+    for condition in every_condition():
+        for chosen in every_one_of({"trace_id": TRACE, "user_id": "u1", "cursor": cursor}):
+            await reading.observations.find("default", ObservationQuery(where=(condition,), **chosen))
+            bodies = {"tc_bodies"} if condition.reads_body else set[str]()
+            walked = not bodies and "cost" not in condition.column and "trace_id" not in chosen
+            for plan in [plan for plan in explainer.plans() if "tc_observations" in plan.tables]:
+                # Of a phrase with very many candidates the index itself is better walked through.
+                assert plan.scanned <= {"tc_unindexed", "tc_search"}, plan
+                assert plan.tables - {"tc_traces", "tc_search", "tc_unindexed"} == {"tc_observations", *bodies}, plan
+                assert plan.walks or not walked, plan
+
+
+def every_condition() -> list[Condition]:
+    """Return a condition on each column by each of its operators."""
+    values: dict[str, Any] = {"time": BEGIN + SPANS // 2 * STEP_NS, "tags": ("a",), "number": 1.5, "flag": True}
+    found: list[Condition] = []
+    for column, kind in KINDS.items():
+        for operator in OPERATORS[kind]:
+            value = values.get(kind, ("x", "y") if operator in {"any of", "none of"} else "nnn")
+            value = 1 if kind == "member" and operator in {">", "<", ">=", "<="} else value
+            whole = operator in {"is null", "is not null"}
+            value = None if operator.startswith("is ") else value
+            found.append(Condition(column, operator, value, "k" if kind == "member" and not whole else None))
+    return found
+
+
 async def test_lists_of_sessions(reading: PostgresBackend, explainer: Explainer) -> None:
     """Sessions come by their last start, their totals by the index of a session; none of it reads observations."""
     cursor = (await reading.sessions.find("default", SessionQuery(limit=1))).next_cursor
@@ -275,6 +311,16 @@ async def test_lists_of_scores(reading: PostgresBackend, explainer: Explainer, d
         (plan,) = explainer.plans()
         follows(plan, [f"tc_scores_by_{noun}" for noun in judged], {"tc_scores"})
         assert plan.walks, plan
+
+
+async def test_lists_of_scores_by_several_values(reading: PostgresBackend, explainer: Explainer) -> None:
+    """Several ids are looked up each; several names are met on the way through time."""
+    for field in ("score_ids", "trace_ids", "session_ids", "names", "environments", "config_ids"):
+        await reading.scores.find("default", ScoreQuery(**dict[str, Any]({field: ("a", "b")})))
+        (plan,) = explainer.plans()
+        noun = {"trace_ids": "_by_trace", "session_ids": "_by_session", "score_ids": "_pkey"}.get(field, "_by_time")
+        follows(plan, {f"tc_scores{noun}"}, {"tc_scores"})
+        assert plan.walks or noun != "_by_time", plan
 
 
 async def test_the_ledger(reading: PostgresBackend, explainer: Explainer) -> None:

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from tracecore.backend import ObservationQuery, ScoreQuery
 from tracecore.conditions import COLUMNS, KINDS, OPERATORS, BadCondition, Condition
-from tracecore.filtering import body_meets, cost_of, meets, seconds, tokens_per_second
+from tracecore.filtering import cost_of, meets, metadata_meets, seconds, tokens_per_second
 from tracecore.testing import filter_strategies
 from tracecore.testing.samples import SECOND, span
 from tracecore.wire import Malformed, Search, decode, encode_search
@@ -131,17 +131,27 @@ def test_lists_of_values_are_bounded() -> None:
 )
 def test_members_are_found_however_they_are_written(payload: bytes, key: str, text: str) -> None:
     """A member is found under its name, and is its text or its JSON as it was recorded."""
-    assert body_meets(payload, Condition("metadata", "=", text, key))
-    assert body_meets(payload, Condition("metadata", "is set", None, key))
-    assert not body_meets(payload, Condition("metadata", "=", text + "?", key))
-    assert body_meets(payload, Condition("metadata", "is not set", None, key + "?"))
+    for own, of_trace in ((payload, b""), (payload, b'{"other": 1}'), (b'{"k": 0}', payload)):
+        assert metadata_meets(own, of_trace, Condition("metadata", "=", text, key))
+        assert metadata_meets(own, of_trace, Condition("metadata", "is set", None, key))
+        assert not metadata_meets(own, of_trace, Condition("metadata", "=", text + "?", key))
+        assert metadata_meets(own, of_trace, Condition("metadata", "is not set", None, key + "?"))
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b'"k"', b'["k"]', b"{", b'{"k"', b'{"k":', b"[" * 100_000, b'{"\\'])
 def test_what_is_no_object_has_no_members(payload: bytes) -> None:
     """Whatever is recorded, asking for a member of it raises nothing."""
-    assert body_meets(payload, Condition("metadata", "is not set", None, "k"))
-    assert not body_meets(payload, Condition("metadata", "does not contain", "x", "k"))
+    for own, of_trace in ((payload, b""), (b"", payload), (payload, payload)):
+        assert metadata_meets(own, of_trace, Condition("metadata", "is not set", None, "k"))
+        assert not metadata_meets(own, of_trace, Condition("metadata", "does not contain", "x", "k"))
+
+
+def test_metadata_that_is_no_object_is_a_member_of_itself() -> None:
+    """It is found under the name under which it is shown; nothing and null are not."""
+    for payload, text in ((b'"k"', "k"), (b" [1, 2]", "[1, 2]"), (b"5", "5")):
+        assert metadata_meets(payload, b"", Condition("metadata", "=", text, "metadata"))
+    for payload in (b"", b"null", b'{"k": 1}'):
+        assert metadata_meets(payload, b"", Condition("metadata", "is not set", None, "metadata"))
 
 
 def test_a_tenth_of_a_second_is_a_tenth() -> None:

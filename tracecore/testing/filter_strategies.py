@@ -40,7 +40,7 @@ _amounts: Final = st.one_of(
     st.integers(-1, 100), st.integers(0, 8).map(lambda n: n / 2), st.integers(0, 4096).map(lambda n: n / 1024),
     st.sampled_from((2**53, 2**53 - 0.5, -1e300, 2**63 - 1, 1e9)),
 )  # fmt: skip
-_keys: Final = st.one_of(st.sampled_from(("k", "l", "é", "a\0b", "alpha", "")), texts)
+_keys: Final = st.one_of(st.sampled_from(("k", "l", "é", "a\0b", "alpha", "", "metadata")), texts)
 _tags: Final = st.lists(st.sampled_from(("web", "beta", "a,b", 'q"t', "é", "\ud800", "")), max_size=3).map(tuple)
 
 

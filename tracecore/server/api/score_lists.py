@@ -20,7 +20,7 @@ from tracecore.server.operations import Call, Operations
 from tracecore.services.scores import DEFAULT_ENVIRONMENT, Source
 from tracecore.services.stores import scores_of
 
-__all__ = ["listed", "operations"]
+__all__ = ["ScoreAnswer", "listed", "operations", "score_answer"]
 
 operations = Operations()
 
@@ -113,7 +113,7 @@ async def list_scores(call: Call, query: ScoresQuery) -> ScoresAnswer:
             raise
         raise InvalidRequest(f"cursor: {error}") from error
     meta = ScoresMeta(query.limit, UNSET if page.next_cursor is None else page.next_cursor)
-    return ScoresAnswer([_shape(score, groups) for score in page.items], meta)
+    return ScoresAnswer([score_answer(score, groups) for score in page.items], meta)
 
 
 def _check_names(call: Call) -> None:
@@ -206,7 +206,8 @@ def _among(name: str, text: str | None, allowed: Collection[str], *, upper: bool
     return found
 
 
-def _shape(score: Score, groups: Collection[str]) -> ScoreAnswer:
+def score_answer(score: Score, groups: Collection[str]) -> ScoreAnswer:
+    """Return the groups of a score that were asked for."""
     fields: dict[str, Any] = {}
     if "details" in groups:
         metadata = members_of(score.metadata)

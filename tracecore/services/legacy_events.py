@@ -121,7 +121,7 @@ def said_by(event: Event, *, now_ns: int) -> Said:
     if event.type not in _KINDS:
         raise ConfigError("type", event.type[:100], "the event", f"one of {', '.join(_KINDS)}")
     about, is_update = _KINDS[event.type]
-    at_ns = now_ns if event.timestamp is None else min(ns_of_moment(event.timestamp), now_ns)
+    at_ns = now_ns if event.timestamp is None else min(_ns(event.timestamp), now_ns)
     if about == "trace":
         return _of_trace(event, _trace.decode(event.body), at_ns)
     if about == "score":
@@ -150,7 +150,7 @@ def _of_trace(event: Event, body: _TraceBody, at_ns: int) -> Change:
         span_id=synthetic_id(trace_id),
         at_ns=at_ns,
         is_update=True,  # it may have been made before: events of traces have no other name
-        start_ns=at_ns if body.timestamp is None else ns_of_moment(body.timestamp),
+        start_ns=at_ns if body.timestamp is None else _ns(body.timestamp),
         fields={**_set(name=attributes.name), **_payloads(input=body.input, output=body.output)},
         attributes=attributes,
     )
@@ -161,14 +161,14 @@ def _of_observation(
 ) -> Change:  # fmt: skip
     span_id = check_id("id", body.id or event.id)
     named = body.start_time
-    start_ns = ns_of_moment(named) if named is not None else None if is_update else at_ns
+    start_ns = _ns(named) if named is not None else None if is_update else at_ns
     return Change(
         trace_id=check_id("traceId", body.trace_id) if body.trace_id else None,
         span_id=span_id,
         at_ns=at_ns,
         is_update=is_update,
         start_ns=start_ns,
-        end_ns=None if body.end_time is None else ns_of_moment(body.end_time),
+        end_ns=None if body.end_time is None else _ns(body.end_time),
         fields=_fields_of(body, _type_of(body, about)),
         attributes=TraceAttributes(environment=environment_of(body.environment)),
     )
@@ -189,7 +189,7 @@ def _fields_of(body: _ObservationBody, kind: ObservationType) -> dict[str, Any]:
         type=kind,
         name=text_of(body.name, max_length=MAX_NAME),
         parent_id=check_id("parentObservationId", parent) if parent else None,
-        completion_start_ns=None if completion is None else ns_of_moment(completion),
+        completion_start_ns=None if completion is None else _ns(completion),
         level=None if body.level is None else level_of(body.level),
         status_message=body.status_message,
         version=text_of(body.version),
@@ -201,6 +201,11 @@ def _fields_of(body: _ObservationBody, kind: ObservationType) -> dict[str, Any]:
             input=body.input, output=body.output, metadata=body.metadata, model_parameters=body.model_parameters
         ),
     )
+
+
+def _ns(moment: datetime) -> int:
+    """Return a time in ns; nothing that is observed began before 1970, and no duration is longer than since then."""
+    return max(0, ns_of_moment(moment))
 
 
 def _set(**found: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.backend import LARGEST_PAGE, Backend, Batch, ObservationQuery
-from tracecore.conditions import Condition
+from tracecore.conditions import MOST_VALUES, Condition
 from tracecore.errors import BackendRejected
 from tracecore.records import Observation, Provenance, TraceAttributes
 from tracecore.services.legacy_changes import Change, folded, is_ours, needs_payloads, passed_on
@@ -32,8 +32,6 @@ __all__ = ["LegacyIngestion", "TraceLocks", "Write"]
 Write: TypeAlias = Callable[[Batch], Awaitable[None]]
 """Writes records; returns when they are durable."""
 _STRIPES: Final = 64
-_BY_ID: Final = 500
-"""Observations that are looked up at once."""
 
 
 class TraceLocks:
@@ -127,8 +125,8 @@ class LegacyIngestion:
         store = observations_of(self._backend)
         found: dict[str, Observation] = {}
         ids = [*dict.fromkeys((*spans, root_id))]
-        for start in range(0, len(ids), _BY_ID):
-            some = Condition("id", "any of", tuple(ids[start : start + _BY_ID]))
+        for start in range(0, len(ids), MOST_VALUES):
+            some = Condition("id", "any of", tuple(ids[start : start + MOST_VALUES]))
             query = ObservationQuery(trace_id=trace_id, where=(some,), limit=LARGEST_PAGE)
             found |= {one.span_id: one for one in (await store.find(self._project, query)).items}
         for span_id, told in spans.items():

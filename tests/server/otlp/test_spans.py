@@ -71,7 +71,7 @@ def test_a_span_that_has_not_ended_is_running() -> None:
 
 @pytest.mark.parametrize("status", ["cancelled", "abandoned"])
 def test_what_opentelemetry_has_no_word_for(status: str) -> None:
-    """tracecore's own exporter says how such a span ended."""
+    """Tracecore's own exporter says how such a span ended."""
     assert one({"tracecore.status": status}, code=2).status == status
     assert one({"tracecore.status": "odd"}, code=2).status == "error"
 
@@ -163,7 +163,9 @@ def test_calls_of_tools_in_an_output(output: str, names: list[str] | None) -> No
 def test_tools_that_a_model_was_offered() -> None:
     """As the standard attribute they stay as they are; in an input they are found."""
     tools = [{"type": "function", "function": {"name": "a"}}]
-    found = said(one({"langfuse.observation.input": f'{{"tools": {str(tools).replace(chr(39), chr(34))}, "messages": []}}'}))
+    found = said(
+        one({"langfuse.observation.input": f'{{"tools": {str(tools).replace(chr(39), chr(34))}, "messages": []}}'})
+    )
     assert found["tool_definitions"] == tools
     own = said(one({"gen_ai.tool.definitions": '{"a": {"description": "d"}}'}))
     assert own["tool_definitions"] == {"a": {"description": "d"}}

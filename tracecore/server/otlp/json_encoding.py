@@ -38,6 +38,7 @@ _STATUS_CODES: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_COD
 _PROTO_NAMES: Final = (b'"resource_spans"', b'"scope_spans"', b'"span_id"')
 """Names by which a request shows that it has those of the ``.proto`` files; no text can hold them so quoted."""
 _PROTO_NAME: Final = re.compile(rb'"([a-z]+(?:_[a-z]+)+)"(?=\s*:)')
+_HALF: Final = rb"\ud"
 _PARTIAL: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -167,26 +168,28 @@ def _as_camel(found: re.Match[bytes]) -> bytes:
 
 def _request(body: bytes) -> _Request:
     try:
-        return _requests.decode(body)
+        return _read(body)
     except _PARTIAL as error:
         raise Malformed(f"no ExportTraceServiceRequest: {_why(error)}") from error
+
+
+def _read(body: bytes) -> _Request:
+    try:
+        return _requests.decode(body)
+    except msgspec.DecodeError:
+        # There may be half a surrogate pair in it; a text that is wrong in another way is wrong afterwards, too.
+        if _HALF not in body.lower():
+            raise
+        return _requests.decode(without_halves(body))
 
 
 def _received(spans: list[Raw], budget: Budget, first: int) -> Iterator[Received]:
     for number, raw in enumerate(spans, first):
         try:
-            said = _decoded(raw)
+            said = _spans.decode(raw)
         except _PARTIAL as error:
             raise Malformed(f"span {number}: {_why(error)}") from error
         yield _span(said, budget, number, is_long=len(raw) > budget.limits.small_bytes)
-
-
-def _decoded(raw: Raw) -> _Span:
-    try:
-        return _spans.decode(raw)
-    except _PARTIAL:
-        # There may be half a surrogate pair in it; a text that is wrong in another way is wrong afterwards, too.
-        return _spans.decode(without_halves(bytes(raw)))
 
 
 def _why(error: BaseException) -> str:

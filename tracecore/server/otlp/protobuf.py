@@ -68,13 +68,10 @@ def _split(body: bytes, whole: Piece, budget: Budget) -> tuple[bytes, list[Piece
 
 
 def _parsed(kind: Any, message: bytes, shape: Shape, budget: Budget, what: str) -> Any:
-    dropped: dict[str, int] = {}
     try:
-        found = kind.FromString(reduced(message, shape, budget, dropped))
+        return kind.FromString(reduced(message, shape, budget, {}))
     except DecodeError as error:
         raise Malformed(f"{what} is no protobuf: {error}") from error
-    budget.cut += sum(dropped.values())
-    return found
 
 
 def _scope(resource: Attributes, head: bytes, budget: Budget) -> Scope:

@@ -103,6 +103,7 @@ def reduced(message: bytes, shape: Shape, budget: Budget, dropped: dict[str, int
             counts[piece.number] = counts.get(piece.number, 0) + 1
             if counts[piece.number] > getattr(budget.limits, part.limit):
                 dropped[part.name] = dropped.get(part.name, 0) + 1
+                budget.cut += 1
                 continue
         kept.append(_kept(message, piece, part, budget, dropped))
     return b"".join(kept)

@@ -135,7 +135,9 @@ async def test_the_gate_lets_in_whom_it_knows(backend: MemoryBackend) -> None:
                 assert caught.value.problem.status == 403
     everything = await keys.create("p", now_ns=NOW)
     bearer = asking(f"Bearer {everything.key.public_key}")
-    assert (await gate.admit(bearer, "scores:CUD")).key == everything.key.public_key
+    assert (await gate.admit(bearer, "scores:create")).key == everything.key.public_key
+    with pytest.raises(Refusal):
+        await gate.admit(bearer, "scores:CUD")
     with pytest.raises(Refusal):
         await gate.admit(bearer, "project:read")
 

@@ -1,7 +1,7 @@
 """Who may do what: permissions by their names, the scopes of keys, and the principal that a credential stands for.
 
-Permissions are Langfuse's project scopes, so that its clients and people find the names they know, and
-``ingest:create`` for what records.
+Permissions are Langfuse's project scopes, so that its clients and people find the names they know, and two more:
+``ingest:create`` for what records, and ``scores:create`` for what does no more than give scores, such as a browser.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["KEY_SCOPES", "PERMISSIONS", "KeyScope", "Permission", "Principal"]
 
 Permission: TypeAlias = Literal[
     "ingest:create", "project:read", "project:update", "project:delete", "apiKeys:read", "apiKeys:CUD",
-    "traces:delete", "objects:publish", "objects:bookmark", "objects:tag", "scores:CUD", "scoreConfigs:CUD",
+    "traces:delete", "objects:publish", "objects:bookmark", "objects:tag", "scores:create", "scores:CUD", "scoreConfigs:CUD",
     "scoreConfigs:read", "annotationQueues:read", "annotationQueues:CUD", "annotationQueueAssignments:read",
     "annotationQueueAssignments:CUD", "datasets:CUD", "datasets:read", "prompts:CUD", "prompts:read", "models:CUD",
     "comments:CUD", "comments:read",
@@ -27,8 +27,8 @@ KeyScope: TypeAlias = Literal["all", "read", "ingest", "scores"]
 KEY_SCOPES: Final[dict[KeyScope, frozenset[Permission]]] = {
     "all": PERMISSIONS,
     "read": frozenset(name for name in PERMISSIONS if name.endswith(":read") and name != "apiKeys:read"),
-    "ingest": frozenset({"ingest:create", "scores:CUD"}),
-    "scores": frozenset({"scores:CUD"}),
+    "ingest": frozenset({"ingest:create", "scores:create"}),
+    "scores": frozenset({"scores:create"}),
 }
 
 

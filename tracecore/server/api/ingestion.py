@@ -71,7 +71,7 @@ _only_id: Final = msgspec.json.Decoder(_OnlyId)
 _sdk: Final = msgspec.json.Decoder(_Sdk)
 
 
-@operations.post("/ingestion", permission="scores:CUD", status=207)
+@operations.post("/ingestion", permission="scores:create", status=207)
 async def ingest_events(call: Call, body: IngestionBody) -> Annotated[Response, IngestionAnswer]:
     """Take a batch of events; answered when what is kept is durable."""
     found = [_read(call, data) for data in body.batch]

@@ -63,7 +63,7 @@ class Deleted(Struct, frozen=True):
     message: str = "Score deleted successfully"
 
 
-@operations.post("/scores", permission="scores:CUD", also=(202, 207))
+@operations.post("/scores", permission="scores:create", also=(202, 207))
 async def create_scores(
     call: Call, body: Annotated[list[Raw], Meta(max_length=MOST_AT_ONCE)] | NewScore
 ) -> Annotated[Response, CreatedScore | Accepted | BatchResults]:

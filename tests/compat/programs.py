@@ -48,11 +48,11 @@ class Told(Struct, frozen=True):
         return self.saw[case]
 
 
-def tell_python(program: str, server: Server, python: Path = PYTHON) -> Told:
-    """Run a Python client's program against a server."""
+def tell_python(program: str, server: Server, python: Path = PYTHON, *, cases: tuple[str, ...] = ()) -> Told:
+    """Run a Python client's program, or some cases of it, against a server."""
     if not python.exists():
         missing(f"the environment of the clients is not there ({python}): {INSTALL}")
-    return _tell([str(python), f"clients/{program}.py"], server)
+    return _tell([str(python), f"clients/{program}.py", *cases], server)
 
 
 def tell_js(program: str, server: Server) -> Told:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +33,10 @@ class Server(Struct, frozen=True):
     """Say where a server is and with which key it is asked, and ask it."""
 
     url: str
-    public_key: str
-    secret_key: str
+    kill: Callable[[], None]
+    """Let it end in the middle of whatever it does, as ``kill -9`` does."""
+    public_key: str = PUBLIC_KEY
+    secret_key: str = SECRET_KEY
 
     def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send one request to the public API with the key, unless ``auth`` says otherwise."""
@@ -77,12 +79,12 @@ def serving(folder: Path, backend: str) -> Iterator[Server]:
             cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
         )  # fmt: skip
     try:
-        yield Server(_url_once_ready(process, said, log), PUBLIC_KEY, SECRET_KEY)
+        yield Server(_url_once_ready(process, said, log), lambda: _kill(process))
     except BaseException:
-        process.kill()
-        process.wait()
+        _kill(process)
         raise
-    _stop(process)
+    if process.poll() != -signal.SIGKILL:
+        _stop(process)
     complained = log.read_text(errors="replace")
     assert "Traceback" not in complained, f"the server failed inside:\n{complained[-6000:]}"
 
@@ -114,13 +116,17 @@ def _url_once_ready(process: subprocess.Popen[bytes], said: Path, log: Path) -> 
     raise AssertionError(f"the server is not ready after {START_S:.0f} s:\n{log.read_text(errors='replace')}")
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask the server to end, as a service manager does; one that does not is killed, and fails the test."""
     process.send_signal(signal.SIGTERM)
     try:
         code = process.wait(STOP_S)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        _kill(process)
         raise
     assert code in {0, -signal.SIGTERM}, f"the server ended with {code}"

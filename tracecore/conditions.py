@@ -23,13 +23,13 @@ observation has no such value, is :func:`tracecore.filtering.meets`.
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from msgspec import Struct
 
 __all__ = [
-    "COLUMNS", "KINDS", "MOST_CONDITIONS", "MOST_VALUES", "OPERATORS", "BadCondition", "Column", "Condition", "Kind",
-    "Operator", "Value",
+    "COLUMNS", "KINDS", "MOST_CONDITIONS", "MOST_VALUES", "OPERATORS", "BadCondition", "Column", "Comparison",
+    "Condition", "Kind", "Operator", "Value", "check_operator", "check_value",
 ]  # fmt: skip
 
 MOST_CONDITIONS: Final = 100
@@ -91,6 +91,20 @@ class BadCondition(ValueError):
     """Report a condition that means nothing: what is wrong with it, and what would do."""
 
 
+class Comparison(Protocol):
+    """What compares a value with another, whatever holds that."""
+
+    @property
+    def operator(self) -> Operator:
+        """Return how."""
+        ...
+
+    @property
+    def value(self) -> Value:
+        """Return with what."""
+        ...
+
+
 class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Compare one column of an observation with a value.
 
@@ -109,15 +123,9 @@ class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
         kind = KINDS.get(self.column)
         if kind is None:
             raise BadCondition(f"there is no column {self.column!r}; use one of {', '.join(COLUMNS)}")
-        allowed = OPERATORS[kind]
-        if self.operator not in allowed:
-            raise BadCondition(f"{self.column} has no operator {self.operator!r}; use one of {', '.join(allowed)}")
+        check_operator(self.column, kind, self.operator)
         self._check_key(kind)
-        wanted = self._wanted(kind)
-        if not _is_a(self.value, wanted):
-            raise BadCondition(
-                f"{self.column} {self.operator} {self.value!r:.200}: this operator compares with {wanted}"
-            )
+        check_value(self.column, kind, self.operator, self.value)
         if self.operator == "matches":
             self._check_words()
 
@@ -144,16 +152,39 @@ class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
         if not words(str(self.value)):
             raise BadCondition(f"{self.column} matches {self.value!r:.200}: name at least one letter or digit")
 
-    def _wanted(self, kind: Kind) -> str:
-        if self.operator in _NULL or self.operator in _SET:
-            return "nothing"
-        if self.operator in {*_AMONG, "all of"}:
-            return "an array of texts"
-        if kind == "member" and self.operator in _ORDER:
-            return _A_NUMBER
-        if kind == "member" and self.operator == "=":
-            return _EITHER
-        return {"time": _A_TIME, "number": _A_NUMBER, "flag": "true or false"}.get(kind, "a text")
+
+def check_operator(column: str, kind: Kind, operator: Operator) -> None:
+    """Refuse an operator that a kind of column does not know.
+
+    Raises:
+        BadCondition: it does not.
+    """
+    allowed = OPERATORS[kind]
+    if operator not in allowed:
+        raise BadCondition(f"{column} has no operator {operator!r}; use one of {', '.join(allowed)}")
+
+
+def check_value(column: str, kind: Kind, operator: Operator, value: Value) -> None:
+    """Refuse a value that an operator of a kind of column does not compare with.
+
+    Raises:
+        BadCondition: it does not.
+    """
+    wanted = _wanted(kind, operator)
+    if not _is_a(value, wanted):
+        raise BadCondition(f"{column} {operator} {value!r:.200}: this operator compares with {wanted}")
+
+
+def _wanted(kind: Kind, operator: Operator) -> str:
+    if operator in _NULL or operator in _SET:
+        return "nothing"
+    if operator in {*_AMONG, "all of"}:
+        return "an array of texts"
+    if kind == "member" and operator in _ORDER:
+        return _A_NUMBER
+    if kind == "member" and operator == "=":
+        return _EITHER
+    return {"time": _A_TIME, "number": _A_NUMBER, "flag": "true or false"}.get(kind, "a text")
 
 
 _A_TIME: Final = "a time in ns since 1970 that fits into 64 bits"

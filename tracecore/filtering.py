@@ -33,13 +33,13 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from tracecore.conditions import KINDS, Column, Condition, Kind
+from tracecore.conditions import KINDS, Column, Comparison, Condition, Kind
 from tracecore.phrase import Phrase
 from tracecore.records import Generation, Observation, usage_totals
 
 __all__ = [
-    "WHOLE", "body_meets", "cost_of", "costs_meet", "meets", "metadata_meets", "number_meets", "seconds",
-    "tokens_per_second",
+    "WHOLE", "amount_meets", "body_meets", "cost_of", "costs_meet", "meets", "metadata_meets", "number_meets",
+    "seconds", "tags_meet", "text_meets", "tokens_per_second",
 ]  # fmt: skip
 
 WHOLE: Final = "metadata"
@@ -60,13 +60,13 @@ def meets(span: Observation, condition: Condition) -> bool:
     return _OF_KIND[KINDS[condition.column]](span, condition)
 
 
-def body_meets(payload: bytes, condition: Condition) -> bool:
+def body_meets(payload: bytes | str, condition: Condition) -> bool:
     """Return whether an encoded payload, empty where there is none, meets a condition on a body."""
     text = _text_of(_decoded(payload))
-    return _matches(text, condition, any_case=True) if condition.operator == "matches" else _text_meets(text, condition)
+    return _matches(text, condition, any_case=True) if condition.operator == "matches" else text_meets(text, condition)
 
 
-def metadata_meets(own: bytes, of_trace: bytes, condition: Condition) -> bool:
+def metadata_meets(own: bytes | str, of_trace: bytes | str, condition: Condition) -> bool:
     """Return whether the metadata of an observation and of its trace, encoded, meet a condition on them."""
     key = condition.key
     if key is None:
@@ -103,19 +103,24 @@ def seconds(value: float) -> Fraction:
 
 def number_meets(number: Number | None, condition: Condition) -> bool:
     """Return whether a number, None where it is unknown, meets a condition; seconds are compared as ns."""
-    if condition.operator in {"is null", "is not null"}:
+    wanted: Any = condition.value
+    if wanted is not None and condition.column in {"latency", "time_to_first_token"}:
+        return number is not None and _COMPARE[condition.operator](number, seconds(wanted))
+    return amount_meets(number, condition)
+
+
+def amount_meets(number: Number | None, condition: Comparison) -> bool:
+    """Return whether a number, None where it is unknown, meets a condition; a float is compared with a float."""
+    wanted: Any = condition.value
+    if wanted is None:
         return (number is None) == (condition.operator == "is null")
     if number is None:
         return False
-    wanted: Any = condition.value
-    if condition.column in {"latency", "time_to_first_token"}:
-        wanted = seconds(wanted)
-    elif isinstance(number, float):
-        wanted = float(wanted)
-    return _COMPARE[condition.operator](number, wanted)
+    return _COMPARE[condition.operator](number, float(wanted) if isinstance(number, float) else wanted)
 
 
-def _text_meets(text: str, condition: Condition) -> bool:  # noqa: PLR0911 - one return for each operator
+def text_meets(text: str, condition: Comparison) -> bool:  # noqa: PLR0911 - one return for each operator
+    """Return whether a text, the empty one where there is none, meets a condition on a text."""
     value: Any = condition.value
     match condition.operator:
         case "=":
@@ -136,7 +141,8 @@ def _text_meets(text: str, condition: Condition) -> bool:  # noqa: PLR0911 - one
             return (not text) == (condition.operator == "is null")
 
 
-def _tags_meet(tags: tuple[str, ...], condition: Condition) -> bool:
+def tags_meet(tags: tuple[str, ...], condition: Comparison) -> bool:
+    """Return whether tags meet a condition on tags."""
     wanted: Any = condition.value
     found = set(wanted) & set(tags)
     return found == set(wanted) if condition.operator == "all of" else bool(found) == (condition.operator == "any of")
@@ -158,9 +164,7 @@ def _member_meets(encoded: str | None, condition: Condition) -> bool:
     if not isinstance(condition.value, str):
         number = _number_in(text)
         return number is not None and _COMPARE[condition.operator](number, condition.value)
-    return (
-        _matches(text, condition, any_case=False) if condition.operator == "matches" else _text_meets(text, condition)
-    )
+    return _matches(text, condition, any_case=False) if condition.operator == "matches" else text_meets(text, condition)
 
 
 @lru_cache(maxsize=64)
@@ -218,12 +222,12 @@ def _flag_meets(span: Observation, condition: Condition) -> bool:
 
 
 _OF_KIND: Final[dict[Kind, Callable[[Observation, Condition], bool]]] = {
-    "text": lambda span, condition: _text_meets(_TEXTS[condition.column](span) or "", condition),
+    "text": lambda span, condition: text_meets(_TEXTS[condition.column](span) or "", condition),
     "body": lambda span, condition: body_meets(
         bytes(span.input if condition.column == "input" else span.output), condition
     ),
     "member": lambda span, condition: metadata_meets(bytes(span.metadata), bytes(span.trace.metadata), condition),
-    "tags": lambda span, condition: _tags_meet(span.trace.tags, condition),
+    "tags": lambda span, condition: tags_meet(span.trace.tags, condition),
     "flag": _flag_meets,
     "time": lambda span, condition: number_meets(
         span.start_ns if condition.column == "start_time" else span.end_ns, condition
@@ -232,8 +236,10 @@ _OF_KIND: Final[dict[Kind, Callable[[Observation, Condition], bool]]] = {
 }
 
 
-def _decoded(payload: bytes) -> str:
+def _decoded(payload: bytes | str) -> str:
     """Return encoded JSON as text; what is no UTF-8 becomes what it nearly is."""
+    if isinstance(payload, str):
+        return payload
     try:
         return payload.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

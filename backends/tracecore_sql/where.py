@@ -8,6 +8,7 @@ here is what has to be known for it (:data:`PROVED`, :func:`proves`).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
@@ -16,13 +17,16 @@ import msgspec
 from msgspec import Struct
 
 from tracecore.backend import ObservationQuery
-from tracecore.conditions import KINDS, Column, Condition, Kind
-from tracecore.filtering import body_meets, costs_meet, metadata_meets, seconds
+from tracecore.conditions import KINDS, Column, Comparison, Condition, Kind
+from tracecore.filtering import WHOLE, body_meets, costs_meet, metadata_meets, seconds
 from tracecore.phrase import words
-from tracecore_sql.from_rows import payload_of, unpack
+from tracecore_sql.from_rows import unpack
 from tracecore_sql.to_rows import pack_tags
 
-__all__ = ["PROVED", "Dialect", "Part", "leading_phrase", "part_of", "proved", "proves"]
+__all__ = [
+    "PROVED", "Dialect", "Part", "flag_part", "float_part", "integer_part", "leading_phrase", "part_of", "proved",
+    "proves", "tags_part", "text_part",
+]  # fmt: skip
 
 Part: TypeAlias = tuple[str, list[Any]]
 """A condition with ``?`` marks, and the values for them."""
@@ -45,7 +49,6 @@ _TEXTS: Final[dict[Column, str]] = {
     "session_id": "coalesce(o.session_id, '')", "trace_name": "coalesce(o.trace_name, '')",
     "model": "coalesce(o.model, '')", "prompt_name": "coalesce(o.prompt_name, '')",
 }  # fmt: skip
-_TAGS: Final = "',' || substr(coalesce(o.tags, '[]'), 2)"
 _FLAGS: Final[dict[Column, str]] = {
     "is_root": "(o.parent_id IS NULL OR coalesce(o.app_root, 0) = 1)",
     "public": "coalesce(o.public, 0) = 1",
@@ -68,6 +71,7 @@ _SECONDS: Final[frozenset[Column]] = frozenset(("latency", "time_to_first_token"
 _ROUND: Final[dict[str, Callable[[Fraction], int]]] = {
     ">": math.floor, ">=": math.ceil, "<": math.ceil, "<=": math.floor,
 }  # fmt: skip
+_SAFE: Final = re.compile("[A-Za-z0-9]+")
 _costs: Final = msgspec.json.Decoder(dict[str, float])
 
 
@@ -91,7 +95,7 @@ def part_of(condition: Condition, start: str, dialect: Dialect) -> Part:
     if condition.column in PROVED:
         return dialect.proved(condition)
     if condition.column == "start_time":
-        return _integer(condition, start)
+        return integer_part(start, condition)
     return _OF_KIND[KINDS[condition.column]](condition, dialect)
 
 
@@ -105,8 +109,28 @@ def proves(condition: Condition, *stored: str | bytes | None) -> bool:
     if KINDS[condition.column] == "number":
         (packed,) = stored
         return costs_meet(None if packed is None else unpack(_costs, packed), condition)
-    payload, *of_trace = (bytes(payload_of(each)) for each in stored)
+    payload, *of_trace = (each or "" for each in stored)
     return metadata_meets(payload, of_trace[0], condition) if of_trace else body_meets(payload, condition)
+
+
+def standing(condition: Condition) -> list[str]:
+    r"""Return what stands in the JSON of every payload that meets a condition on what it holds.
+
+    Letters and digits stand there as they are, unless there are ``\u`` escapes.
+    """
+    key, value = condition.key, condition.value
+    found = [f'"{key}"'] if key is not None and key != WHOLE and _SAFE.fullmatch(key) else []
+    case_counts = condition.operator != "matches" or key is not None
+    if isinstance(value, str) and case_counts and condition.operator != "does not contain":
+        found += sorted(_SAFE.findall(value), key=len)[-1:]
+    return found
+
+
+def holds_standing(column: str, wanted: list[str], position: str) -> str:
+    """Return the condition that all of this, or an escape, stands in a payload; with a mark for each."""
+    if not wanted:
+        return f"{column} IS NOT NULL"
+    return f"({' AND '.join([f'{position}({column}, ?) > 0'] * len(wanted))} OR {position}({column}, '\\u') > 0)"
 
 
 def leading_phrase(query: ObservationQuery) -> str | None:
@@ -120,8 +144,9 @@ def leading_phrase(query: ObservationQuery) -> str | None:
     return max((phrase for phrase in phrases if words(phrase)), key=lambda phrase: len(words(phrase)), default=None)
 
 
-def _text(condition: Condition, dialect: Dialect) -> Part:
-    column, operator, value = _TEXTS[condition.column], condition.operator, condition.value
+def text_part(column: str, condition: Comparison, dialect: Dialect) -> Part:
+    """Return a condition on a text, whose expression is the empty one where there is none."""
+    operator, value = condition.operator, condition.value
     if isinstance(value, tuple):
         return _among(column, operator, value)
     if not isinstance(value, str):
@@ -142,38 +167,40 @@ def _among(column: str, operator: str, values: tuple[str, ...]) -> Part:
     return f"{column} {'IN' if operator == 'any of' else 'NOT IN'} ({', '.join('?' * len(values))})", list(values)
 
 
-def _tags(condition: Condition, dialect: Dialect) -> Part:
+def tags_part(column: str, condition: Comparison, dialect: Dialect) -> Part:
+    """Return a condition on packed tags."""
     wanted: Any = condition.value
     if not wanted:
         return (_NEVER if condition.operator == "any of" else _ALWAYS), []
-    joined = (" AND " if condition.operator == "all of" else " OR ").join(
-        [f"{dialect.position}({_TAGS}, ?) > 0"] * len(wanted)
-    )
     # Tags are packed one by one, so `,"tag"` stands in `,"a","b"]` only where a tag begins and ends.
+    one = f"{dialect.position}(',' || substr(coalesce({column}, '[]'), 2), ?) > 0"
+    joined = (" AND " if condition.operator == "all of" else " OR ").join([one] * len(wanted))
     values = [f",{pack_tags((tag,))[1:-1]}" for tag in wanted]
     return (f"NOT ({joined})" if condition.operator == "none of" else f"({joined})"), values
 
 
-def _flag(condition: Condition, _: Dialect) -> Part:
-    column, wanted = _FLAGS[condition.column], condition.value == (condition.operator == "=")
-    return (f"({column})" if wanted else f"NOT ({column})"), []
+def flag_part(column: str, condition: Comparison) -> Part:
+    """Return a condition on what is true or false."""
+    return (f"({column})" if condition.value == (condition.operator == "=") else f"NOT ({column})"), []
 
 
-def _number(condition: Condition, _: Dialect) -> Part:
-    if condition.column in _INTEGERS:
-        return _integer(condition, _INTEGERS[condition.column])
-    column, value = _FLOATS[condition.column], condition.value
-    return _null(condition, column) or (f"{column} {condition.operator} ?", [float(value)])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # a number
+def float_part(column: str, condition: Comparison) -> Part:
+    """Return a condition on a float."""
+    value: Any = condition.value
+    return _null(condition, column) or (f"{column} {condition.operator} ?", [float(value)])
 
 
-def _integer(condition: Condition, column: str) -> Part:
-    """Return the comparison of an integer with any number, as one with an integer that fits into 64 bits."""
+def integer_part(column: str, condition: Comparison, exact: Fraction | None = None) -> Part:
+    """Return the comparison of an integer with any number, as one with an integer that fits into 64 bits.
+
+    ``exact`` is what it is compared with, where that is not the value itself.
+    """
     value: Any = condition.value
     null = _null(condition, column)
     if null is not None:
         return null
     operator = condition.operator
-    exact = seconds(value) if condition.column in _SECONDS else Fraction(value)
+    exact = Fraction(value) if exact is None else exact
     if operator == "=" and (exact.denominator != 1 or not _LEAST <= exact <= _MOST):
         return _NEVER, []
     bound = _ROUND.get(operator, int)(exact)
@@ -182,14 +209,22 @@ def _integer(condition: Condition, column: str) -> Part:
     return (f"{column} IS NOT NULL" if (bound > 0) == (operator in {"<", "<="}) else _NEVER), []
 
 
-def _null(condition: Condition, column: str) -> Part | None:
+def _null(condition: Comparison, column: str) -> Part | None:
     return (f"{column} {condition.operator.upper()}", []) if condition.value is None else None
 
 
+def _number(condition: Condition, _: Dialect) -> Part:
+    column, value = condition.column, condition.value
+    if column in _FLOATS:
+        return float_part(_FLOATS[column], condition)
+    exact = seconds(value) if column in _SECONDS and isinstance(value, int | float) else None
+    return integer_part(_INTEGERS[column], condition, exact)
+
+
 _OF_KIND: Final[dict[Kind, Callable[[Condition, Dialect], Part]]] = {
-    "text": _text,
-    "tags": _tags,
-    "flag": _flag,
+    "text": lambda condition, dialect: text_part(_TEXTS[condition.column], condition, dialect),
+    "tags": lambda condition, dialect: tags_part("o.tags", condition, dialect),
+    "flag": lambda condition, _: flag_part(_FLAGS[condition.column], condition),
     "number": _number,
     "time": _number,
 }

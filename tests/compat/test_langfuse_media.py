@@ -30,11 +30,14 @@ def test_in_spans(told: Told, server: Server) -> None:
 
 
 def test_in_items(told: Told) -> None:
-    """An item of a dataset says where its media are."""
-    [reference] = told["in_items"]["raw"]["mediaReferences"]
-    assert (reference["field"], reference["jsonPath"]) == ("input", "$['see']")
-    assert reference["referenceString"].startswith("@@@langfuseMedia:type=image/png|id=")
-    assert reference["media"]["url"]
+    """An item of a dataset says where its media are, and the SDK fetches them from there."""
+    saw = told["in_items"]
+    references = saw["raw"]["mediaReferences"]
+    assert {(one["field"], one["jsonPath"]) for one in references} == {
+        ("input", "$['see']"), ("metadata", "$['also'][1]"),
+    }  # fmt: skip
+    assert all(one["referenceString"].startswith("@@@langfuseMedia:type=image/png|id=") for one in references)
+    assert (saw["fetched"], saw["in_list"]) == (True, True)
 
 
 def test_unknown(told: Told) -> None:

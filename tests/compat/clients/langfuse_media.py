@@ -44,8 +44,14 @@ def in_items() -> Any:
     made = client.create_dataset_item(
         dataset_name="pictures", input={"see": LangfuseMedia(content_bytes=PIXEL, content_type="image/png")},
         expected_output="a pixel",
+        metadata={"also": [1, LangfuseMedia(content_bytes=PIXEL, content_type="image/png")]},
     )  # fmt: skip
-    return {"made": made, "raw": client.api.dataset_items.get(made.id)}
+    # The SDK puts an object that can fetch it in the place of each reference.
+    [item] = client.get_dataset("pictures").items
+    return {
+        "made": made, "raw": client.api.dataset_items.get(made.id), "fetched": item.input["see"].fetch_bytes() == PIXEL,
+        "in_list": item.metadata["also"][1].fetch_bytes() == PIXEL,
+    }  # fmt: skip
 
 
 @case

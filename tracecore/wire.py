@@ -85,7 +85,7 @@ class About(Struct, frozen=True, omit_defaults=True):
     version: str = ""
     """Of tracecore."""
     backend: str = ""
-    """The scheme of the backend behind it."""
+    """The scheme of the location of the backend behind it, or ``file``."""
     project: str = ""
     """The one project that the request reaches; empty where it reaches each that it asks for."""
 

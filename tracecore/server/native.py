@@ -154,7 +154,8 @@ class _Native:
     async def capabilities(self, request: Request) -> Response:
         """Say what the backend can do, and what else there is to know of this server."""
         can = self._backend.capabilities
-        kind = self._backend.location.partition(":")[0]
+        scheme, colon, _ = self._backend.location.partition(":")
+        kind = scheme if colon else "file"  # where on the server's disk is nobody's business
         about = About(can.ledger, __version__, kind, self._reach(request, ""))
         return Response(encode({**asdict(can), **asdict(about)}), media_type="application/json")
 

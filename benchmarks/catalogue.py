@@ -58,6 +58,11 @@ SUITES: Final = {
             "server", "suites.server",
             "OTLP requests into `tracecore serve` over SQLite: rate, waiting, lists beside it, idle, a bomb",
         ),
+        Suite(
+            "server/otlp", "suites.server_otlp",
+            "requests of OTLP to records, in protobuf and JSON, before anything is written; parsing alone beside it",
+            only_asked=True,
+        ),
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
         Suite(
             "burst", "suites.burst",

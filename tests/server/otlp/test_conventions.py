@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.otlp.requests import one, said
+from tests.server.otlp.otlp_requests import one, said
 from tracecore.records import Generation
 
 PARENT = {"parent_id": "00f067aa0ba902b7"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from tests.server.otlp.requests import INTO, SPAN_ID, START, TRACE_ID, as_json, both, plain, request, span
+from tests.server.otlp.otlp_requests import INTO, SPAN_ID, START, TRACE_ID, as_json, both, plain, request, span
 from tracecore.records import OBSERVATION_TYPES, decode_record, encode_record
 from tracecore.server.otlp import Encoding, Malformed, decode
 from tracecore.server.otlp.limits import LIMITS, Budget
@@ -81,10 +82,8 @@ def _small() -> bytes:
 @example(b"\x0b", "protobuf")
 def test_any_bytes_are_read_or_malformed(body: bytes, encoding: Encoding) -> None:
     """Nothing else is ever raised."""
-    try:
+    with contextlib.suppress(Malformed):
         decode(body, encoding, INTO)
-    except Malformed as error:
-        assert str(error)
 
 
 @given(st.data(), st.sampled_from(["protobuf", "json"]))
@@ -94,10 +93,8 @@ def test_a_request_with_a_broken_byte_is_read_or_malformed(data: st.DataObject, 
     at = data.draw(st.integers(0, len(body) - 1))
     body[at] = data.draw(st.integers(0, 255))
     for broken in (bytes(body), bytes(body[:at])):
-        try:
+        with contextlib.suppress(Malformed, Refusal):
             decode(broken, encoding, INTO)
-        except (Malformed, Refusal) as error:
-            assert str(error)
 
 
 @given(spans)
@@ -200,8 +197,9 @@ def test_json_takes_the_names_of_the_proto_files() -> None:
 )  # fmt: skip
 def test_half_a_surrogate_pair_in_json_becomes_visible(text: str, expected: str) -> None:
     """JavaScript cuts texts in the middle of a character; the span is kept, and others with it."""
-    body = '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"%s","startTimeUnixNano":1,"name":%s}]}]}]}'
-    (record,) = decode((body % (TRACE_ID, SPAN_ID, text)).encode(), "json", INTO).records
+    one = f'{{"traceId":"{TRACE_ID}","spanId":"{SPAN_ID}","startTimeUnixNano":1,"name":{text}}}'
+    body = f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{one}]}}]}}]}}'
+    (record,) = decode(body.encode(), "json", INTO).records
     assert record.name == expected
 
 

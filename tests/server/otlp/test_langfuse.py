@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.server.otlp.requests import INTO, PYTHON, SPAN_ID, START, TRACE_ID, both, one, plain, request, said, span
+from tests.server.otlp.otlp_requests import (
+    INTO,
+    PYTHON,
+    SPAN_ID,
+    START,
+    TRACE_ID,
+    both,
+    one,
+    plain,
+    request,
+    said,
+    span,
+)
 from tracecore.records import Event, Generation, Provenance, Span
 from tracecore.server.otlp import Destination
 
@@ -97,7 +109,7 @@ def test_the_first_names_the_sdk_of_the_exporter_unless_a_header_does() -> None:
 
 
 def test_values_of_metadata_are_json_only_since_version_5_for_python() -> None:
-    """Older versions, and the SDK for JavaScript, write a text as it is: then only what is an object or an array is JSON."""
+    """Older versions, and the SDK for JavaScript, write a text as it is: then only an object or an array is JSON."""
     attributes = {
         "langfuse.observation.metadata.text": '"quoted"', "langfuse.observation.metadata.number": "42",
         "langfuse.observation.metadata.plain": "acme", "langfuse.observation.metadata.list": "[1]",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.otlp.requests import (
+from tests.server.otlp.otlp_requests import (
     INTO,
     SPAN_ID,
     TRACE_ID,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.drawn_records import json_values
-from tests.server.otlp.requests import one, plain
+from tests.server.otlp.otlp_requests import one, plain
 from tracecore.server.otlp.payloads import json_of, object_payload_of, payload_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.drawn_records import drawn
-from tests.server.otlp.requests import INTO, plain
+from tests.server.otlp.otlp_requests import INTO, plain
 from tracecore.records import Generation, Observation, Span, TraceAttributes
 from tracecore.server.otlp import Encoding, decode
 from tracecore.testing.samples import event, full_generation, span
@@ -74,7 +74,7 @@ _ODD = {"experiment": None, "provenance": None, "error": None, "completion_start
     st.sampled_from([LANGFUSE, OTHERS]), st.sampled_from(["protobuf", "json"]),
 )  # fmt: skip
 def test_payloads_come_back(record: Any, dialect: Dialect, encoding: Encoding) -> None:
-    """An object, an array or a text that was an input is the same input again; every other payload is its JSON as text."""
+    """An object, an array or a text is the same again; every other payload is its JSON as text."""
     record = replace(record, level="DEFAULT", type="generation" if isinstance(record, Generation) else "chain")
     found = _back(record, dialect, encoding)
     assert (found.start_ns, found.duration_ns, found.trace_id) == (record.start_ns, 5, record.trace_id)

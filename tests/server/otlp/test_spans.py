@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.otlp.requests import START, one, plain, said
+from tests.server.otlp.otlp_requests import START, one, plain, said
 from tracecore.records import ErrorInfo
 
 EXCEPTION = (
@@ -145,8 +145,8 @@ def test_what_an_exporter_left_out_is_counted() -> None:
         ('{"additional_kwargs": {"tool_calls": [{"id": "1", "function": {"name": "a", "arguments": "x"}}]}}', ["a"]),
         ('[{"toolCallId": "1", "toolName": "a", "args": {"q": 1}}, {"toolCallId": "2", "toolName": "b", "args": 1}]',
          ["a", "b"]),
-        ('{"tool_calls": [{"id": "1", "name": "a"}], "content": [{"type": "tool_use", "id": "1", "name": "a",'
-         ' "input": 1}]}', ["a"]),
+        (('{"tool_calls": [{"id": "1", "name": "a"}], "content": [{"type": "tool_use", "id": "1", "name": "a",'
+         ' "input": 1}]}'), ["a"]),
         ('{"tool_calls": "[{\\"id\\": \\"1\\", \\"name\\": \\"a\\"}]"}', ["a"]),
         ('{"type": "tool-result", "toolName": "a", "args": 1}', None),
         ('{"text": "I have no tool_calls"}', None),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.otlp.requests import NOW, START, both, one, plain, request, span
+from tests.server.otlp.otlp_requests import NOW, START, both, one, plain, request, span
 from tracecore.server.otlp.reading import time_of
 from tracecore.server.otlp.times import YEAR_NS
 

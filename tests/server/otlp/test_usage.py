@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.otlp.requests import one, said
+from tests.server.otlp.otlp_requests import one, said
 from tracecore.records import Generation
 from tracecore.services.usage import normalized_usage
 
@@ -26,8 +26,8 @@ def generation(attributes: dict[str, Any]) -> Generation:
     ("given_text", "expected"),
     [
         ('{"input": 1, "output": 2, "total": 3}', {"input": 1, "output": 2, "total": 3}),
-        ('{"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "prompt_tokens_details": {"cached_tokens":'
-         ' 4, "audio_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 2}, "x": null}',
+        (('{"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "prompt_tokens_details": {"cached_tokens":'
+         ' 4, "audio_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 2}, "x": null}'),
          {"input": 6, "output": 3, "total": 15, "input_cached_tokens": 4, "output_reasoning_tokens": 2}),
         ('{"input": 1.0, "output": "2"}', {"input": 1}),
         ('{"input": 1, "input_cached_tokens": 5}', {"input": 1, "input_cached_tokens": 5}),
@@ -89,11 +89,11 @@ def test_what_most_calls_have_is_counted_as_everything_else(counts: dict[str, in
     ("metadata", "expected"),
     [
         ('{"anthropic": {"usage": {"cache_read_input_tokens": 40}}}', {"input": 60, "input_cached_tokens": 40}),
-        ('{"anthropic": {"usage": {"cache_creation_input_tokens": 9, "cache_creation":'
-         ' {"ephemeral_1h_input_tokens": 9}}}}',
+        (('{"anthropic": {"usage": {"cache_creation_input_tokens": 9, "cache_creation":'
+         ' {"ephemeral_1h_input_tokens": 9}}}}'),
          {"input": 91, "input_cache_creation": 0, "input_cache_creation_1h": 9}),
-        ('{"anthropic": {"usage": {"cache_creation_input_tokens": 3, "cache_creation":'
-         ' {"ephemeral_5m_input_tokens": 9}}}}', {"input": 97, "input_cache_creation": 3}),
+        (('{"anthropic": {"usage": {"cache_creation_input_tokens": 3, "cache_creation":'
+         ' {"ephemeral_5m_input_tokens": 9}}}}'), {"input": 97, "input_cache_creation": 3}),
         ('{"openai": {"cachedPromptTokens": 30, "reasoningTokens": 0}}', {"input": 70, "input_cached_tokens": 30}),
         ('{"bedrock": {"usage": {"cacheReadInputTokens": 10, "cacheWriteInputTokens": 5}}}',
          {"input": 85, "input_cached_tokens": 10, "input_cache_creation": 5}),

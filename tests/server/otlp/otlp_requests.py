@@ -29,7 +29,7 @@ PYTHON = {"telemetry.sdk.language": "python", "telemetry.sdk.name": "opentelemet
 _ALWAYS = ("record", "project", "trace_id", "span_id", "start_ns", "duration_ns", "received_ns", "provenance")
 
 
-def any_value(value: Any) -> AnyValue:
+def any_value(value: Any) -> AnyValue:  # noqa: PLR0911 - one return for each kind of value
     """Return a value as OTLP has it."""
     if isinstance(value, bool):
         return AnyValue(bool_value=value)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from tracecore.errors import NotFound
-from tracecore.records import ABSENT, Experiment, Observation
+from tracecore.records import Experiment, Observation
 from tracecore.server.api.paging import PageMeta, Paging, page_meta
-from tracecore.server.api.payloads import value_of
+from tracecore.server.api.payloads import absent, value_of
 from tracecore.server.api.times import iso
 from tracecore.server.api.writing import write
 from tracecore.server.langfuse_errors import InvalidRequest
@@ -35,7 +35,7 @@ class RunItemBody(Struct, frozen=True, rename="camel"):
     run_name: str
     dataset_item_id: str
     run_description: str | None = None
-    metadata: Raw = ABSENT
+    metadata: Raw = field(default_factory=absent)
     observation_id: str | None = None
     trace_id: str | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import product
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -199,8 +199,7 @@ def _keys(values: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def _several(value: Any) -> tuple[Any, ...]:
-    is_one = not isinstance(value, tuple)
-    several: tuple[Any, ...] = (value,) if is_one else value
+    several = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     return several or (None,)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -170,8 +170,7 @@ _KINDS: Final[dict[str, tuple[Any, tuple[str, ...]]]] = {
 
 
 def _several(value: Any) -> set[Any]:
-    is_one = not isinstance(value, tuple)
-    several: tuple[Any, ...] = (value,) if is_one else value
+    several = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     return set(several)
 
 

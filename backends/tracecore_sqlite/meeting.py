@@ -19,7 +19,7 @@ from tracecore.conditions import Condition
 from tracecore.errors import BackendUnavailable
 from tracecore_sql.from_rows import unpack
 from tracecore_sql.to_rows import pack
-from tracecore_sql.where import PROVED, Dialect, Part, proves
+from tracecore_sql.where import PROVED, Dialect, Part, holds_standing, proves, standing
 
 __all__ = ["DIALECT", "add_meets", "within_patience"]
 
@@ -47,7 +47,14 @@ def _length(value: str) -> int:
 
 
 def _proved(condition: Condition) -> Part:
-    return f"tc_meets(?, {', '.join(PROVED[condition.column])})", [pack(condition)]
+    stored = PROVED[condition.column]
+    proof, packed = f"tc_meets(?, {', '.join(stored)})", pack(condition)
+    wanted = standing(condition)
+    if not wanted or condition.operator == "is not set":
+        return proof, [packed]
+    # The function is called for what may meet the condition only: a call costs more than looking for a word.
+    held = " OR ".join(holds_standing(column, wanted, "instr") for column in stored)
+    return f"(({held}) AND {proof})", [*wanted * len(stored), packed]
 
 
 DIALECT: Final = Dialect("instr", _contains, _starts_with, _ends_with, _proved)

@@ -150,7 +150,7 @@ def _tiers(body: ModelBody) -> tuple[Tier, ...]:
     given = (body.input_price, body.output_price, body.total_price)
     flat = {bucket: price for bucket, price in zip(_FLAT, given, strict=True) if price is not None}
     if bool(flat) == bool(body.pricing_tiers):
-        raise InvalidRequest("give either flat prices (inputPrice, outputPrice, totalPrice) or pricingTiers, and one of them")
+        raise InvalidRequest("give either flat prices (inputPrice, outputPrice, totalPrice) or pricingTiers")
     if "total" in flat and len(flat) > 1:
         raise InvalidRequest("if inputPrice or outputPrice is given, totalPrice must be null")
     if flat:

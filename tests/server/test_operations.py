@@ -145,6 +145,25 @@ async def test_paths_and_methods_that_are_none(server: Server) -> None:
     assert (wrong.status_code, wrong.json()["message"]) == (405, "PUT /api/public/health; use GET")
 
 
+async def test_a_page_may_give_scores_and_nothing_else(server: Server) -> None:
+    """A browser asks first whether a page of another origin may: it may give scores, by the public part of a key."""
+    public, _ = await key(server)
+    asks = {"origin": "https://shop.example", "access-control-request-headers": "authorization,content-type"}
+    async with client(server) as http:
+        for path, method, allowed in (
+            ("scores", "POST", True), ("ingestion", "POST", True), ("scores/x", "DELETE", False),
+            ("v2/observations", "GET", False), ("projects", "GET", False),
+        ):  # fmt: skip
+            url = f"/api/public/{path}"
+            answer = await http.options(url, headers={**asks, "access-control-request-method": method})
+            assert (answer.headers.get("access-control-allow-origin") == "*") == allowed, path
+        score = {"traceId": "t", "name": "liked", "value": 1}
+        answer = await http.post(
+            "/api/public/scores", json=[score], headers={**asks, "authorization": f"Bearer {public}"}
+        )
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (202, "*")
+
+
 async def test_an_unopened_server_opens_at_the_first_request() -> None:
     """Mounted where nobody runs its lifespan, it answers all the same, also many first requests at once."""
     made = Server(open_backend("memory:"))

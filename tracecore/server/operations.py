@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args,
 
 import msgspec
 from msgspec import Struct
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -193,7 +195,18 @@ def routes_of(operations: Iterable[Operation], state: ServerState) -> list[Route
             raise ValueError(f"{operation.method} {operation.path} is declared twice")
         methods[operation.method] = operation
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    return [Route(path, _endpoint(methods, state), methods=every) for path, methods in by_path.items()]
+    return [
+        Route(path, _endpoint(methods, state), methods=every, middleware=_from_browsers(methods))
+        for path, methods in by_path.items()
+    ]
+
+
+def _from_browsers(methods: dict[str, Operation]) -> list[Middleware]:
+    """Return what lets pages of any origin give scores, with the public part of a key: nothing else is for them."""
+    allowed = [method for method, operation in methods.items() if operation.permission == "scores:create"]
+    if not allowed:
+        return []
+    return [Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=allowed, allow_headers=["*"])]
 
 
 async def _decoded(call: Call, decoder: msgspec.json.Decoder[Any]) -> Any:

@@ -24,8 +24,8 @@ from tracecore_sql.from_rows import unpack
 from tracecore_sql.to_rows import pack_tags
 
 __all__ = [
-    "PROVED", "Dialect", "Part", "flag_part", "float_part", "integer_part", "leading_phrase", "part_of", "proved",
-    "proves", "tags_part", "text_part",
+    "PROVED", "Dialect", "Part", "flag_part", "float_part", "holds_standing", "integer_part", "leading_phrase",
+    "part_of", "proved", "proves", "standing", "tags_part", "text_part",
 ]  # fmt: skip
 
 Part: TypeAlias = tuple[str, list[Any]]

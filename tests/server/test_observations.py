@@ -330,6 +330,25 @@ async def test_lists_read_no_payload_unasked(api: Api, monkeypatch: pytest.Monke
     ]
 
 
+async def test_prices_are_those_that_made_the_cost(api: Api) -> None:
+    """A generation shows what a unit cost, as long as the definition is the one that priced it."""
+    price = {"modelName": "house", "matchPattern": "^house$", "inputPrice": 0.0000025, "outputPrice": 0.00001}
+    made = await api.post("/models", {**price, "unit": "TOKENS"})
+    records = [replace(generation(1, model="house", usage_details={"input": 4}), project="p")]
+    await api.server.state.writer.write(await api.server.state.prepare(records))
+    [one] = (await api.get("/v2/observations", fields="model,usage"))["data"]
+    assert (one["inputPrice"], one["outputPrice"], one["totalPrice"]) == ("0.0000025", "0.00001", None)
+    assert one["totalCost"] == pytest.approx(0.00001)
+    assert (await api.get(f"/models/{one['modelId']}"))["id"] == made["id"]
+    assert (await api.get(f"/observations/{span_id_of(1)}"))["inputPrice"] == 0.0000025
+    [bare] = (await api.get("/v2/observations", fields="usage"))["data"]
+    assert bare["inputPrice"] is None
+    changed = await api.p.put(f"/models/{made['id']}", json={**price, "unit": "TOKENS", "inputPrice": 1})
+    assert changed.status_code == 200
+    [one] = (await api.get("/v2/observations", fields="model,usage"))["data"]
+    assert (one["inputPrice"], one["totalCost"]) == (None, pytest.approx(0.00001))
+
+
 def test_the_clock_of_the_samples() -> None:
     """The times that these tests name are those of the samples."""
     assert START // SECOND == 1_790_000_000

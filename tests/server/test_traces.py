@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tests.server.conftest import Api
 from tracecore.records import Observation, Score, TraceAttributes
+from tracecore.server.api import traces
 from tracecore.testing.samples import START, full_generation, generation, json_of, span, span_id_of, trace_id_of
 
 CORE = {
@@ -124,3 +125,16 @@ async def test_a_key_that_only_reads_erases_nothing(api: Api) -> None:
         async with await api.client("p", scope) as weak:
             assert (await weak.delete(f"/traces/{trace_id_of(1)}")).status_code == 403
     assert (await api.p.get(f"/traces/{trace_id_of(1)}")).status_code == 200
+
+
+async def test_a_trace_that_is_too_large_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would not fit into an answer is 422 with the way that leads to it, and is not read first."""
+    await keep(api, *(span(n, input=json_of("x" * 1000)) for n in range(20)))
+    path = f"/traces/{trace_id_of(1)}"
+    assert len((await api.get(path))["observations"]) == 20
+    monkeypatch.setattr(traces, "LARGEST_ANSWER", 19_000)
+    assert "/v2/observations" in (await api.p.get(path)).json()["message"]
+    monkeypatch.setattr(traces, "_MOST", 19)
+    monkeypatch.setattr(api.backend.observations, "tree", None)
+    answer = await api.p.get(path)
+    assert (answer.status_code, "20 observations" in answer.text) == (422, True)

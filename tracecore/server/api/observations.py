@@ -30,6 +30,7 @@ from tracecore.server.api.shapes import (
     whole,
 )
 from tracecore.server.api.times import ns_of
+from tracecore.server.api.unit_prices import show_prices, show_prices_as_text
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
 from tracecore.services.stores import observation_of, observations_of
@@ -108,6 +109,8 @@ async def list_observations(call: Call, query: ObservationsQuery) -> Observation
         raise InvalidRequest(f"cursor: {error}") from error
     expanded = frozenset(_listed(query.expand_metadata))
     shown = [shape(observation, groups, expanded) for observation in page.items]
+    if "model" in groups:
+        await show_prices_as_text(call, page.items, shown)
     return ObservationsAnswer(shown, Cursor(UNSET if page.next_cursor is None else page.next_cursor))
 
 
@@ -214,7 +217,10 @@ async def list_legacy_observations(call: Call, query: LegacyObservationsQuery) -
         return await _with_payloads(call, replace(asked, limit=limit, cursor=cursor))
 
     items, meta = await numbered(bare, shown, Paging(page=query.page, limit=query.limit))
-    return LegacyObservationsAnswer([whole(one) for one in items if not is_synthetic(one)], meta)
+    real = [one for one in items if not is_synthetic(one)]
+    answers = [whole(one) for one in real]
+    await show_prices(call, real, answers)
+    return LegacyObservationsAnswer(answers, meta)
 
 
 @operations.get("/observations/{observation_id:path}", permission="project:read", deprecated=True)
@@ -223,4 +229,6 @@ async def get_legacy_observation(call: Call, observation_id: str) -> LegacyObser
     found = await observation_of(call.backend, call.project, observation_id, bodies=True)
     if found is None or is_synthetic(found):
         raise NotFound("observation", observation_id, "it is not in the project of the key")
-    return whole(found)
+    answer = whole(found)
+    await show_prices(call, [found], [answer])
+    return answer

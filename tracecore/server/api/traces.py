@@ -21,13 +21,16 @@ from tracecore.errors import BackendRejected, NotFound
 from tracecore.records import Trace
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageMeta, Paging
+from tracecore.server.api.payloads import size_of
 from tracecore.server.api.shapes import whole
 from tracecore.server.api.times import ns_of
 from tracecore.server.api.trace_shapes import TraceAnswer, io_of, metrics_of, score_shape, trace_shape
+from tracecore.server.api.unit_prices import show_prices
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
 from tracecore.services.stores import observations_of, scores_of, traces_of
 from tracecore.services.synthetic import is_synthetic
+from tracecore.wire import LARGEST_ANSWER
 
 __all__ = ["operations"]
 
@@ -109,10 +112,15 @@ async def get_trace(call: Call, trace_id: str) -> TraceAnswer:
     trace = await traces_of(call.backend).get(call.project, trace_id)
     if trace is None:
         raise _unknown(trace_id)
-    tree = await observations_of(call.backend).tree(call.project, trace_id)
+    if trace.observation_count > _MOST:
+        raise _too_large(f"trace {trace_id!r} has {trace.observation_count} observations")
+    tree = [one for one in await observations_of(call.backend).tree(call.project, trace_id) if not is_synthetic(one)]
+    if sum(size_of(one.input, one.output, one.metadata) for one in tree) > LARGEST_ANSWER:
+        raise _too_large(f"the payloads of trace {trace_id!r} are more than {LARGEST_ANSWER} bytes")
     asked = ScoreQuery(trace_id=trace_id, limit=LARGEST_PAGE)
     scores = [score_shape(score) async for score in _every(partial(scores_of(call.backend).find, call.project), asked)]
-    observations = [whole(one) for one in tree if not is_synthetic(one)]
+    observations = [whole(one) for one in tree]
+    await show_prices(call, tree, observations)
     return trace_shape(trace, observations=observations, scores=scores, **io_of(trace), **metrics_of(trace))
 
 
@@ -200,6 +208,10 @@ def _erasable(call: Call) -> Erasable:
     if not isinstance(call.backend, Erasable):
         raise BackendRejected(f"{call.backend.location} cannot erase anything", "use SQLite or PostgreSQL")
     return call.backend
+
+
+def _too_large(what: str) -> BackendRejected:
+    return BackendRejected(what, "read them page by page: /v2/observations?traceId=")
 
 
 def _unknown(trace_id: str) -> NotFound:

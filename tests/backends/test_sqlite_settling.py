@@ -34,10 +34,11 @@ def fresh(tmp_path: Path) -> Callable[[], MakeBackend]:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Put off nothing for long: keep two traces recent, settle and index two at a time."""
+    """Put off nothing for long: keep two traces recent, settle and index two at a time, forget what leads nowhere."""
     monkeypatch.setattr(settling, "_KEPT", 2)
     monkeypatch.setattr(settling, "_SLICE", 2)
     monkeypatch.setattr(search, "_SLICE_ROWS", 2)
+    monkeypatch.setattr(search, "_FEW_ORPHANS", 1)
     return monkeypatch
 
 

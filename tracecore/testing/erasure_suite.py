@@ -43,7 +43,7 @@ from tracecore.testing.samples import (
 
 __all__ = ["ErasureSuite", "erasing"]
 
-_MOST_CALLS: Final = 1000
+_MOST_CALLS: Final = 10_000
 _UNKNOWN: Final = trace_id_of(999)
 
 

@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.backend import Backend, LedgerQuery, ObservationQuery, Page, ScoreQuery, SessionQuery, TraceQuery
+from tracecore.erasure import Erasable
 from tracecore.memory import MemoryBackend, MemoryData
 from tracecore.records import LedgerEntry, Record
 from tracecore.testing import strategies
@@ -35,6 +36,7 @@ from tracecore.testing.opening import (
     sessions_in,
     traces_in,
 )
+from tracecore.testing.samples import SECOND, START
 
 __all__ = ["BackendMachine", "Subject", "run_machine"]
 
@@ -89,6 +91,33 @@ class BackendMachine(RuleBasedStateMachine):
     def write_again(self, data: st.DataObject) -> None:
         """Write an earlier batch again, as a pump does when it has not heard of the first time."""
         self._run(self._write(data.draw(st.sampled_from(self.written))))
+
+    @precondition(lambda self: cast("BackendMachine", self).erases)
+    @rule(
+        project=strategies.projects,
+        traces=st.lists(strategies.trace_ids, max_size=3),
+        scores=st.lists(strategies.score_ids, max_size=2),
+    )
+    def erase(self, project: str, traces: list[str], scores: list[str]) -> None:
+        """Erase traces and scores, whether or not they are there."""
+        given = {"trace_ids": traces, "score_ids": scores}
+        erased = [self._run(one.erase(project, **given)) for one in self._erasers]
+        same(erased[0], erased[1], f"{project!r}, {given}")
+
+    @precondition(lambda self: cast("BackendMachine", self).erases)
+    @rule(project=strategies.projects, after_s=st.none() | st.integers(0, 6), limit=st.integers(1, 3))
+    def erase_much(self, project: str, after_s: int | None, limit: int) -> None:
+        """Erase what ended before a time, or all that a project has, in small steps to their end."""
+        for one in self._erasers:
+            for _ in range(_MOST_SLICES):
+                if after_s is None:
+                    more = self._run(one.erase_project(project, limit=limit))
+                else:
+                    more = self._run(one.erase_before(project, START + after_s * SECOND, limit=limit))
+                if not more:
+                    break
+            else:
+                raise AssertionError(f"erasing still returns True after {_MOST_SLICES} calls")
 
     @rule(slices=st.integers(1, 3))
     def maintain(self, slices: int) -> None:
@@ -164,6 +193,15 @@ class BackendMachine(RuleBasedStateMachine):
     def look_at_everything(self) -> None:
         """Compare every list and every record."""
         self._run(self._compare_everything())
+
+    @property
+    def erases(self) -> bool:
+        """Return whether the backend can erase."""
+        return isinstance(self._tested, Erasable)
+
+    @property
+    def _erasers(self) -> tuple[Erasable, Erasable]:
+        return cast("Erasable", self._tested), cast("Erasable", self._reference)
 
     @property
     def keeps_a_ledger(self) -> bool:

@@ -32,7 +32,8 @@ def key_of(record: Observation) -> str | None:
 def parts_of(query: ObservationQuery) -> Iterator[tuple[str, list[Any]]]:
     """Yield the conditions on ``observations o``, each with the values of its marks."""
     if query.experiment_id is not None or query.experiment_items:
-        yield OF_EXPERIMENT, []
+        # Said in another way than the indexes do, so that none of them is taken where a trace is fewer.
+        yield OF_EXPERIMENT if query.trace_id is None else f"({OF_EXPERIMENT}) IS TRUE", []
     if query.experiment_id is not None:
         yield _WHICH, [_hashed(query.experiment_id)]
     if query.experiment_items:

@@ -46,22 +46,23 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "level": (Langfuse.LEVEL,),
     "status": (Own.STATUS,),
     "status_message": (Langfuse.STATUS_MESSAGE,),
-    "own_input": (Langfuse.INPUT,),
-    "own_output": (Langfuse.OUTPUT,),
+    "logged": (Logfire.EVENTS,),
     "input": (
+        Langfuse.INPUT,
         Genkit.INPUT, Vercel.MESSAGES, Vercel.PROMPT, Vercel.TOOL_ARGUMENTS,
         "@details.input", "@messages", "@prompt", Vertex.REQUEST, Vertex.TOOL_ARGUMENTS, Logfire.PROMPT,
         LiveKit.TTS_TEXT, LiveKit.TRANSCRIPT, LiveKit.CHAT, LiveKit.USER_INPUT, LiveKit.TOOL_ARGUMENTS,
-        f"{Logfire.EVENTS}.*", MlFlow.INPUTS, Traceloop.INPUT, OpenInference.INPUT, "input", PydanticAI.ALL_MESSAGES,
+        "@logged.input", MlFlow.INPUTS, Traceloop.INPUT, OpenInference.INPUT, "input", PydanticAI.ALL_MESSAGES,
         PydanticAI.TOOL_ARGUMENTS, f"{GenAI.PROMPT}.*", f"{OpenInference.INPUT_MESSAGES}.*", GenAI.INPUT_MESSAGES,
         GenAI.SYSTEM_INSTRUCTIONS, GenAI.TOOL_ARGUMENTS,
     ),
     "output": (
+        Langfuse.OUTPUT,
         Genkit.OUTPUT, Vercel.TEXT, Vercel.OLD_TEXT, Vercel.TOOL_RESULT,
         Vercel.OBJECT, Vercel.OLD_OBJECT, Vercel.TOOL_CALLS, Vercel.OLD_TOOL_CALLS,
         "@details.output", "@choices", "@completion", Vertex.RESPONSE, Vertex.TOOL_RESPONSE, Logfire.ALL_EVENTS,
         LiveKit.TOOL_OUTPUT, LiveKit.TEXT,
-        f"{Logfire.EVENTS}.*", MlFlow.OUTPUTS, Traceloop.OUTPUT, OpenInference.OUTPUT, "output",
+        "@logged.output", MlFlow.OUTPUTS, Traceloop.OUTPUT, OpenInference.OUTPUT, "output",
         PydanticAI.FINAL_RESULT, PydanticAI.TOOL_RESPONSE, f"{GenAI.COMPLETION}.*",
         f"{OpenInference.OUTPUT_MESSAGES}.*", GenAI.OUTPUT_MESSAGES, GenAI.TOOL_RESULT,
     ),
@@ -110,7 +111,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "tool_calls": (Own.TOOL_CALLS,),
     "tool_call_names": (Own.TOOL_CALL_NAMES,),
 }  # fmt: skip
-"""The names of each field, in order; ``own_input`` and ``own_output`` come before ``input`` and ``output``."""
+"""The names of each field, in order."""
 
 _GROUPS: Final[dict[str, str]] = {
     f"{Langfuse.METADATA}.": "metadata.*",
@@ -133,7 +134,6 @@ _GROUPS: Final[dict[str, str]] = {
     OpenInference.OUTPUT_MESSAGES: f"{OpenInference.OUTPUT_MESSAGES}.*",
     f"{OpenInference.OUTPUT_MESSAGES}.": f"{OpenInference.OUTPUT_MESSAGES}.*",
     f"{OpenInference.TOOLS}.": f"{OpenInference.TOOLS}.*",
-    Logfire.EVENTS: f"{Logfire.EVENTS}.*",
 }
 """What the names of a group begin with; one that has no dot at its end is a name by itself."""
 

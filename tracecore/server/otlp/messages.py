@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Raw
 
 from tracecore.records import ABSENT
-from tracecore.server.otlp.names import EventNames, GenAI, Langfuse, PydanticAI, Vercel, Vertex
+from tracecore.server.otlp.names import EventNames, GenAI, Langfuse, Logfire, PydanticAI, Vercel, Vertex
 from tracecore.server.otlp.payloads import json_of, object_in, parsed, payload_of
 from tracecore.server.otlp.received import Attributes, Happening
 from tracecore.server.otlp.sorting import Sorted
 
-__all__ = ["input_of", "others_of", "output_of", "take_in"]
+__all__ = ["complete", "others_of", "prepare", "take_in"]
 
 _ROLES: Final = {
     EventNames.SYSTEM: "system", EventNames.USER: "user", EventNames.ASSISTANT: "assistant", EventNames.TOOL: "tool",
@@ -63,61 +63,57 @@ def others_of(attributes: Sorted, events: Sequence[Happening]) -> list[Happening
     return [event for event in events if not any(map(attributes.was_taken, _USED_BY.get(event.name, ())))]
 
 
-def input_of(attributes: Sorted, *, is_root: bool) -> Raw:
-    """Return the input of a span of which Langfuse's name says none.
+def prepare(attributes: Sorted) -> None:
+    """Take in messages that are all in one attribute, and pass over what is there and says nothing.
 
-    ``is_root`` says that what is said of the trace may be meant.
+    That is an empty object: Google's kit writes one where it calls a tool, which has names of its own.
     """
-    _skip_empty(attributes, "input", Vertex.REQUEST)
-    found = attributes.take("input", _input)
-    if found is None:
-        return _empty_or_of_trace(attributes, Langfuse.INPUT, Langfuse.TRACE_INPUT, is_root=is_root)
-    instructions = attributes.rest.get(GenAI.SYSTEM_INSTRUCTIONS)
-    if instructions is not None and any(map(attributes.was_taken, _WITH_SYSTEM)):
-        found = _with_system(found, instructions)
-        del attributes.rest[GenAI.SYSTEM_INSTRUCTIONS]
-    return found
+    if attributes.has("logged"):
+        _take_logged(attributes)
+    for field, key in (("input", Vertex.REQUEST), ("output", Vertex.RESPONSE)):
+        if attributes.key_of(field) == key and attributes.get(key) == _EMPTY_OBJECT:
+            attributes.skip(field)
 
 
-def output_of(attributes: Sorted, *, is_root: bool) -> Raw:
-    """Return the output of a span of which Langfuse's name says none; see :func:`input_of`."""
-    _skip_empty(attributes, "output", Vertex.RESPONSE)
-    found = attributes.take("output", _output)
-    if found is None:
-        return _empty_or_of_trace(attributes, Langfuse.OUTPUT, Langfuse.TRACE_OUTPUT, is_root=is_root)
-    if attributes.was_taken(Vercel.TEXT) and Vercel.TOOL_CALLS in attributes.rest:
-        calls = json_of(attributes.rest.pop(Vercel.TOOL_CALLS))
-        return Raw(b'{"role":"assistant","content":%b,"tool_calls":%b}' % (bytes(found), bytes(calls)))
-    return found
+def complete(fields: dict[str, Any], attributes: Sorted, keys: tuple[str | None, str | None], *, is_root: bool) -> None:
+    """Complete the input and the output of a span by what is said apart from them.
+
+    ``keys`` are the names that filled them; ``is_root`` says that what is said of the trace may be meant.
+    """
+    said, answered = keys
+    if "input" not in fields:
+        _fill_empty(fields, "input", attributes, (Langfuse.INPUT, Langfuse.TRACE_INPUT), is_root=is_root)
+    elif said in _WITH_SYSTEM and GenAI.SYSTEM_INSTRUCTIONS in attributes.rest:
+        fields["input"] = _with_system(fields["input"], attributes.rest.pop(GenAI.SYSTEM_INSTRUCTIONS))
+    if "output" not in fields:
+        _fill_empty(fields, "output", attributes, (Langfuse.OUTPUT, Langfuse.TRACE_OUTPUT), is_root=is_root)
+    elif answered == Vercel.TEXT and Vercel.TOOL_CALLS in attributes.rest:
+        text, calls = bytes(fields["output"]), bytes(json_of(attributes.rest.pop(Vercel.TOOL_CALLS)))
+        fields["output"] = Raw(b'{"role":"assistant","content":%b,"tool_calls":%b}' % (text, calls))
 
 
-def _skip_empty(attributes: Sorted, field: str, key: str) -> None:
-    """Pass over an empty object: Google's kit writes one where it calls a tool, which has names of its own."""
-    if attributes.key_of(field) == key and attributes.value(key) == _EMPTY_OBJECT:
-        attributes.skip(field)
-
-
-def _empty_or_of_trace(attributes: Sorted, own: str, of_trace: str, *, is_root: bool) -> Raw:
-    """Return what is said of the trace, of its root; or an empty text, where that is what was said."""
+def _fill_empty(
+    fields: dict[str, Any], field: str, attributes: Sorted, names: tuple[str, str], *, is_root: bool
+) -> None:
+    """Fill in what is said of the trace, of its root; or an empty text, where that is what was said."""
+    own, of_trace = names
     if is_root and attributes.rest.get(of_trace):
-        return payload_of(attributes.rest.pop(of_trace))
-    return payload_of("") if attributes.rest.pop(own, None) == "" else ABSENT
+        fields[field] = payload_of(attributes.rest.pop(of_trace))
+    elif own in attributes.rest and attributes.rest.pop(own) == "":
+        fields[field] = payload_of("")
 
 
-def _input(value: Any) -> Raw | None:
-    events = _logged(value)
-    if events is not None:
-        spoken = [event for event in events if event.get("event.name") != EventNames.CHOICE]
-        return payload_of(spoken) if spoken else None
-    return None if value is None else payload_of(value)
-
-
-def _output(value: Any) -> Raw | None:
-    events = _logged(value)
-    if events is not None:
-        chosen = [event for event in events if event.get("event.name") == EventNames.CHOICE]
-        return payload_of(chosen[0]) if chosen else None
-    return None if value is None else payload_of(value)
+def _take_logged(attributes: Sorted) -> None:
+    """Take in messages as Logfire writes them: the choice is the output, all others the input."""
+    events = _logged(attributes.get(Logfire.EVENTS)) or []
+    spoken: list[Any] = [event for event in events if event["event.name"] != EventNames.CHOICE]
+    chosen: list[Any] = [event for event in events if event["event.name"] == EventNames.CHOICE]
+    if spoken:
+        attributes.give("@logged.input", spoken)
+    if chosen:
+        attributes.give("@logged.output", chosen[0])
+    if attributes.key_of("input") == "@logged.input" or attributes.key_of("output") == "@logged.output":
+        attributes.drop("logged")
 
 
 def _logged(value: Any) -> list[dict[str, Any]] | None:

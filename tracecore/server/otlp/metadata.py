@@ -36,7 +36,9 @@ def metadata_of(span: Received, attributes: Sorted, origin: Origin, events: list
     found = _said(attributes, "metadata", "metadata.*", origin)
     rest = attributes.leave()
     if rest:
-        found.setdefault("attributes", {key: member(value) for key, value in rest.items()})
+        found.setdefault(
+            "attributes", {key: value if type(value) is str else member(value) for key, value in rest.items()}
+        )
     if events:
         others = [_event(event) for event in others_of(attributes, events)]
         if others:

@@ -26,9 +26,12 @@ __all__ = ["json_of", "member", "members_of", "object_in", "object_payload_of", 
 _skip: Final = msgspec.json.Decoder(Raw).decode
 _parse: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_FEW: Final = 100
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 _SPACE: Final = " \t\r\n"
-_BEGINNINGS: Final = frozenset("{[" + _SPACE)
+_BRACKETS: Final = frozenset("{[")
+_BEGINNINGS: Final = _BRACKETS.union(_SPACE)
 _ESCAPES: Final = re.compile(r"\\(?:[^u]|u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})*)", re.DOTALL)
 _ODD_NUMBERS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
 _KEPT: Final = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
@@ -37,7 +40,13 @@ _KEPT: Final = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 def payload_of(value: Any) -> Raw:
     """Return a value of an attribute as a payload."""
     if type(value) is str:
-        if value[:1] in _BEGINNINGS and (found := _container(value)) is not None:
+        first = value[:1]
+        if first in _BRACKETS and "\\u" not in value:
+            try:  # nearly always: one call into C
+                return _skip(value)
+            except _NOT_JSON:
+                pass
+        if first in _BEGINNINGS and (found := _container(value)) is not None:
             return found
         return Raw(encode_text(value, LIMITS.text))
     return value if type(value) is Raw else Raw(encoded(value, PAYLOADS))
@@ -64,7 +73,10 @@ def object_payload_of(value: Any) -> Raw | None:
 
 def member(value: Any) -> Any:
     """Return a value as msgspec may encode it, as a member of an object."""
-    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+    kind: object = type(value)
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):
+        return value
+    if kind is list and len(value) <= _FEW and _PLAIN.issuperset(map(type, value)):
         return value
     return payload_of(value)
 

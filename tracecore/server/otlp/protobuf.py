@@ -91,11 +91,13 @@ def _span(message: bytes, budget: Budget, number: int) -> Received:
         said = _parse_span(reduced(message, SPAN, budget, dropped) if is_long else message)
     except DecodeError as error:
         raise Malformed(f"span {number} is no protobuf: {error}") from error
-    status = said.status
+    trace_id, span_id, parent_id, status = said.trace_id, said.span_id, said.parent_span_id, said.status
+    if len(trace_id) != _TRACE_BYTES or len(span_id) != _SPAN_BYTES or trace_id in _ZEROS or span_id in _ZEROS:
+        raise _without_ids(trace_id, span_id, number)
     found = Received(
-        _id(said.trace_id, _TRACE_BYTES, "trace id", number),
-        _id(said.span_id, _SPAN_BYTES, "span id", number),
-        _parent(said.parent_span_id, number),
+        trace_id.hex(),
+        span_id.hex(),
+        _parent(parent_id, number) if parent_id else None,
         said.name,
         said.start_time_unix_nano,
         said.end_time_unix_nano,
@@ -122,17 +124,23 @@ def _count(said: Any, dropped: dict[str, int]) -> None:
             dropped[name] = dropped.get(name, 0) + count
 
 
-def _id(value: bytes, length: int, what: str, number: int) -> str:
-    if len(value) != length:
-        raise Malformed(f"span {number}: its {what} has {len(value)} bytes, not {length}")
-    if value in _ZEROS:
-        raise Malformed(f"span {number}: its {what} is all zeros")
-    return value.hex()
+def _without_ids(trace_id: bytes, span_id: bytes, number: int) -> Malformed:
+    """Return the error of a span that has no ids."""
+    for what, value, length in (("trace", trace_id, _TRACE_BYTES), ("span", span_id, _SPAN_BYTES)):
+        if len(value) != length:
+            return Malformed(f"span {number}: its {what} id has {len(value)} bytes, not {length}")
+        if value in _ZEROS:
+            return Malformed(f"span {number}: its {what} id is all zeros")
+    return Malformed(f"span {number}: it has no ids")
 
 
 def _parent(value: bytes, number: int) -> str | None:
-    """Return the id of the parent; none, or one of zeros, is that of a root."""
-    return None if not value or value in _ZEROS else _id(value, _SPAN_BYTES, "parent's id", number)
+    """Return the id of the parent; one of zeros is that of a root."""
+    if value in _ZEROS:
+        return None
+    if len(value) != _SPAN_BYTES:
+        raise Malformed(f"span {number}: its parent's id has {len(value)} bytes, not {_SPAN_BYTES}")
+    return value.hex()
 
 
 def _events(events: Any, budget: Budget, dropped: dict[str, int]) -> list[Happening]:

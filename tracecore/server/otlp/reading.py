@@ -79,7 +79,9 @@ def tags_of(value: Any) -> tuple[str, ...] | None:
 
 def _listed(text: str) -> Any:
     array = parsed(text) if text.lstrip()[:1] == "[" else None
-    return array if isinstance(array, list) else [word.strip() for word in text.split(",")]
+    if isinstance(array, list):
+        return cast("Any", array)
+    return [word.strip() for word in text.split(",")]
 
 
 def whole_of(value: Any) -> int | None:

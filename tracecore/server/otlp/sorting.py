@@ -84,6 +84,7 @@ class Sorted:
         values = self._values
         left: dict[str, Place] = {}
         missed: list[Place] = []
+        taken = self._taken
         for field, place in self._found.items():
             reader = readers.get(field)
             if reader is None:
@@ -95,6 +96,7 @@ class Sorted:
                 missed.append(place)
             else:
                 parts[reader[0]][reader[1]] = value
+                taken.add(key)
         for place in missed:
             left[place[0]] = place
         self._found = left
@@ -143,6 +145,14 @@ class Sorted:
         if key in self.groups:
             return nested({name: self._values[full] for full, name in self.groups[key].items()})
         return self._given[key] if key in self._given else self._values.get(key)
+
+    def get(self, key: str) -> Value:
+        """Return the value of an attribute, by its full name."""
+        return self._values.get(key)
+
+    def items_of(self, group: str) -> list[tuple[str, Value]]:
+        """Return a group by the names in it, and leave it where it is; of two with one name both."""
+        return [(name, self._values[full]) for full, name in self.groups[group].items()]
 
     def members(self, group: str) -> dict[str, Value]:
         """Return a group by the names in it, and take it."""

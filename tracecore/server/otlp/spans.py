@@ -17,7 +17,7 @@ from tracecore.records import (
 from tracecore.server.otlp.experiments import experiment_of
 from tracecore.server.otlp.kinds import kind_of
 from tracecore.server.otlp.mapping import DEBUG_NAMES, FIELDS
-from tracecore.server.otlp.messages import input_of, output_of, take_in
+from tracecore.server.otlp.messages import complete, prepare, take_in
 from tracecore.server.otlp.metadata import metadata_of, trace_metadata_of
 from tracecore.server.otlp.names import EventNames, LiveKit, OpenTelemetry
 from tracecore.server.otlp.origins import Origin
@@ -45,8 +45,8 @@ _ERROR: Final = 2
 """``Status.StatusCode.STATUS_CODE_ERROR``."""
 _SPAN, _TRACE = 0, 1
 _READERS: Final[Readers] = {
-    "own_input": (_SPAN, "input", payload_of),
-    "own_output": (_SPAN, "output", payload_of),
+    "input": (_SPAN, "input", payload_of),
+    "output": (_SPAN, "output", payload_of),
     "name": (_SPAN, "name", text_of),
     "level": (_SPAN, "level", level_of),
     "status": (_SPAN, "status", status_of),
@@ -89,6 +89,8 @@ def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
         "provenance": origin.provenance, "received_ns": into.received_ns,
     }  # fmt: skip
     trace: dict[str, Any] = {}
+    prepare(attributes)
+    keys = attributes.key_of("input"), attributes.key_of("output")
     attributes.spread(_OF_GENERATIONS if is_generation else _READERS, (fields, trace))
     if is_generation:
         fill_usage(fields, attributes)
@@ -97,7 +99,10 @@ def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
         attributes.drop("prompt_version")
     if "first_chunk_ns" in fields:
         fields.setdefault("completion_start_ns", start_ns + fields.pop("first_chunk_ns"))
-    _fill_payloads(fields, attributes)
+    if fields.pop("as_root", False):
+        fields["app_root"] = True
+    complete(fields, attributes, keys, is_root=span.parent_id is None or "app_root" in fields)
+    fill_tools(fields, attributes)
     events = _fill_status(fields, span, origin)
     if (about := _trace(trace, fields, attributes, origin)) is not None:
         fields["trace"] = about
@@ -115,17 +120,6 @@ def _made(kind: ObservationType, fields: dict[str, Any]) -> Observation:
     if fields["duration_ns"]:
         fields["duration_ns"] = 0
     return Event(**fields)
-
-
-def _fill_payloads(fields: dict[str, Any], attributes: Sorted) -> None:
-    if fields.pop("as_root", False):
-        fields["app_root"] = True
-    is_root = fields["parent_id"] is None or "app_root" in fields
-    if "input" not in fields:
-        fields["input"] = input_of(attributes, is_root=is_root)
-    if "output" not in fields:
-        fields["output"] = output_of(attributes, is_root=is_root)
-    fill_tools(fields, attributes)
 
 
 def _fill_status(fields: dict[str, Any], span: Received, origin: Origin) -> list[Happening]:

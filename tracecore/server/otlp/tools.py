@@ -32,15 +32,18 @@ def fill_tools(fields: dict[str, Any], attributes: Sorted) -> None:
     """Fill in the tools that a model was offered, and the calls that it asked for."""
     if attributes.has("tool_definitions"):
         fields["tool_definitions"] = _defined(attributes)
-    elif b'"tools"' in bytes(fields["input"]):
-        said = parsed(fields["input"])
+    elif (given := fields.get("input")) is not None and b'"tools"' in bytes(given):
+        said = parsed(given)
         tools: Any = cast("dict[str, Any]", said).get("tools") if isinstance(said, dict) else None
         fields["tool_definitions"] = _array(tools) or ABSENT
     if "tool_calls" in fields or "tool_call_names" in fields:
         return
-    output = bytes(fields["output"])
-    if b"tool" in output or b"function_call" in output:  # in every shape there is one of them
-        calls = _distinct(_calls(parsed(fields["output"]), 0))
+    answered = fields.get("output")
+    if answered is None:
+        return
+    raw = bytes(answered)
+    if b"tool" in raw or b"function_call" in raw:  # in every shape there is one of them
+        calls = _distinct(_calls(parsed(answered), 0))
         if calls:
             fields["tool_calls"] = payload_of(calls)
             fields["tool_call_names"] = tuple(dict.fromkeys(call["name"] for call in calls))

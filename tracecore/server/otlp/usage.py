@@ -93,12 +93,12 @@ def _from_object(value: Any) -> Usage | None:
 def _from_attributes(attributes: Sorted) -> Usage | None:
     """Return what attributes with one count each say: of two with the same meaning the first holds."""
     said: dict[str, int | float] = {}
-    group = attributes.groups["usage.*"]
-    for full, name in group.items():
-        number = number_of(attributes.value(full))
+    for name, value in attributes.items_of("usage.*"):
+        number = value if type(value) is int else number_of(value)
         if number is not None and name not in _NO_UNITS:
             said.setdefault(_SAME.get(name, name), number)
-    metadata = object_in(attributes.value(Vercel.PROVIDER_METADATA))
+    passed_on = attributes.get(Vercel.PROVIDER_METADATA)
+    metadata = None if passed_on is None else object_in(passed_on)
     found = _with_provider(said, metadata) if metadata else _from_counts(said)
     if not found.details:
         return None
@@ -118,7 +118,7 @@ def _from_counts(said: dict[str, int | float]) -> Usage:
 def _from_response(attributes: Sorted) -> Usage | None:
     """Return what the answer of the model says, where no attribute does."""
     for key, name in ((Vertex.RESPONSE, "usage_metadata"), (Genkit.OUTPUT, "usage")):
-        value = attributes.value(key)
+        value = attributes.get(key)
         if isinstance(value, str) and f'"{name}"' in value:
             found = _from_object((object_in(value) or {}).get(name))
             if found is not None:

@@ -249,8 +249,7 @@ async def test_run_items_that_cannot_be(api: Api) -> None:
     await write(api, Span("q", "a" * 32, "b" * 16, "theirs", START_NS, duration_ns=1))
     base = {"runName": "r", "datasetItemId": "i1"}
     for more, expected in [
-        ({}, 400), ({"traceId": "a" * 32}, 400), ({"observationId": "b" * 16}, 400),
-        ({"datasetItemId": "nobody's", "traceId": "a" * 32}, 404),
+        ({}, 400), ({"observationId": "b" * 16}, 400), ({"datasetItemId": "nobody's", "traceId": "a" * 32}, 404),
     ]:  # fmt: skip
         assert (await api.p.post("/dataset-run-items", json=base | more)).status_code == expected
     assert (await api.q.post("/dataset-run-items", json=base | {"traceId": "a" * 32})).status_code == 404
@@ -259,6 +258,19 @@ async def test_run_items_that_cannot_be(api: Api) -> None:
     query = {"datasetId": dataset["id"], "runName": "r"}
     assert (await api.q.get("/dataset-run-items", params=query)).status_code == 404
     assert (await api.get("/datasets/d/runs"))["data"] == []
+
+
+async def test_a_trace_may_be_linked_before_it_is_sent(api: Api) -> None:
+    """An older SDK links first and flushes afterwards: what stands for the trace stands for the item."""
+    await api.post("/v2/datasets", {"name": "d"})
+    await api.post("/dataset-items", {"datasetName": "d", "id": "i1"})
+    await api.post("/dataset-run-items", {"runName": "r", "datasetItemId": "i1", "traceId": "old"})
+    body = {"id": "old", "name": "sent later", "timestamp": "2027-01-15T08:00:05.000Z", "output": "out"}
+    event = {"id": "e1", "type": "trace-create", "timestamp": "2027-01-15T08:00:05.000Z", "body": body}
+    await api.post("/ingestion", {"batch": [event]}, 207)
+    [item] = (await api.get("/experiment-items", fromStartTime=FROM, experimentName="r", fields="io"))["data"]
+    assert (item["traceId"], item["experimentItemId"], item["output"]) == ("old", "i1", "out")
+    assert (await api.get("/traces/old"))["name"] == "sent later"
 
 
 async def test_linking_changes_nothing_else(api: Api) -> None:

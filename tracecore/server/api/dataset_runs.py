@@ -23,6 +23,7 @@ from tracecore.services.experiments import (
     linked,
 )
 from tracecore.services.stores import observation_of, observations_of, traces_of
+from tracecore.services.synthetic import synthetic_id
 
 __all__ = ["operations"]
 
@@ -173,6 +174,9 @@ async def delete_dataset_run(call: Call, name: str, run_name: str) -> Removed:
 async def _subject(call: Call, body: RunItemBody) -> tuple[str, str, Observation | None]:
     """Return trace and span of what stands for the item, and the observation where it is here already.
 
+    A trace that is not here yet will be sent by an older SDK, which links first and flushes afterwards: what stands for
+    the item is then what stands for the trace.
+
     Raises:
         InvalidRequest: neither is named, or the observation alone, and nobody knows of which trace it is.
     """
@@ -187,13 +191,8 @@ async def _subject(call: Call, body: RunItemBody) -> tuple[str, str, Observation
     if body.trace_id is None:
         raise InvalidRequest("observationId or traceId must be provided")
     trace = await traces_of(call.backend).get(call.project, body.trace_id)
-    if trace is None or trace.root_id is None:
-        raise InvalidRequest(f"trace {body.trace_id[:100]!r} is not here yet: name the observationId too")
-    return (
-        body.trace_id,
-        trace.root_id,
-        await observations_of(call.backend).get(call.project, body.trace_id, trace.root_id),
-    )
+    root = synthetic_id(body.trace_id) if trace is None or trace.root_id is None else trace.root_id
+    return body.trace_id, root, await observations_of(call.backend).get(call.project, body.trace_id, root)
 
 
 async def _run(call: Call, dataset: Dataset, name: str) -> ExperimentSummary:

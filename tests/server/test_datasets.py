@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -249,6 +251,36 @@ async def test_hostile_texts_come_back(api: Api) -> None:
     )
     assert (await api.get("/dataset-items", datasetName=name))["data"] == [item]
     assert await listed(api, sourceTraceId="_") == []
+
+
+async def test_media_in_an_item(api: Api) -> None:
+    """References to media that are here are resolved, wherever in the item; others, and another project's, are left."""
+    await make(api)
+    data = b"an image"
+    digest = hashlib.sha256(data).digest()
+    announced = {
+        "contentType": "image/png", "contentLength": len(data), "sha256Hash": base64.b64encode(digest).decode(),
+        "field": "input", "traceId": "a" * 32,
+    }  # fmt: skip
+    said = await api.post("/media", announced, 201)
+    where = said["uploadUrl"]
+    headers = {"content-type": "image/png", "x-amz-checksum-sha256": announced["sha256Hash"]}
+    assert (await api.p.put(where, content=data, headers=headers)).status_code < 300
+    here = f"@@@langfuseMedia:type=image/png|id={said['mediaId']}|source=bytes@@@"
+    gone = here.replace(said["mediaId"], "x" * 22)
+    item = await put(
+        api, id="i", input={"it's": [0, f"see {here}{gone}"]}, metadata=here, expectedOutput="@@@langfuseMedia:"
+    )
+    one, other = item["mediaReferences"]
+    assert (one["field"], one["jsonPath"], one["referenceString"]) == ("input", "$['it\\'s'][1]", here)
+    assert (other["field"], other["jsonPath"]) == ("metadata", "$")
+    assert (one["media"]["mediaId"], one["media"]["contentLength"]) == (said["mediaId"], len(data))
+    assert (await api.p.get(one["media"]["url"])).content == data
+    assert one["media"]["urlExpiry"]
+    assert len((await api.get("/dataset-items", datasetName="d"))["data"][0]["mediaReferences"]) == 2
+    await api.q.post("/v2/datasets", json={"name": "d"})
+    theirs = await api.q.post("/dataset-items", json={"datasetName": "d", "input": here})
+    assert theirs.json()["mediaReferences"] == []
 
 
 async def test_a_long_item(api: Api) -> None:

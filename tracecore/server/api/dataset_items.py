@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from msgspec import Raw, Struct, field
 
+from tracecore.server.api.media_references import MediaReference, media_references
 from tracecore.server.api.paging import PageMeta, Paging, page_meta
 from tracecore.server.api.payloads import absent
 from tracecore.server.api.times import iso, ns_of
@@ -46,7 +46,7 @@ class ItemAnswer(Struct, frozen=True, rename="camel"):
     created_at: str
     updated_at: str
     version: str
-    media_references: list[Any]
+    media_references: list[MediaReference]
 
 
 class ItemsQuery(Paging, frozen=True, kw_only=True, rename="camel"):
@@ -85,7 +85,7 @@ async def create_dataset_item(call: Call, body: ItemBody) -> ItemAnswer:
         source_observation_id=body.source_observation_id,
     )
     dataset, stored = await _datasets(call).put_item(change, now_ns=call.now_ns)
-    return answer_of(stored, dataset.name)
+    return await answer_of(call, stored, dataset.name)
 
 
 @operations.get("/dataset-items", permission="datasets:read")
@@ -105,7 +105,7 @@ async def list_dataset_items(call: Call, query: ItemsQuery) -> ItemsAnswer:
         names = await datasets.names([stored.item.dataset_id for stored in found])
     else:
         names = {dataset.id: dataset.name}
-    answers = [answer_of(stored, names.get(stored.item.dataset_id, "")) for stored in found]
+    answers = [await answer_of(call, stored, names.get(stored.item.dataset_id, "")) for stored in found]
     return ItemsAnswer(answers, page_meta(query, total))
 
 
@@ -113,7 +113,7 @@ async def list_dataset_items(call: Call, query: ItemsQuery) -> ItemsAnswer:
 async def get_dataset_item(call: Call, item_id: str) -> ItemAnswer:
     """Return an item as it is now."""
     dataset, stored = await _datasets(call).item(item_id)
-    return answer_of(stored, dataset.name)
+    return await answer_of(call, stored, dataset.name)
 
 
 @operations.delete("/dataset-items/{item_id:path}", permission="datasets:CUD")
@@ -123,9 +123,12 @@ async def delete_dataset_item(call: Call, item_id: str) -> Removed:
     return Removed("Dataset item successfully deleted")
 
 
-def answer_of(stored: StoredItem, dataset_name: str) -> ItemAnswer:
+async def answer_of(call: Call, stored: StoredItem, dataset_name: str) -> ItemAnswer:
     """Return what the API says of an item."""
     item, since = stored.item, iso(stored.since_ns)
+    references = await media_references(
+        call, {"input": item.input, "expectedOutput": item.expected_output, "metadata": item.metadata}
+    )
     return ItemAnswer(
         id=stored.id,
         status=item.status,
@@ -139,7 +142,7 @@ def answer_of(stored: StoredItem, dataset_name: str) -> ItemAnswer:
         created_at=iso(item.created_ns),
         updated_at=since,
         version=since,
-        media_references=[],
+        media_references=references,
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.server.conftest import Api
-from tracecore.catalog import CatalogQuery
+from tracecore.catalog import CatalogQuery, Delete
 from tracecore.errors import AccessDenied, ConfigError
 from tracecore.memory import MemoryBackend, MemoryData
 from tracecore.server.api.media import DownloadPermit, UploadPermit
@@ -177,6 +179,39 @@ async def test_many_at_once_lose_nothing(api: Api) -> None:
     assert (await api.backend.catalog.find("p", CatalogQuery(kind="media"))).total == 1
     assert (await api.backend.catalog.find("p", CatalogQuery(kind="media_link"))).total == 20
     assert (await raw(api, "GET", (await api.get(f"/media/{media_id()}"))["url"])).content == DATA
+
+
+async def test_dropping_beside_announcing_loses_nothing(api: Api) -> None:
+    """Bytes that are dropped while somebody refers to them again are there, or that one is told to upload them."""
+    store = MediaStore(api.backend.catalog)
+    for number in range(30):
+        data = b"%d" % number
+        found = await uploaded(api, data)
+        await drop_links(api, found)
+        told: list[dict[str, Any]] = []
+
+        async def announce(data: bytes = data, told: list[dict[str, Any]] = told) -> None:
+            told.append(await api.post("/media", announcement(data, traceId="t2"), status=201))
+
+        async with anyio.create_task_group() as group:
+            for work in (announce, partial(store.drop_unless_linked, "p", found), partial(drop_again, store, found)):
+                group.start_soon(work)
+        if told[0]["uploadUrl"] is not None:
+            assert (await raw(api, "PUT", told[0]["uploadUrl"], content=data)).status_code == 200
+        assert (await raw(api, "GET", (await api.get(f"/media/{found}"))["url"])).content == data
+
+
+async def drop_again(store: MediaStore, media_id: str) -> None:
+    """Try to drop bytes some steps later."""
+    for _ in range(3):
+        await anyio.lowlevel.checkpoint()
+    await store.drop_unless_linked("p", media_id)
+
+
+async def drop_links(api: Api, media_id: str) -> None:
+    """Remove all that refers to bytes."""
+    links = await api.backend.catalog.find("p", CatalogQuery(kind="media_link", parent=media_id))
+    await api.backend.catalog.commit([Delete("p", "media_link", link.id) for link in links.items])
 
 
 def test_every_type_of_langfuse_is_taken() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from tests.server.conftest import Api
+from tracecore.erasure import Erasable
 from tracecore.records import Observation, Score, TraceAttributes
 from tracecore.server.api import traces
 from tracecore.testing.samples import START, full_generation, generation, json_of, span, span_id_of, trace_id_of
@@ -138,3 +141,57 @@ async def test_a_trace_that_is_too_large_is_refused(api: Api, monkeypatch: pytes
     monkeypatch.setattr(api.backend.observations, "tree", None)
     answer = await api.p.get(path)
     assert (answer.status_code, "20 observations" in answer.text) == (422, True)
+
+
+async def comments(api: Api) -> list[str]:
+    """Return what is said in comments of project p."""
+    return [one["content"] for one in (await api.get("/comments"))["data"]]
+
+
+async def test_what_people_added_goes_with_a_trace(api: Api) -> None:
+    """Comments on a trace and its observations, its places in queues and its media go; those of others stay."""
+    await keep(api, span(1), span(2, within=2))
+    for kind, subject in (("TRACE", trace_id_of), ("OBSERVATION", span_id_of)):
+        for number in (1, 2):
+            said = {"projectId": "p", "objectType": kind, "objectId": subject(number), "content": f"{kind} {number}"}
+            await api.post("/comments", said)
+    config = (await api.post("/score-configs", {"name": "c", "dataType": "BOOLEAN"}))["id"]
+    queue = (await api.post("/annotation-queues", {"name": "q", "scoreConfigIds": [config]}))["id"]
+    for number in (1, 2):
+        waiting = {"objectType": "TRACE", "objectId": trace_id_of(number)}
+        await api.post(f"/annotation-queues/{queue}/items", waiting)
+    only, shared = await media(api, b"only", 1), await media(api, b"shared", 1)
+    assert await media(api, b"shared", 2) == shared
+    assert (await api.p.delete(f"/traces/{trace_id_of(1)}")).status_code == 200
+    assert sorted(await comments(api)) == ["OBSERVATION 2", "TRACE 2"]
+    left = (await api.get(f"/annotation-queues/{queue}/items"))["data"]
+    assert [one["objectId"] for one in left] == [trace_id_of(2)]
+    assert (await api.p.get(f"/media/{only}")).status_code == 404
+    assert (await api.p.get(f"/media/{shared}")).status_code == 200
+    assert (await api.p.delete(f"/traces/{trace_id_of(2)}")).status_code == 200
+    assert (await api.p.get(f"/media/{shared}")).status_code == 404
+    assert await comments(api) == []
+
+
+async def test_what_was_left_goes_when_it_is_erased_again(api: Api) -> None:
+    """Erasing that was stopped after the trace had gone takes the rest along when it is asked for again."""
+    await keep(api, span(1))
+    said = {"projectId": "p", "objectType": "TRACE", "objectId": trace_id_of(1), "content": "left"}
+    await api.post("/comments", said)
+    assert isinstance(api.backend, Erasable)
+    await api.backend.erase("p", trace_ids=[trace_id_of(1)])
+    assert await comments(api) == ["left"]
+    assert (await api.p.delete(f"/traces/{trace_id_of(1)}")).status_code == 404
+    assert await comments(api) == []
+
+
+async def media(api: Api, data: bytes, within: int) -> str:
+    """Upload bytes that a trace refers to; return their id."""
+    announced = {
+        "traceId": trace_id_of(within), "field": "input", "contentType": "text/plain", "contentLength": len(data),
+        "sha256Hash": base64.b64encode(hashlib.sha256(data).digest()).decode(),
+    }  # fmt: skip
+    told = await api.post("/media", announced, 201)
+    if told["uploadUrl"] is not None:
+        assert (await api.p.put(told["uploadUrl"], content=data)).status_code == 200
+    return told["mediaId"]

@@ -30,6 +30,8 @@ class Comment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     author: str | None = None
     """The id of a user, as whoever wrote it says."""
     created_ns: int = 0
+    trace_id: str | None = None
+    """The trace to which the subject belongs, and with which the comment goes."""
 
 
 _KIND: Final = Kind("comment", Comment)
@@ -52,8 +54,8 @@ class Comments:
         content = comment.content.strip()
         if not 1 <= len(content) <= LONGEST:
             raise ConfigError("content", comment.content, "the request", f"1 to {LONGEST} characters")
-        await check_subject(self._backend, project, comment.subject_type, comment.subject_id)
-        made = replace(comment, id=str(uuid.uuid4()), content=content, created_ns=now_ns)
+        trace_id = await check_subject(self._backend, project, comment.subject_type, comment.subject_id)
+        made = replace(comment, id=str(uuid.uuid4()), content=content, created_ns=now_ns, trace_id=trace_id)
         await self._catalog.commit([Put(_entry(project, made), 0)])
         return made
 
@@ -95,6 +97,8 @@ def _entry(project: str, comment: Comment) -> Entry:
     refs = [f"type:{comment.subject_type}", subject_ref(comment.subject_type, comment.subject_id)]
     if comment.author is not None:
         refs.append(f"author:{comment.author}")
+    if comment.trace_id is not None:
+        refs.append(f"trace:{comment.trace_id}")
     return Entry(
         project=project, kind=_KIND.name, id=comment.id, refs=tuple(refs), body=_KIND.body(comment),
         position=comment.created_ns,

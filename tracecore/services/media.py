@@ -17,11 +17,11 @@ import anyio.to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracecore.catalog import CatalogQuery, CatalogStore, Entry, Put
+from tracecore.catalog import CatalogQuery, CatalogStore, Delete, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
 from tracecore.services.kinds import Kind
 
-__all__ = ["CONTENT_TYPES", "LARGEST_BYTES", "Field", "Link", "Media", "MediaStore", "media_id_of"]
+__all__ = ["CONTENT_TYPES", "LARGEST_BYTES", "LINK_KIND", "Field", "Link", "Media", "MediaStore", "media_id_of"]
 
 Field: TypeAlias = Literal["input", "output", "metadata", "expectedOutput"]
 LARGEST_BYTES: Final = 64 << 20
@@ -88,7 +88,8 @@ class Link(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _KIND: Final = Kind("media", Media)
-_LINKS: Final = Kind("media_link", Link)
+LINK_KIND: Final = "media_link"
+_LINKS: Final = Kind(LINK_KIND, Link)
 
 
 def media_id_of(sha256: str) -> str:
@@ -136,7 +137,8 @@ class MediaStore:
                 await self._catalog.commit(changes)
             except Conflict:
                 continue  # somebody announced or uploaded the same
-            return known
+            if await self._described(project, media.id) is not None:  # nobody dropped it meanwhile
+                return known
 
     async def upload(self, project: str, media_id: str, data: bytes, *, now_ns: int) -> Media:
         """Keep the bytes of an id; that they are here already does not matter.
@@ -192,6 +194,25 @@ class MediaStore:
         """
         entry, media = await self._entry(project, media_id)
         return _arrived(media), entry.attachment
+
+    async def drop_unless_linked(self, project: str, media_id: str) -> None:
+        """Remove bytes to which nothing refers.
+
+        Who refers to them while this happens either finds that they are gone, or has them put back.
+        """
+        entry = await self._catalog.get(project, _KIND.name, media_id)
+        if entry is None or await self._is_linked(project, media_id):
+            return
+        try:
+            await self._catalog.commit([Delete(project, _KIND.name, media_id, entry.revision)])
+            if await self._is_linked(project, media_id):
+                await self._catalog.commit([Put(entry, 0)])
+        except Conflict:
+            return  # somebody announced or uploaded them
+
+    async def _is_linked(self, project: str, media_id: str) -> bool:
+        query = CatalogQuery(kind=_LINKS.name, parent=media_id, limit=1)
+        return bool((await self._catalog.find(project, query)).items)
 
     async def links(self, project: str, ref: str) -> list[tuple[str, Link]]:
         """Return the media that something refers to, by id, such as of ``trace:…`` or ``item:…``; the newest first."""

@@ -21,22 +21,23 @@ def subject_ref(kind: SubjectType, subject_id: str) -> str:
     return f"{kind}:{subject_id}"
 
 
-async def check_subject(backend: Backend, project: str, kind: SubjectType, subject_id: str) -> None:
-    """See that something is there.
+async def check_subject(backend: Backend, project: str, kind: SubjectType, subject_id: str) -> str | None:
+    """See that something is there; return the trace to which it belongs, if it does to one.
 
     Raises:
         NotFound: it is not, or not in this project.
     """
-    if not await _EXISTS[kind](backend, project, subject_id):
-        raise NotFound(kind.lower(), subject_id, "it is not in the project of the key")
+    if kind == "OBSERVATION":
+        found = await observation_of(backend, project, subject_id)
+        if found is not None:
+            return found.trace_id
+    elif await _EXISTS[kind](backend, project, subject_id):
+        return subject_id if kind == "TRACE" else None
+    raise NotFound(kind.lower(), subject_id, "it is not in the project of the key")
 
 
 async def _has_trace(backend: Backend, project: str, subject_id: str) -> bool:
     return await traces_of(backend).get(project, subject_id) is not None
-
-
-async def _has_observation(backend: Backend, project: str, subject_id: str) -> bool:
-    return await observation_of(backend, project, subject_id) is not None
 
 
 async def _has_session(backend: Backend, project: str, subject_id: str) -> bool:
@@ -49,5 +50,5 @@ async def _has_prompt(backend: Backend, project: str, subject_id: str) -> bool:
 
 
 _EXISTS: Final[dict[SubjectType, _Exists]] = {
-    "TRACE": _has_trace, "OBSERVATION": _has_observation, "SESSION": _has_session, "PROMPT": _has_prompt,
+    "TRACE": _has_trace, "SESSION": _has_session, "PROMPT": _has_prompt,
 }  # fmt: skip

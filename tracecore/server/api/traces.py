@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tracecore.backend import LARGEST_PAGE, ObservationQuery, Page, ScoreQuery, TraceQuery
 from tracecore.conditions import Condition
-from tracecore.erasure import LARGEST_ERASURE, Erasable
+from tracecore.erasure import LARGEST_ERASURE
 from tracecore.errors import BackendRejected, NotFound
 from tracecore.records import Trace
 from tracecore.server.api.numbered import numbered
@@ -28,6 +28,7 @@ from tracecore.server.api.trace_shapes import TraceAnswer, io_of, metrics_of, sc
 from tracecore.server.api.unit_prices import show_prices
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
+from tracecore.services.forgetting import erase_traces
 from tracecore.services.stores import observations_of, scores_of, traces_of
 from tracecore.services.synthetic import is_synthetic
 from tracecore.wire import LARGEST_ANSWER
@@ -127,7 +128,7 @@ async def get_trace(call: Call, trace_id: str) -> TraceAnswer:
 @operations.delete("/traces/{trace_id:path}", permission="traces:delete")
 async def delete_trace(call: Call, trace_id: str) -> Message:
     """Erase a trace with everything that belongs to it; it is gone when this is answered."""
-    erased = await _erasable(call).erase(call.project, trace_ids=[trace_id])
+    erased = await erase_traces(call.backend, call.project, [trace_id])
     if not erased.traces:
         raise _unknown(trace_id)
     return Message("Trace deleted successfully")
@@ -136,7 +137,7 @@ async def delete_trace(call: Call, trace_id: str) -> Message:
 @operations.delete("/traces", permission="traces:delete")
 async def delete_traces(call: Call, body: TraceIds) -> Message:
     """Erase traces with everything that belongs to them; ids that are not known do not matter."""
-    erased = await _erasable(call).erase(call.project, trace_ids=list(dict.fromkeys(body.trace_ids)))
+    erased = await erase_traces(call.backend, call.project, list(dict.fromkeys(body.trace_ids)))
     return Message(f"Traces deleted successfully: {len(erased.traces)}")
 
 
@@ -202,12 +203,6 @@ async def _every(find: Callable[[Q], Awaitable[Page[T]]], query: Q) -> AsyncIter
         if page.next_cursor is None:
             return
         query = replace(query, cursor=page.next_cursor)
-
-
-def _erasable(call: Call) -> Erasable:
-    if not isinstance(call.backend, Erasable):
-        raise BackendRejected(f"{call.backend.location} cannot erase anything", "use SQLite or PostgreSQL")
-    return call.backend
 
 
 def _too_large(what: str) -> BackendRejected:

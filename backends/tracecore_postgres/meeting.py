@@ -8,7 +8,7 @@ What is proved row by row is narrowed down before, so that not every payload tra
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tracecore.conditions import KINDS, Condition
 from tracecore_postgres.texts import escape
@@ -19,6 +19,13 @@ __all__ = ["DIALECT"]
 _CHARACTER: Final = r"(?:[^\u0001\ud7ff]|\u0001.|\ud7ff(?:0|d[89a-f][0-9a-f]{2}|x[0-9a-f]{2}))"
 """One character of a stored text, with its escape."""
 _PLAIN: Final = "(strpos({0}, U&'\\0001') = 0 AND strpos({0}, U&'\\D7FF') = 0)"
+# A name that is half a surrogate pair is none to the functions of the database, and an error.
+_COST: Final = """
+CASE WHEN o.costs IS NULL OR strpos(o.costs, '\\u') > 0 THEN o.costs IS NOT NULL ELSE coalesce((
+    SELECT sum(CAST(e.value AS double precision)) FROM json_each_text(CAST(o.costs AS json)) e
+    WHERE strpos(e.key, ?) > 0
+), 0) {} ? END
+"""
 _OF_BODY: Final = "coalesce((SELECT {} FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id), false)"
 
 
@@ -44,7 +51,7 @@ def _pattern(value: str) -> str:
 def _proved(condition: Condition) -> Part:
     kind, operator = KINDS[condition.column], condition.operator
     if kind == "number":
-        return ("true" if operator == "is null" else "o.costs IS NOT NULL"), []
+        return _of_costs(condition)
     if kind == "member":
         return _of_members(condition)
     # What is not there is the empty text.
@@ -52,6 +59,13 @@ def _proved(condition: Condition) -> Part:
         return "true", []
     wanted = standing(condition)
     return _OF_BODY.format(holds_standing(f"f.{condition.column}", wanted, "strpos")), wanted
+
+
+def _of_costs(condition: Condition) -> Part:
+    if condition.operator in {"is null", "is not null"}:
+        return f"o.costs {condition.operator.upper()}", []
+    value: Any = condition.value
+    return _COST.format(condition.operator), [condition.column.removesuffix("_cost"), float(value)]
 
 
 def _of_members(condition: Condition) -> Part:

@@ -30,6 +30,7 @@ from tracecore_sqlite import search, settling
 
 PROJECTS: Final = ("p", "q")
 WORLDS = by_mode(120, full=5_000)
+CROWDS = by_mode(60, full=5_000)
 QUERIES: Final = 10
 """Questions to each project of a world."""
 
@@ -116,12 +117,12 @@ def _project(name: str, number: int) -> str:
     return f"{name}{number}"
 
 
-def ask(folder: Path, url: str, drawn: st.SearchStrategy[list[Any]], *, of: Worlds, rate: int) -> None:
-    """Ask every backend the same of one world after the other; one question in ``rate`` has to find something."""
+def ask(folder: Path, url: str, drawn: st.SearchStrategy[list[Any]], *, of: Worlds, times: int, rate: int) -> None:
+    """Ask every backend the same of so many worlds; one question in ``rate`` has to find something."""
     stores = Stores(folder, url)
     with asyncio.Runner() as runner:
 
-        @settings(suppress_health_check=list(HealthCheck), max_examples=WORLDS)
+        @settings(suppress_health_check=list(HealthCheck), max_examples=times)
         @given(of, MAINTAINED, drawn)
         def compare(world: list[Record], slices: int, asked: list[Question]) -> None:
             runner.run(stores.compare(world, slices, asked))
@@ -146,22 +147,29 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_slices")
 def test_filters(tmp_path: Path, postgres: Database) -> None:
     """Traces, observations, sessions, scores and ledger entries: the same pages in the same order, cursor by cursor."""
-    ask(tmp_path, postgres.url(), st.lists(questions, min_size=QUERIES, max_size=QUERIES), of=worlds, rate=4)
+    ask(
+        tmp_path,
+        postgres.url(),
+        st.lists(questions, min_size=QUERIES, max_size=QUERIES),
+        of=worlds,
+        times=WORLDS,
+        rate=4,
+    )
 
 
-@torture("T41", "random conditions on both dialects, beside plain Python", rounds=WORLDS * len(PROJECTS) * QUERIES)
+@torture("T41", "random conditions on both dialects, beside plain Python", rounds=CROWDS * len(PROJECTS) * QUERIES)
 @pytest.mark.usefixtures("small_slices")
 def test_conditions(tmp_path: Path, postgres: Database) -> None:
     """Observations by conditions on all that they hold, with or without a phrase that leads there."""
-    ask(tmp_path, postgres.url(), conditions, of=crowds, rate=8)
+    ask(tmp_path, postgres.url(), conditions, of=crowds, times=CROWDS, rate=8)
 
 
 @torture(
-    "T41", "random conditions on both dialects, where every word is common", rounds=WORLDS * len(PROJECTS) * QUERIES
+    "T41", "random conditions on both dialects, where every word is common", rounds=CROWDS * len(PROJECTS) * QUERIES
 )
 @pytest.mark.usefixtures("small_slices")
 def test_conditions_on_common_words(tmp_path: Path, postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """What no index leads to is found by walking through the list."""
     for module in (candidates, sqlite_candidates):
         monkeypatch.setattr(module, "_FEW", -1)
-    ask(tmp_path, postgres.url(), conditions, of=crowds, rate=8)
+    ask(tmp_path, postgres.url(), conditions, of=crowds, times=CROWDS, rate=8)

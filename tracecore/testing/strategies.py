@@ -95,7 +95,9 @@ _dollars: Final = st.integers(0, 4096).map(lambda n: n / 1024)
 _usage: Final = st.dictionaries(
     st.sampled_from(("input", "output", "input_cached", "total", "é", "\ud800")), _counts, max_size=3
 )
-_costs: Final = st.dictionaries(st.sampled_from(("input", "output", "é")), _dollars, max_size=2)
+_costs: Final = st.dictionaries(
+    st.sampled_from(("input", "output", "é", "input_\ud7ff", "\ud800 input", "output\0")), _dollars, max_size=3
+)
 _values: Final = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), texts),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),

@@ -241,6 +241,16 @@ class FilterSuite(Contract):
                 ):
                     await _selects(backend, ObservationQuery(where=(where,)), (number,))
 
+    async def test_no_text_contains_what_it_is_stored_as(self, make: MakeBackend) -> None:
+        """Filtering: a text is what was recorded; how a store spells what it cannot hold is nobody's business."""
+        records = [span(n, after_s=n, name=text) for n, text in enumerate(_ODD, 1)]
+        async with opened_with(make(), records) as backend:
+            for part in _SPELLED:
+                for operator in ("contains", "ends with", "starts with"):
+                    where = (Condition("name", operator, part),)
+                    numbers = tuple(n for n, text in enumerate(_ODD, 1) if _holds(text, operator, part))
+                    await _selects(backend, ObservationQuery(where=where), numbers)
+
     async def test_lists_by_conditions_leave_payloads_out(self, make: MakeBackend) -> None:
         """ObservationQuery.bodies: without it payloads are absent, also those that a condition was on."""
         where = (Condition("input", "matches", "sky"), Condition("input_cost", "is null"))
@@ -272,6 +282,32 @@ class FilterSuite(Contract):
         async with opened_with(make(), _SIX) as backend:
             await _selects(backend, ObservationQuery(where=many), "1")
             await _selects(backend, ObservationQuery(where=(tags, *several[2:])), "1")
+
+
+_ODD: Final = ("\0", "\x01", "\x02", "\ud7ff", "\ud800", "a\0d800", "\ud7ff0", "\udfffx", "0", "\x03d", "\0\x03")
+"""Texts in which a store may have to spell something in another way."""
+_SPELLED: Final = (
+    "\x03",
+    "\x04",
+    "\x05",
+    "\x01",
+    "0",
+    "d800",
+    "800",
+    "d",
+    "x",
+    "\ud7ff",
+    "\0",
+    "\ud800",
+    "u",
+    "\\",
+    "\ufffd",
+)
+"""Of what such spellings consist."""
+
+
+def _holds(text: str, operator: Operator, part: str) -> bool:
+    return {"contains": part in text, "ends with": text.endswith(part), "starts with": text.startswith(part)}[operator]
 
 
 def _metadata(text: str) -> Raw:

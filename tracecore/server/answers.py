@@ -11,10 +11,13 @@ from starlette.responses import Response
 
 from tracecore.server.bodies import zstd
 
-__all__ = ["LARGE", "answer_of"]
+__all__ = ["LARGE", "LARGE_AT_ONCE", "answer_of"]
 
 LARGE: Final = 1 << 18
 """Bytes from which work on a body is done on a thread, so that other requests are not held up."""
+LARGE_AT_ONCE: Final = 2
+"""Longer bodies in hand at one moment, one decoded while the other is written: decoded they are up to ten times as
+long."""
 _WORTH: Final = 16 << 10
 """Bytes from which an answer is compressed."""
 _LEVEL: Final = 1

@@ -104,7 +104,14 @@ def _native_routes(state: ServerState) -> list[Route]:
     def reach(request: Request, _: str) -> str:
         return cast("Principal", request.scope["principal"]).project
 
-    found = native.routes(state.backend, limits=state.limits, reach=reach, writer=state.writer, prepare=state.prepare)
+    found = native.routes(
+        state.backend,
+        limits=state.limits,
+        reach=reach,
+        writer=state.writer,
+        decoding=state.decoding,
+        prepare=state.prepare,
+    )
     return [Route(route.path, _guarded(state.gate, route), methods=sorted(route.methods or ())) for route in found]
 
 

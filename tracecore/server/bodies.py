@@ -45,8 +45,8 @@ class Limits(Struct, frozen=True):
     """Bytes that a body may have whatever the ratio."""
     read_seconds: float = 30.0
     """Seconds in which a body must have arrived."""
-    in_hand_bytes: int = 256 << 20
-    """Bytes of all bodies that are being read or written at one moment."""
+    in_hand_bytes: int = 128 << 20
+    """Bytes of all bodies that are being read or written at one moment; decoded they are some times as long."""
 
 
 class Allowance:

@@ -28,7 +28,7 @@ from starlette.routing import Route
 from tracecore import __version__
 from tracecore.backend import Backend, Batch, Receipt
 from tracecore.errors import BackendRejected
-from tracecore.server.answers import LARGE, answer_of
+from tracecore.server.answers import LARGE, LARGE_AT_ONCE, answer_of
 from tracecore.server.bodies import Allowance, Limits, body_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.services.ingest import BatchWriter, Gone
@@ -55,8 +55,6 @@ Reach: TypeAlias = Callable[[Request, str], str]
 
 _LARGEST_QUESTION: Final = 1 << 20
 """Bytes of the body of a read."""
-_LARGE_AT_ONCE: Final = 2
-"""Batches of more than ``LARGE`` bytes that are decoded at one moment; decoded they are up to ten times as long."""
 
 
 Prepare: TypeAlias = Callable[[Batch], Awaitable[Batch]]
@@ -77,6 +75,7 @@ def routes(
     limits: Limits | None = None,
     reach: Reach = _as_asked,
     writer: BatchWriter | None = None,
+    decoding: anyio.Semaphore | None = None,
     prepare: Prepare = _as_it_is,
 ) -> list[Route]:
     """Return the routes of an endpoint over an open backend.
@@ -86,9 +85,17 @@ def routes(
         limits: what a request may cost.
         reach: decides which project a request reaches. The default lets every request reach every project.
         writer: writes the batches, where others write to the same backend too.
+        decoding: is held by each batch that takes much memory, where others decode such too.
         prepare: is given each batch before it is written, and returns what is written.
     """
-    native = _Native(backend, limits or Limits(), reach, writer or BatchWriter(backend), prepare)
+    native = _Native(
+        backend,
+        limits or Limits(),
+        reach,
+        writer=writer or BatchWriter(backend),
+        decoding=decoding or anyio.Semaphore(LARGE_AT_ONCE),
+        prepare=prepare,
+    )
     found = {
         f"{BASE}/batch": ("POST", native.batch),
         **{read.path: ("POST", native.read(read)) for read in READS.values()},
@@ -116,14 +123,23 @@ def _elsewhere(methods: dict[str, str]) -> Endpoint:
 class _Native:
     """Answer requests over one backend."""
 
-    def __init__(self, backend: Backend, limits: Limits, reach: Reach, writer: BatchWriter, prepare: Prepare) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        limits: Limits,
+        reach: Reach,
+        *,
+        writer: BatchWriter,
+        decoding: anyio.Semaphore,
+        prepare: Prepare,
+    ) -> None:
         self._backend = backend
         self._limits = limits
         self._reach = reach
         self._allowance = Allowance(limits.in_hand_bytes)
         self._writer = writer
         self._prepare = prepare
-        self._decoding = anyio.Semaphore(_LARGE_AT_ONCE)
+        self._decoding = decoding
 
     async def batch(self, request: Request) -> Response:
         """Write a batch."""

@@ -30,8 +30,8 @@ DEFAULT_PORT: Final = 4318
 GRACE_S: Final = 10
 """How long requests that were begun may take when the server ends."""
 KEEP_ALIVE_S: Final = 75
-"""How long an idle connection stays. Exporters send every 5 s: a server that closes after 5, as uvicorn does unless told
-otherwise, closes while they send."""
+"""Seconds that an idle connection stays. Exporters send every 5 s: a server that closes after 5, as uvicorn does unless
+told otherwise, closes while they send."""
 _URL: Final = "_TRACECORE_SERVES"
 """Hands the backend to worker processes; it is no setting."""
 _APP: Final = "tracecore.server.serving:from_environment"

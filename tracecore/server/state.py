@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import anyio
+
 from tracecore.backend import Backend, Batch
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.server.access import Gate
+from tracecore.server.answers import LARGE_AT_ONCE
 from tracecore.server.bodies import Allowance, Limits
 from tracecore.server.probe import Probe
 from tracecore.server.requests import Requests
@@ -40,6 +43,8 @@ class ServerState:
         self.wall: Final = wall
         self.clock: Final = clock
         self.allowance: Final = Allowance(self.limits.in_hand_bytes)
+        self.decoding: Final = anyio.Semaphore(LARGE_AT_ONCE)
+        """Held by each large body from decoding to writing."""
         self.writer: Final = BatchWriter(backend)
         self.trace_locks: Final = TraceLocks()
         self.keys: Final = Keys(catalog, pepper)

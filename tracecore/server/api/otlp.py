@@ -5,19 +5,20 @@ Answered after the spans are durable, in the encoding of the request, as are err
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Final
 
 import anyio.to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tracecore.errors import BackendUnavailable, TracecoreError
 from tracecore.server.answers import LARGE
+from tracecore.server.api.writing import write
 from tracecore.server.bodies import body_of
 from tracecore.server.operations import Call, Operations
 from tracecore.server.otlp import Decoded, Destination, Encoding, answer, decode, error_body
 from tracecore.server.problems import Refusal
-from tracecore.services.ingest import Gone
 from tracecore.wire import Malformed, problem_of
 
 __all__ = ["operations"]
@@ -56,8 +57,6 @@ async def _exported(call: Call) -> Response:
         return _failed(encoding, refusal.problem.status, str(refusal), refusal.problem.retry_after)
     except Malformed as error:
         return _failed(encoding, 400, str(error))
-    except Gone as error:
-        raise ClientDisconnect from error
     except TracecoreError as error:
         retry_after = error.retry_after if isinstance(error, BackendUnavailable) else None
         return _failed(encoding, problem_of(error).status, str(error), retry_after)
@@ -67,10 +66,9 @@ async def _written(call: Call, encoding: Encoding) -> Response:
     _check_version(call.request)
     with call.state.allowance.share() as take:
         body = await body_of(call.request, call.state.limits, take)
-        decoded = await _decoded(body, encoding, _destination(call))
-        batch = await call.state.prepare(decoded.records)
-        if batch:
-            await call.state.writer.write(batch, call.is_wanted)
+        async with call.state.decoding if len(body) > LARGE else nullcontext():
+            decoded = await _decoded(body, encoding, _destination(call))
+            await write(call, decoded.records)
     found = answer(encoding, decoded.rejected, decoded.reason)
     return Response(found, media_type=_MEDIA[encoding])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -163,9 +164,7 @@ def test_calls_of_tools_in_an_output(output: str, names: list[str] | None) -> No
 def test_tools_that_a_model_was_offered() -> None:
     """As the standard attribute they stay as they are; in an input they are found."""
     tools = [{"type": "function", "function": {"name": "a"}}]
-    found = said(
-        one({"langfuse.observation.input": f'{{"tools": {str(tools).replace(chr(39), chr(34))}, "messages": []}}'})
-    )
+    found = said(one({"langfuse.observation.input": json.dumps({"tools": tools, "messages": []})}))
     assert found["tool_definitions"] == tools
     own = said(one({"gen_ai.tool.definitions": '{"a": {"description": "d"}}'}))
     assert own["tool_definitions"] == {"a": {"description": "d"}}

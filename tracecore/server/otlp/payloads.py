@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -26,7 +27,7 @@ __all__ = ["json_of", "member", "members_of", "object_in", "object_payload_of", 
 _skip: Final = msgspec.json.Decoder(Raw).decode
 _parse: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_PLAIN: Final[frozenset[object]] = frozenset({str, int, bool, type(None)})
 _FEW: Final = 100
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 _SPACE: Final = " \t\r\n"
@@ -73,11 +74,12 @@ def object_payload_of(value: Any) -> Raw | None:
 
 def member(value: Any) -> Any:
     """Return a value as msgspec may encode it, as a member of an object."""
-    kind: object = type(value)
-    if kind in _PLAIN or (kind is float and math.isfinite(value)):
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if kind is list and len(value) <= _FEW and _PLAIN.issuperset(map(type, value)):
-        return value
+    if isinstance(value, list):
+        items = cast("Sequence[Any]", value)
+        if len(items) <= _FEW and _PLAIN.issuperset(map(type, items)):
+            return items
     return payload_of(value)
 
 

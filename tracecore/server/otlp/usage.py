@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tracecore.server.otlp.names import Genkit, Vercel, Vertex
-from tracecore.server.otlp.payloads import object_in, text_of
+from tracecore.server.otlp.payloads import object_in, payload_of, text_of
 from tracecore.server.otlp.reading import number_of, whole_of
 from tracecore.server.otlp.sorting import Sorted
 from tracecore.services.usage import normalized_usage
@@ -61,7 +61,7 @@ class Cost(NamedTuple):
 
 
 def fill_usage(fields: dict[str, Any], attributes: Sorted) -> None:
-    """Fill in what a model call used and cost, and its prompt; what says nothing of it stays where it is."""
+    """Fill in what a model call used and cost, and what else is said of it in other ways than most."""
     found = attributes.take("usage", _from_object) if attributes.has("usage") else None
     if found is None and "usage.*" in attributes.groups:
         found = _from_attributes(attributes)
@@ -71,6 +71,10 @@ def fill_usage(fields: dict[str, Any], attributes: Sorted) -> None:
         fields["usage_details"], fields["provided_usage_details"] = found
     if attributes.has("cost") and (cost := attributes.take("cost", _cost)) is not None:
         fields["cost_details"], fields["total_cost"] = cost
+    if "model_parameters" not in fields:
+        said = _holding(attributes, Genkit.INPUT, "config")
+        if said is not None and said["config"]:
+            fields["model_parameters"] = payload_of(said["config"])
     if "prompt_name" not in fields and attributes.has("prompt_link"):
         said = attributes.take("prompt_link", object_in) or {}
         fields["prompt_name"], fields["prompt_version"] = text_of(said.get("name")), whole_of(said.get("version"))
@@ -118,12 +122,20 @@ def _from_counts(said: dict[str, int | float]) -> Usage:
 def _from_response(attributes: Sorted) -> Usage | None:
     """Return what the answer of the model says, where no attribute does."""
     for key, name in ((Vertex.RESPONSE, "usage_metadata"), (Genkit.OUTPUT, "usage")):
-        value = attributes.get(key)
-        if isinstance(value, str) and f'"{name}"' in value:
-            found = _from_object((object_in(value) or {}).get(name))
-            if found is not None:
-                return found
+        said = _holding(attributes, key, name)
+        found = None if said is None else _from_object(said[name])
+        if found is not None:
+            return found
     return None
+
+
+def _holding(attributes: Sorted, key: str, name: str) -> dict[str, Any] | None:
+    """Return the object that an attribute is, if it has a member of this name; it is parsed only if it may have."""
+    value = attributes.get(key)
+    if not isinstance(value, str) or f'"{name}"' not in value:
+        return None
+    said = object_in(value)
+    return said if said is not None and name in said else None
 
 
 def _with_provider(said: dict[str, int | float], metadata: Mapping[str, Any]) -> Usage:

@@ -2,9 +2,9 @@
 
 * Changes are laid in the order of their times, one that makes before one that adds; what is stored has the time of the
   latest change it is made of (``received_ns``). So an event that is late, or sent again, fills what is not set and
-  takes back nothing. Of three events about one field the second is lost if it comes last: only one time is kept.
+  takes back nothing. One time is kept, not one for each field: of several late events the first to come wins.
 * The start is the earliest that was named, as in Langfuse, where it never changes. An update that comes before what it
-  updates has none: its end, or its own time, stands for it until then.
+  updates has none: its end, or its own time, stands for it until then. A trace begins no later than what is below it.
 * Members of ``metadata`` are united, and so are tags. A span becomes the generation that a later event says it is.
 * What has an end has ended; an event, and the span that stands for a trace, always has, at its start.
 """
@@ -71,7 +71,7 @@ def folded(
     for change in ordered:
         fields = _laid(fields, change.fields)
     span_id, root_id = changes[0].span_id, synthetic_id(trace_id)
-    if span_id != root_id and fields.get("parent_id") in {None, span_id} and (stored is None or is_ours(stored)):
+    if span_id != root_id and "parent_id" not in fields and (stored is None or is_ours(stored)):
         fields["parent_id"] = root_id
     start_ns, end_ns = _times(ordered, is_point=fields.get("type") == "event" or span_id == root_id)
     return _kind_of(fields)(
@@ -83,8 +83,8 @@ def folded(
         duration_ns=None if end_ns is None else max(0, end_ns - start_ns),
         status="running" if end_ns is None else "ok",
         trace=_united(change.attributes for change in ordered),
-        provenance=stored.provenance if stored and stored.provenance else provenance,
-        received_ns=max(change.at_ns for change in ordered),
+        provenance=provenance if stored is None else stored.provenance,
+        received_ns=max(change.at_ns for change in ordered) or None,
         **fields,
     )
 
@@ -99,7 +99,7 @@ def needs_payloads(stored: Observation, changes: Iterable[Change]) -> bool:
 
     They can where all they do is to put new ones in their place: a record keeps those that the next does not have.
     """
-    at_ns = stored.start_ns if stored.received_ns is None else stored.received_ns
+    at_ns = _said_ns(stored)
     return not is_ours(stored) or any(
         "metadata" in change.fields or (change.at_ns <= at_ns and not _PAYLOADS.isdisjoint(change.fields))
         for change in changes
@@ -107,8 +107,8 @@ def needs_payloads(stored: Observation, changes: Iterable[Change]) -> bool:
 
 
 def passed_on(said: TraceAttributes, own: TraceAttributes) -> TraceAttributes:
-    """Return what an observation carries of its trace: everything but metadata, and its own environment."""
-    return replace(said, metadata=own.metadata, environment=own.environment or said.environment)
+    """Return what an observation carries of its trace: everything but metadata and environment, which are its own."""
+    return replace(said, metadata=own.metadata, environment=own.environment)
 
 
 def _in_order(stored: Observation | None, changes: Sequence[Change]) -> list[Change]:
@@ -145,13 +145,20 @@ def _of_stored(stored: Observation) -> Change:
     return Change(
         trace_id=stored.trace_id,
         span_id=stored.span_id,
-        at_ns=stored.start_ns if stored.received_ns is None else stored.received_ns,
+        at_ns=_said_ns(stored),
         is_update=True,
         start_ns=stored.start_ns,
         end_ns=None if stored.status == "running" else stored.end_ns,
         fields=fields,
         attributes=stored.trace,
     )
+
+
+def _said_ns(stored: Observation) -> int:
+    """Return when the latest change was said of which an observation is made; 0 where nobody has said anything."""
+    if stored.received_ns is not None:
+        return stored.received_ns
+    return 0 if is_ours(stored) else stored.start_ns
 
 
 def _laid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

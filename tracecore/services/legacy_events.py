@@ -25,11 +25,11 @@ from tracecore.services.scores import NewScore, check_id
 from tracecore.services.synthetic import synthetic_id
 from tracecore.services.usage import normalized_usage
 
-__all__ = ["Event", "Said", "event_of", "said_by"]
+__all__ = ["KINDS", "Event", "Said", "event_of", "said_by"]
 
 _LARGEST: Final = 2**63 - 1
 _TYPES: Final[dict[str, ObservationType]] = {kind.upper(): kind for kind in OBSERVATION_TYPES}
-_KINDS: Final[dict[str, tuple[str, bool]]] = {
+KINDS: Final[dict[str, tuple[str, bool]]] = {
     "trace-create": ("trace", False),
     "score-create": ("score", False),
     "sdk-log": ("log", False),
@@ -118,9 +118,9 @@ def said_by(event: Event, *, now_ns: int) -> Said:
     Raises:
         ConfigError, MsgspecError: the type is not known, or the body not what it should be.
     """
-    if event.type not in _KINDS:
-        raise ConfigError("type", event.type[:100], "the event", f"one of {', '.join(_KINDS)}")
-    about, is_update = _KINDS[event.type]
+    if event.type not in KINDS:
+        raise ConfigError("type", event.type[:100], "the event", f"one of {', '.join(KINDS)}")
+    about, is_update = KINDS[event.type]
     at_ns = now_ns if event.timestamp is None else min(_ns(event.timestamp), now_ns)
     if about == "trace":
         return _of_trace(event, _trace.decode(event.body), at_ns)
@@ -169,7 +169,7 @@ def _of_observation(
         is_update=is_update,
         start_ns=start_ns,
         end_ns=None if body.end_time is None else _ns(body.end_time),
-        fields=_fields_of(body, _type_of(body, about)),
+        fields=_fields_of(body, _type_of(body, about), span_id),
         attributes=TraceAttributes(environment=environment_of(body.environment)),
     )
 
@@ -182,13 +182,13 @@ def _type_of(body: _ObservationBody, about: str) -> ObservationType:
     return found
 
 
-def _fields_of(body: _ObservationBody, kind: ObservationType) -> dict[str, Any]:
-    """Return the fields of a record that a body sets."""
+def _fields_of(body: _ObservationBody, kind: ObservationType, span_id: str) -> dict[str, Any]:
+    """Return the fields of a record that a body sets; nothing is its own parent."""
     completion, parent = body.completion_start_time, body.parent_observation_id
     return _set(
         type=kind,
         name=text_of(body.name, max_length=MAX_NAME),
-        parent_id=check_id("parentObservationId", parent) if parent else None,
+        parent_id=check_id("parentObservationId", parent) if parent and parent != span_id else None,
         completion_start_ns=None if completion is None else _ns(completion),
         level=None if body.level is None else level_of(body.level),
         status_message=body.status_message,

@@ -1,7 +1,7 @@
 """Langfuse's older ingestion: changes of traces and observations, made records.
 
 A trace is the span that stands for it (:mod:`tracecore.services.synthetic`), which is made with the first observation
-below it if nobody has made the trace by then. Every observation carries what was said of its trace, as those of newer
+of it if nobody has made the trace by then. Every observation carries what was said of its trace, as those of newer
 clients do, so that lists find it by its user or its session; where that changes later, it is written to all of them.
 
 What changes say together depends on what is stored, so nobody else may write to the same trace between reading and
@@ -107,14 +107,14 @@ class LegacyIngestion:
         }
         before = stored.get(root_id)
         root = made[root_id].record if root_id in made else before
-        below = [one.record for one in made.values() if one.record.parent_id == root_id]
-        if root is None and below:
-            root = self._stand_in(trace_id, below)
-            made[root_id] = _Made(root, ())
+        earliest = min((one.record.start_ns for one in made.values() if is_ours(one.record)), default=None)
+        if earliest is not None and (root is None or (is_ours(root) and earliest < root.start_ns)):
+            root = self._stand_in(trace_id, earliest) if root is None else replace(root, start_ns=earliest)
+            made[root_id] = _Made(root, made[root_id].changes if root_id in made else ())
         said = TraceAttributes() if root is None else root.trace
         found = [
-            one if one.record.span_id == root_id or root is None else _Made(_told(one.record, said), one.changes)
-            for one in made.values()
+            _Made(_told(one.record, said), one.changes) if span_id != root_id and is_ours(one.record) else one
+            for span_id, one in made.items()
         ]
         if before is not None and passed_on(before.trace, TraceAttributes()) != passed_on(said, TraceAttributes()):
             found += await self._others(trace_id, said, made)
@@ -134,12 +134,9 @@ class LegacyIngestion:
                 found[span_id] = await store.get(self._project, trace_id, span_id) or found[span_id]
         return found
 
-    def _stand_in(self, trace_id: str, below: Sequence[Observation]) -> Observation:
+    def _stand_in(self, trace_id: str, start_ns: int) -> Observation:
         """Return the span for a trace of which nobody has said anything yet."""
-        start_ns = min(one.start_ns for one in below)
-        change = Change(
-            trace_id=trace_id, span_id=synthetic_id(trace_id), at_ns=start_ns, is_update=False, start_ns=start_ns
-        )  # fmt: skip
+        change = Change(trace_id=trace_id, span_id=synthetic_id(trace_id), at_ns=0, is_update=False, start_ns=start_ns)
         return folded(self._project, trace_id, None, [change], self._provenance)
 
     async def _others(self, trace_id: str, said: TraceAttributes, made: dict[str, _Made]) -> list[_Made]:

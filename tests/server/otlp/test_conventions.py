@@ -430,7 +430,8 @@ def test_genkit() -> None:
     """The subtype says what it is; a model's output holds its usage."""
     record = one({
         "genkit:type": "action", "genkit:metadata:subtype": "model", "genkit:name": "googleai/gemini",
-        "genkit:input": '{"messages": [], "config": {"temperature": 0.5}}', "genkit:output": '{"usage": {"inputTokens": 4, "outputTokens": 2}}',
+        "genkit:input": '{"messages": [], "config": {"temperature": 0.5}}',
+        "genkit:output": '{"usage": {"inputTokens": 4, "outputTokens": 2}}',
     })  # fmt: skip
     assert isinstance(record, Generation)
     assert (record.name, record.usage_details) == ("googleai/gemini", {"input": 4, "output": 2})

@@ -111,7 +111,7 @@ def test_spans_beyond_the_limit_refuse_the_request() -> None:
     message = request(*[span({}, span_id=f"{number:016x}") for number in range(1, 4)])
     for body, encoding in ((message.SerializeToString(), "protobuf"), (as_json(message), "json")):
         with pytest.raises(Refusal, match="more than 2 spans") as refused:
-            decode(body, encoding, INTO, limits)  # type: ignore[arg-type]
+            decode(body, encoding, INTO, limits)
         assert refused.value.problem.status == 413
 
 
@@ -121,7 +121,7 @@ def test_attributes_of_all_spans_together_have_a_limit() -> None:
     message = request(*[span({f"k{n}": n for n in range(8)}, span_id=f"{number:016x}") for number in range(1, 4)])
     for body, encoding in ((message.SerializeToString(), "protobuf"), (as_json(message), "json")):
         with pytest.raises(Refusal, match="more than 20 attributes"):
-            decode(body, encoding, INTO, limits)  # type: ignore[arg-type]
+            decode(body, encoding, INTO, limits)
 
 
 def _of_spans(spans: bytes) -> bytes:

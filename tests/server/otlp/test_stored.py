@@ -18,8 +18,8 @@ from tracecore_sqlite import open_backend as open_sqlite
 
 Make = Callable[[], Backend]
 TIMES = {
-    "end before start": (START, START - 10**15), "1970": (5, 10), "1970 and now": (5, START), "2262": (2**63, 2**63 + 1),
-    "the last ns": (2**64 - 1, 2**64 - 1), "no start": (0, START), "no time at all": (0, 0),
+    "end before start": (START, START - 10**15), "1970": (5, 10), "1970 and now": (5, START),
+    "2262": (2**63, 2**63 + 1), "the last ns": (2**64 - 1, 2**64 - 1), "no start": (0, START), "no time at all": (0, 0),
 }  # fmt: skip
 
 

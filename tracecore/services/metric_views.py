@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -22,7 +23,8 @@ __all__ = [
 F = TypeVar("F")
 Granularity: TypeAlias = Literal["auto", "minute", "hour", "day", "week", "month"]
 _MS: Final = 1e6
-_HOUR_NS: Final = 3_600_000_000_000
+_MINUTE_NS: Final = 60_000_000_000
+_HOUR_NS: Final = 60 * _MINUTE_NS
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -218,13 +220,19 @@ def granularity_of(asked: Granularity, since_ns: int, until_ns: int) -> Granular
 
 def bucket_of(ns: int, granularity: Granularity) -> str:
     """Return the beginning of the step in which a time is, in UTC; weeks begin on Monday."""
-    moment = _EPOCH + timedelta(seconds=ns // 1_000_000_000)
+    return _begun(ns // _MINUTE_NS, granularity)
+
+
+@lru_cache(maxsize=4096)
+def _begun(minute: int, granularity: Granularity) -> str:
+    """Return the same for a minute since the Unix epoch; facts of one step come one after the other."""
+    moment = _EPOCH + timedelta(minutes=minute)
     if granularity == "minute":
-        begun = moment.replace(second=0)
+        begun = moment
     elif granularity == "hour":
-        begun = moment.replace(minute=0, second=0)
+        begun = moment.replace(minute=0)
     else:
-        begun = moment.replace(hour=0, minute=0, second=0)
+        begun = moment.replace(hour=0, minute=0)
         if granularity == "week":
             begun -= timedelta(days=begun.weekday())
         elif granularity == "month":

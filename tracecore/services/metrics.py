@@ -38,6 +38,8 @@ F = TypeVar("F", ObservationFact, ScoreFact)
 ViewName: TypeAlias = Literal["observations", "scores-numeric", "scores-boolean", "scores-categorical"]
 MOST_FACTS: Final = 500_000
 """Observations, or scores, that one answer is worked out of; reading as many takes seconds."""
+_PAGE: Final = 500
+"""Facts that are worked on in one go: some ms, after which others have their turn."""
 _TIME: Final = "time_dimension"
 _REQUEST: Final = "the request"
 
@@ -91,7 +93,7 @@ class Metrics:
     async def _observations(self, query: MetricsQuery) -> AsyncIterator[ObservationFact]:
         counted = any(metric.measure == "countScores" for metric in query.metrics)
         asked = ObservationQuery(
-            since_ns=query.since_ns, until_ns=query.until_ns, where=query.where, limit=LARGEST_PAGE
+            since_ns=query.since_ns, until_ns=query.until_ns, where=query.where, limit=_PAGE
         )  # fmt: skip
         count = 0
         while True:
@@ -117,7 +119,7 @@ class Metrics:
         _check(named, {*view.dimensions, *view.only_filters}, "column")
         values = view.dimensions | view.only_filters
         asked = ScoreQuery(
-            since_ns=query.since_ns, until_ns=query.until_ns, data_types=SCORES[query.view][1], limit=LARGEST_PAGE
+            since_ns=query.since_ns, until_ns=query.until_ns, data_types=SCORES[query.view][1], limit=_PAGE
         )  # fmt: skip
         count = 0
         while True:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.cli.recorded import Cli, Store, span
@@ -280,5 +281,7 @@ def test_a_long_list_is_whole(cli: Cli, stored: Store) -> None:
 @pytest.mark.parametrize("command", sorted(set(app.commands) - {"copy", "run"}))
 def test_every_command_can_be_told_the_backend(command: str) -> None:
     """What reads or writes is told where, which project and in which form in the same way; copy is told both places."""
-    options = {option for parameter in app.commands[command].params for option in parameter.opts}
-    assert {"--backend", "--project", "--json"} <= options
+    named = app.commands[command]
+    for one in named.commands.values() if isinstance(named, click.Group) else [named]:
+        options = {option for parameter in one.params for option in parameter.opts}
+        assert {"--backend", "--project", "--json"} <= options

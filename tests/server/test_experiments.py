@@ -131,6 +131,25 @@ async def test_pages_of_items(api: Api) -> None:
     assert found == ["i9", "i7", "i5", "i3", "i1"]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+async def test_pages_of_few_among_many(api: Api, limit: int) -> None:
+    """Items that few conditions choose among many are on one page each, wherever a page has to be cut."""
+    await write(
+        api, *(item(number, f"e{number % 3}", run="odd" if number % 7 == 1 else "even") for number in range(80))
+    )
+    found: list[str] = []
+    cursor = None
+    while True:
+        asked = {"experimentName": "odd", "limit": limit} | ({"cursor": cursor} if cursor else {})
+        page = await api.get("/experiment-items", fromStartTime=FROM, **asked)
+        assert len(page["data"]) <= limit
+        found += [one["experimentItemId"] for one in page["data"]]
+        cursor = page["meta"].get("cursor")
+        if cursor is None:
+            break
+    assert found == [f"i{number}" for number in range(79, -1, -1) if number % 7 == 1]
+
+
 FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"id": "e1,e3"}, ["e3", "e1"]), ({"id": "nobody's"}, []), ({"name": "run of e2, run of e1"}, ["e2", "e1"]),
     ({"datasetId": "d2"}, ["e3"]), ({"datasetId": "d1", "id": "e3"}, []),

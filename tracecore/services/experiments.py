@@ -141,20 +141,19 @@ class Experiments:
         """Return one page of items, the newest first; a page may be shorter although there are more."""
         found: list[Observation] = []
         deleted: dict[str, int] = {}
-        asked = self._asked(query, cursor)
-        left = _LOOKED_AT
+        asked, left = replace(self._asked(query, cursor), limit=limit), _LOOKED_AT
         while True:
-            page = await self._observations.find(self._project, replace(asked, limit=limit - len(found)))
-            for item in page.items:
-                said = item.experiment
-                if said is None or not query.meets(said):
-                    continue
-                if await self._hidden_until(said.id, deleted) < item.start_ns:
-                    found.append(item)
+            page = await self._observations.find(self._project, asked)
+            wanted = [place for place, item in enumerate(page.items) if await self._is_shown(item, query, deleted)]
+            room = limit - len(found)
+            if len(wanted) > room:  # a cursor names the end of a page: it has to end with the last one that is shown
+                wanted = wanted[:room]
+                page = await self._observations.find(self._project, replace(asked, limit=wanted[-1] + 1))
+            found += [page.items[place] for place in wanted if place < len(page.items)]
             left -= len(page.items)
             if page.next_cursor is None or len(found) >= limit or left <= 0:
                 return [await self._whole(item) for item in found] if bodies else found, page.next_cursor
-            asked = replace(asked, cursor=page.next_cursor)
+            asked = replace(asked, cursor=page.next_cursor, limit=min(LARGEST_PAGE, 4 * asked.limit))
 
     async def every_item(self, experiment_id: str) -> list[Observation]:
         """Return all items of one experiment, the newest first, without payloads."""
@@ -242,11 +241,15 @@ class Experiments:
             latest=(item.trace_id, item.span_id),
         )  # fmt: skip
 
-    async def _hidden_until(self, experiment_id: str, known: dict[str, int]) -> int:
-        if experiment_id not in known:
-            entry = await self._catalog.get(self._project, _DELETED.name, experiment_id)
-            known[experiment_id] = -(2**63) if entry is None else _DELETED.of(entry).at_ns
-        return known[experiment_id]
+    async def _is_shown(self, item: Observation, query: ItemQuery, deleted: dict[str, int]) -> bool:
+        """Return whether an item is wanted, and not deleted; ``deleted`` holds until when each experiment is."""
+        said = item.experiment
+        if said is None or not query.meets(said):
+            return False
+        if said.id not in deleted:
+            entry = await self._catalog.get(self._project, _DELETED.name, said.id)
+            deleted[said.id] = -(2**63) if entry is None else _DELETED.of(entry).at_ns
+        return deleted[said.id] < item.start_ns
 
     async def _whole(self, item: Observation) -> Observation:
         return await self._observations.get(self._project, item.trace_id, item.span_id) or item

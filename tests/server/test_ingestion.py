@@ -127,6 +127,26 @@ async def test_updates(api: Api) -> None:
     assert call.usage_details == {"input": 10, "output": 5}
 
 
+async def test_a_cost_follows_what_makes_it(api: Api) -> None:
+    """A generation is priced when its usage comes, anew when that changes, and stays priced when other things do."""
+    await send(api, event("generation-create", id="g", traceId=T, startTime=at(1), model="gpt-4o"))
+
+    async def update(ms: int, **body: Any) -> Generation:
+        await send(api, event("generation-update", ms, id="g", traceId=T, **body))
+        found = (await tree(api))["g"]
+        assert isinstance(found, Generation)
+        return found
+
+    first = await update(2, usageDetails={"input": 1000, "output": 0})
+    assert first.total_cost is not None
+    assert first.total_cost > 0
+    assert first.model_id is not None
+    later = await update(3, output="done")
+    assert (later.total_cost, later.model_id) == (first.total_cost, first.model_id)
+    twice = await update(4, usageDetails={"input": 2000, "output": 0})
+    assert twice.total_cost == pytest.approx(2 * first.total_cost)
+
+
 async def test_an_update_first(api: Api) -> None:
     """What comes too early is put together with what it updates when that comes."""
     await send(api, event("span-update", 2, id="a", traceId=T, endTime=at(8), output=1, level="ERROR"))

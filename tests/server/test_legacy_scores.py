@@ -60,6 +60,8 @@ async def test_shapes(api: Api) -> None:
     }  # fmt: skip
     assert (found["yes"]["sessionId"], found["text"]["datasetRunId"], found["one"]["metadata"]) == ("s1", "e1", {})
     assert await api.get("/v2/scores/red") == found["red"]
+    assert await api.get("/scores/red") == found["red"]
+    assert await api.get("/scores", fields="score") == answer
     assert (await api.p.get("/v2/scores/nobody's")).status_code == 404
 
 

@@ -44,6 +44,7 @@ _MADE_ANEW: Final = frozenset({
 """Fields that are not laid over each other, but follow from all changes."""
 _OF_PRICES: Final = frozenset({"cost_details", "total_cost", "model_id", "pricing_tier"})
 """What follows from usage, model and prices where a price definition made it."""
+_PRICED_BY: Final = frozenset({"usage_details", "cost_details", "model", "model_parameters"})
 _PAYLOADS: Final = frozenset({"input", "output", "metadata", "model_parameters"})
 
 
@@ -100,9 +101,13 @@ def needs_payloads(stored: Observation, changes: Iterable[Change]) -> bool:
     They can where all they do is to put new ones in their place: a record keeps those that the next does not have.
     """
     at_ns = _said_ns(stored)
-    return not is_ours(stored) or any(
-        "metadata" in change.fields or (change.at_ns <= at_ns and not _PAYLOADS.isdisjoint(change.fields))
-        for change in changes
+    return (
+        not is_ours(stored)
+        or _changes_the_price(changes)
+        or any(
+            "metadata" in change.fields or (change.at_ns <= at_ns and not _PAYLOADS.isdisjoint(change.fields))
+            for change in changes
+        )
     )
 
 
@@ -115,7 +120,7 @@ def _in_order(stored: Observation | None, changes: Sequence[Change]) -> list[Cha
     """Return changes and what is stored; at one moment what makes comes first, and what adds last."""
     every = [(change.at_ns, 2 if change.is_update else 0, change) for change in changes]
     if stored is not None:
-        known = _of_stored(stored)
+        known = _of_stored(stored, keep_price=not _changes_the_price(changes))
         every.append((known.at_ns, 1, known))
     return [change for _, _, change in sorted(every, key=lambda one: one[:2])]
 
@@ -128,8 +133,12 @@ def _times(ordered: Sequence[Change], *, is_point: bool) -> tuple[int, int | Non
     return start_ns, start_ns if is_point else ends[-1] if ends else None
 
 
-def _of_stored(stored: Observation) -> Change:
-    """Return what is stored as a change; a parent that nobody named says nothing, nor does a cost made here."""
+def _changes_the_price(changes: Iterable[Change]) -> bool:
+    return any(not _PRICED_BY.isdisjoint(change.fields) for change in changes)
+
+
+def _of_stored(stored: Observation, *, keep_price: bool) -> Change:
+    """Return what is stored as a change; a parent that nobody named says nothing."""
     fields = {
         field.name: value
         for field in fields_of(type(stored))
@@ -140,7 +149,7 @@ def _of_stored(stored: Observation) -> Change:
     }
     if fields.get("parent_id") == synthetic_id(stored.trace_id):
         del fields["parent_id"]
-    if "model_id" in fields:
+    if "model_id" in fields and not keep_price:
         fields = {name: value for name, value in fields.items() if name not in _OF_PRICES}
     return Change(
         trace_id=stored.trace_id,

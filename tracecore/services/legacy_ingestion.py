@@ -24,7 +24,7 @@ from tracecore.conditions import MOST_VALUES, Condition
 from tracecore.errors import BackendRejected
 from tracecore.records import Observation, Provenance, TraceAttributes
 from tracecore.services.legacy_changes import Change, folded, is_ours, needs_payloads, passed_on
-from tracecore.services.stores import observation_of, observations_of
+from tracecore.services.stores import observations_of
 from tracecore.services.synthetic import synthetic_id
 
 __all__ = ["LegacyIngestion", "TraceLocks", "Write"]
@@ -91,11 +91,13 @@ class LegacyIngestion:
         What is about an observation that nobody has named a trace for is a trace by itself, under its own id.
         """
         known = {change.span_id: change.trace_id for change in changes if change.trace_id is not None}
-        for change in changes:
-            if change.span_id not in known:
-                stored = await observation_of(self._backend, self._project, change.span_id)
-                known[change.span_id] = change.span_id if stored is None else stored.trace_id
-        return [(change.trace_id or known[change.span_id], change) for change in changes]
+        unknown = [*dict.fromkeys(change.span_id for change in changes if change.span_id not in known)]
+        for start in range(0, len(unknown), MOST_VALUES):
+            some = Condition("id", "any of", tuple(unknown[start : start + MOST_VALUES]))
+            query = ObservationQuery(where=(some,), limit=LARGEST_PAGE)
+            for stored in (await observations_of(self._backend).find(self._project, query)).items:
+                known.setdefault(stored.span_id, stored.trace_id)  # the newest, where several traces have one of it
+        return [(change.trace_id or known.get(change.span_id, change.span_id), change) for change in changes]
 
     async def _made(self, trace_id: str, spans: dict[str, list[Change]]) -> list[_Made]:
         """Return the records that changes of one trace make: of what they are about, and of what carries the trace."""

@@ -1,7 +1,6 @@
 """Scores as Langfuse showed them before (``/v2/scores``): numbered pages, and beside each something of its trace.
 
-``value`` is a number and ``stringValue`` a text: a truth value is both, and a category has the number that its config
-gives it, 0 without one. Conditions on the trace (``userId``, ``traceTags``) are looked up first.
+Conditions on the trace (``userId``, ``traceTags``) are looked up first.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.backend import LARGEST_PAGE, ObservationQuery, Page, ScoreQuery, TraceQuery
@@ -19,15 +18,15 @@ from tracecore.conditions import MOST_VALUES, BadCondition
 from tracecore.errors import NotFound
 from tracecore.records import Score, ScoreType, TraceAttributes
 from tracecore.rollup import unite_attributes
+from tracecore.server.api.legacy_score_shapes import LegacyScoreAnswer, TraceOfScore, legacy_score
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageMeta, Paging
-from tracecore.server.api.payloads import members_of
 from tracecore.server.api.score_lists import listed
 from tracecore.server.api.sifting import sifted
-from tracecore.server.api.times import iso, ns_of
+from tracecore.server.api.times import ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
-from tracecore.services.score_configs import ScoreConfig, ScoreConfigs
+from tracecore.services.score_configs import ScoreConfigs
 from tracecore.services.scores import DEFAULT_ENVIRONMENT, Source
 from tracecore.services.stores import observations_of, scores_of, traces_of
 
@@ -65,47 +64,23 @@ class LegacyScoresQuery(Paging, frozen=True, kw_only=True, rename="camel"):
     filter: str | None = None
 
 
-class TraceOfScore(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Show something of the trace of a score."""
-
-    user_id: str | None
-    tags: tuple[str, ...]
-    environment: str
-    session_id: str | None
-
-
-class LegacyScoreAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Show a score."""
-
-    id: str
-    project_id: str
-    trace_id: str | None
-    session_id: str | None
-    observation_id: str | None
-    dataset_run_id: str | None
-    name: str
-    value: float | None
-    string_value: str | None
-    data_type: ScoreType
-    source: Source
-    comment: str | None
-    metadata: dict[str, Any]
-    author_user_id: str | None
-    config_id: str | None
-    queue_id: str | None
-    execution_trace_id: str | None
-    environment: str
-    timestamp: str
-    created_at: str
-    updated_at: str
-    trace: TraceOfScore | UnsetType | None = UNSET
-
-
 class LegacyScoresAnswer(Struct, frozen=True):
     """Hold a numbered page of scores."""
 
     data: list[LegacyScoreAnswer]
     meta: PageMeta
+
+
+@operations.get("/scores", permission="project:read", deprecated=True)
+async def list_first_scores(call: Call, query: LegacyScoresQuery) -> LegacyScoresAnswer:
+    """Return what ``/v2/scores`` does, under the path that it had first."""
+    return await list_legacy_scores(call, query)
+
+
+@operations.get("/scores/{score_id:path}", permission="project:read", deprecated=True)
+async def get_first_score(call: Call, score_id: str) -> LegacyScoreAnswer:
+    """Return what ``/v2/scores/{score_id}`` does, under the path that it had first."""
+    return await get_legacy_score(call, score_id)
 
 
 @operations.get("/v2/scores", permission="project:read", deprecated=True)
@@ -218,43 +193,4 @@ async def _said(call: Call, trace_id: str) -> TraceAttributes | None:
 async def _shapes(call: Call, scores: Sequence[Score]) -> list[LegacyScoreAnswer]:
     ids = [score.config_id for score in scores if score.config_id and score.data_type == "CATEGORICAL"]
     configs = await ScoreConfigs(call.catalog).some(call.project, ids)
-    return [_shape(score, configs.get(score.config_id or "")) for score in scores]
-
-
-def _shape(score: Score, config: ScoreConfig | None) -> LegacyScoreAnswer:
-    moment = iso(score.timestamp_ns)
-    value, text = _values(score, config)
-    return LegacyScoreAnswer(
-        id=score.score_id,
-        project_id=score.project,
-        trace_id=score.trace_id,
-        session_id=score.session_id,
-        observation_id=score.observation_id,
-        dataset_run_id=score.experiment_id,
-        name=score.name,
-        value=value,
-        string_value=text,
-        data_type=score.data_type,
-        source=score.source,
-        comment=score.comment,
-        metadata=members_of(score.metadata),
-        author_user_id=score.author_user_id,
-        config_id=score.config_id,
-        queue_id=score.queue_id,
-        execution_trace_id=score.execution_trace_id,
-        environment=score.environment or DEFAULT_ENVIRONMENT,
-        timestamp=moment,
-        created_at=moment,
-        updated_at=moment,
-    )
-
-
-def _values(score: Score, config: ScoreConfig | None) -> tuple[float | None, str | None]:
-    if score.data_type == "BOOLEAN":
-        return score.value, "True" if score.value else "False"
-    if score.data_type == "NUMERIC":
-        return score.value, None
-    if score.data_type == "TEXT":
-        return None, score.string_value
-    numbers = {category.label: category.value for category in (config.categories if config else None) or ()}
-    return numbers.get(score.string_value or "", 0.0), score.string_value or ""
+    return [legacy_score(score, configs.get(score.config_id or "")) for score in scores]

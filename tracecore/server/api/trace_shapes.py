@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from msgspec import UNSET, Struct, UnsetType
 
-from tracecore.records import Score, Trace
+from tracecore.records import Trace
 from tracecore.server.api.payloads import value_of
 from tracecore.server.api.shapes import DEFAULT_ENVIRONMENT
 from tracecore.server.api.times import iso
 
-__all__ = ["LegacyScore", "TraceAnswer", "io_of", "metrics_of", "score_shape", "trace_shape"]
+__all__ = ["TraceAnswer", "io_of", "metrics_of", "trace_shape"]
 
 _NS: Final = 1_000_000_000
 
@@ -78,52 +78,3 @@ def metrics_of(trace: Trace) -> dict[str, float]:
 def io_of(trace: Trace) -> dict[str, Any]:
     """Return what went into the root of a trace and came out, as members of its answer."""
     return {"input": value_of(trace.input), "output": value_of(trace.output)}
-
-
-class LegacyScore(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Show a score as part of a trace (``ScoreV1``)."""
-
-    id: str
-    trace_id: str | None
-    observation_id: str | None
-    name: str
-    value: float | None
-    string_value: str | None
-    data_type: str
-    source: str
-    comment: str | None
-    metadata: Any
-    config_id: str | None
-    queue_id: str | None
-    author_user_id: str | None
-    environment: str
-    timestamp: str
-    created_at: str
-    updated_at: str
-
-
-def score_shape(score: Score) -> LegacyScore:
-    """Return a score as an answer has it; a truth value is said in both ways."""
-    moment = iso(score.timestamp_ns)
-    text = score.string_value
-    if score.data_type == "BOOLEAN":
-        text = "True" if score.value else "False"
-    return LegacyScore(
-        id=score.score_id,
-        trace_id=score.trace_id,
-        observation_id=score.observation_id,
-        name=score.name,
-        value=score.value if score.value is not None or score.data_type != "CATEGORICAL" else 0.0,
-        string_value=text,
-        data_type=score.data_type,
-        source=score.source,
-        comment=score.comment,
-        metadata=value_of(score.metadata),
-        config_id=score.config_id,
-        queue_id=score.queue_id,
-        author_user_id=score.author_user_id,
-        environment=score.environment or DEFAULT_ENVIRONMENT,
-        timestamp=moment,
-        created_at=moment,
-        updated_at=moment,
-    )

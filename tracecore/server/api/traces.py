@@ -19,12 +19,13 @@ from tracecore.conditions import Condition
 from tracecore.erasure import LARGEST_ERASURE
 from tracecore.errors import BackendRejected, NotFound
 from tracecore.records import Trace
+from tracecore.server.api.legacy_score_shapes import legacy_score
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageMeta, Paging
 from tracecore.server.api.payloads import size_of
 from tracecore.server.api.shapes import whole
 from tracecore.server.api.times import ns_of
-from tracecore.server.api.trace_shapes import TraceAnswer, io_of, metrics_of, score_shape, trace_shape
+from tracecore.server.api.trace_shapes import TraceAnswer, io_of, metrics_of, trace_shape
 from tracecore.server.api.unit_prices import show_prices
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
@@ -119,7 +120,7 @@ async def get_trace(call: Call, trace_id: str) -> TraceAnswer:
     if sum(size_of(one.input, one.output, one.metadata) for one in tree) > LARGEST_ANSWER:
         raise _too_large(f"the payloads of trace {trace_id!r} are more than {LARGEST_ANSWER} bytes")
     asked = ScoreQuery(trace_id=trace_id, limit=LARGEST_PAGE)
-    scores = [score_shape(score) async for score in _every(partial(scores_of(call.backend).find, call.project), asked)]
+    scores = [legacy_score(score) async for score in _every(partial(scores_of(call.backend).find, call.project), asked)]
     observations = [whole(one) for one in tree]
     await show_prices(call, tree, observations)
     return trace_shape(trace, observations=observations, scores=scores, **io_of(trace), **metrics_of(trace))

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, ScoreQuery
+from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, Page, ScoreQuery
 from tracecore.catalog import CatalogStore, Entry, Put
 from tracecore.errors import ConfigError
 from tracecore.records import ABSENT, Experiment, Observation, Score, Span
@@ -143,13 +143,11 @@ class Experiments:
         deleted: dict[str, int] = {}
         asked, left = replace(self._asked(query, cursor), limit=limit), _LOOKED_AT
         while True:
-            page = await self._observations.find(self._project, asked)
-            wanted = [place for place, item in enumerate(page.items) if await self._is_shown(item, query, deleted)]
             room = limit - len(found)
-            if len(wanted) > room:  # a cursor names the end of a page: it has to end with the last one that is shown
-                wanted = wanted[:room]
-                page = await self._observations.find(self._project, replace(asked, limit=wanted[-1] + 1))
-            found += [page.items[place] for place in wanted if place < len(page.items)]
+            page, wanted = await self._shown(asked, query, deleted)
+            while len(wanted) > room:  # a cursor names the end of a page: it has to end with the last one that is shown
+                page, wanted = await self._shown(replace(asked, limit=wanted[room - 1] + 1), query, deleted)
+            found += [page.items[place] for place in wanted]
             left -= len(page.items)
             if page.next_cursor is None or len(found) >= limit or left <= 0:
                 return [await self._whole(item) for item in found] if bodies else found, page.next_cursor
@@ -240,6 +238,13 @@ class Experiments:
             start_ns=start_ns, end_ns=end_ns, latest_ns=item.start_ns, item_count=len(items),
             latest=(item.trace_id, item.span_id),
         )  # fmt: skip
+
+    async def _shown(
+        self, asked: ObservationQuery, query: ItemQuery, deleted: dict[str, int]
+    ) -> tuple[Page[Observation], list[int]]:
+        """Return a page, and the places of those on it that are wanted."""
+        page = await self._observations.find(self._project, asked)
+        return page, [place for place, item in enumerate(page.items) if await self._is_shown(item, query, deleted)]
 
     async def _is_shown(self, item: Observation, query: ItemQuery, deleted: dict[str, int]) -> bool:
         """Return whether an item is wanted, and not deleted; ``deleted`` holds until when each experiment is."""

@@ -25,7 +25,8 @@ __all__ = ["operations"]
 operations = Operations()
 
 Direction: TypeAlias = Literal["asc", "desc"]
-_LONGEST: Final = 100_000
+_LONGEST: Final = 16_000
+"""Characters of a query: it comes in the URL, most of them as three, and more than 64 KiB no HTTP server reads."""
 _MOST: Final = 20
 """Dimensions, and metrics, of one query."""
 _RENAMED: Final = {"traceRelease": "release", "traceVersion": "version"}

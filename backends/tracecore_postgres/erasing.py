@@ -18,7 +18,7 @@ from tracecore.catalog import CatalogStore, Delete
 from tracecore.erasure import Erased, check_ids, check_limit, check_project
 from tracecore_postgres.catalog import Committing
 from tracecore_postgres.connection import Connection
-from tracecore_postgres.removing import remove_observations, remove_rows, remove_traces
+from tracecore_postgres.removing import remove_observations, remove_rows, remove_scores, remove_traces
 from tracecore_postgres.texts import stored_value, stored_values, value_of
 
 __all__ = ["Eraser"]
@@ -195,12 +195,17 @@ def _fitting(sized: Sequence[tuple[str, int]]) -> list[str]:
 async def _erase_locked(
     connection: Connection, project: str, trace_ids: Sequence[str], weeks: dict[str, int]
 ) -> _Slice:
-    """Erase traces with everything of theirs, those that are there by the week in which they lie."""
+    """Erase traces by the week in which they lie, and the scores of them and of others that are not there.
+
+    One that has come to be there meanwhile stays: its row is not locked.
+    """
     observations = 0
     for week in sorted(set(weeks.values())):
         of_week = [trace_id for trace_id, its_week in weeks.items() if its_week == week]
         observations += await remove_observations(connection, _keys(project, of_week), week)
-    scores = await remove_traces(connection, _keys(project, trace_ids)) if trace_ids else 0
+    if weeks:
+        await remove_traces(connection, _keys(project, list(weeks)))
+    scores = await remove_scores(connection, _keys(project, trace_ids)) if trace_ids else 0
     return _Slice(len(trace_ids), list(weeks), observations, scores)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.sql import sql
 
-__all__ = ["Keys", "remove_observations", "remove_rows", "remove_traces"]
+__all__ = ["Keys", "remove_observations", "remove_rows", "remove_scores", "remove_traces"]
 
 Keys: TypeAlias = tuple[list[Any], list[Any]]
 """Projects, and what is named in each: as they are stored."""
@@ -42,14 +42,18 @@ ORDER BY project, session_id FOR UPDATE
 """
 
 
-async def remove_traces(connection: Connection, traces: Keys) -> int:
-    """Remove traces and their scores, and have their sessions follow what is left; return how many scores went."""
+async def remove_traces(connection: Connection, traces: Keys) -> None:
+    """Remove traces, and have their sessions follow what is left."""
     rows = await connection.fetch(_REMOVE_TRACES, *traces)
     sessions = sorted({(row[0], row[1]) for row in rows if row[1] is not None})
     if sessions:
         names = [project for project, _ in sessions], [session_id for _, session_id in sessions]
         await connection.fetch(_LOCK_SESSIONS, *names)
         await connection.execute(sql().follow_traces, *names)
+
+
+async def remove_scores(connection: Connection, traces: Keys) -> int:
+    """Remove the scores of traces; return how many."""
     await connection.fetch(_LOCK_SCORES, *traces)
     return len(await connection.fetch(_REMOVE_SCORES, *traces))
 

@@ -14,7 +14,7 @@ from tracecore_postgres.address import Address
 from tracecore_postgres.connection import Connection, within
 from tracecore_postgres.failures import sqlstate_of
 from tracecore_postgres.partitions import WEEK_NS, Partitions, partition
-from tracecore_postgres.removing import remove_observations, remove_traces
+from tracecore_postgres.removing import remove_observations, remove_scores, remove_traces
 
 __all__ = ["Retention"]
 
@@ -88,6 +88,7 @@ class Retention:
             if not goes_as_it_is:
                 await remove_observations(connection, traces, week)
             await remove_traces(connection, traces)
+            await remove_scores(connection, traces)
             return True
 
     async def _drop_week(self, connection: Connection, before: int, settings: str) -> bool:

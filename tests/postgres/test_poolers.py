@@ -13,10 +13,11 @@ import pytest
 from tests.postgres.pooling import PGBOUNCER, Alternating, pgbouncer
 from tests.postgres_server import Database
 from tracecore.backend import ObservationQuery, TraceQuery
-from tracecore.errors import BackendUnavailable
+from tracecore.catalog import CatalogQuery, Entry, Put
+from tracecore.errors import BackendUnavailable, Conflict
 from tracecore.records import Provenance
 from tracecore.testing.opening import observations_in, opened, sql_of, traces_in
-from tracecore.testing.samples import PROJECT, entry, generation, score, session, span, trace_id_of
+from tracecore.testing.samples import PROJECT, entry, generation, json_of, score, session, span, trace_id_of
 from tracecore_postgres import PostgresBackend, open_backend
 
 POOLERS = ["alternating", *(["pgbouncer", "pgbouncer, ignoring"] if PGBOUNCER else [])]
@@ -66,6 +67,14 @@ async def do_everything(backend: PostgresBackend) -> None:
         assert {len(page.items) for page in many} == {2 * number}
         while await backend.maintain():
             pass
+        managed = Entry(project=PROJECT, kind="k", id="1", body=json_of(number), refs=("r",))
+        await backend.catalog.commit([Put(managed, number - 1)])
+        with pytest.raises(Conflict):
+            await backend.catalog.commit([Put(managed, number - 1)])
+        assert (await backend.catalog.find(PROJECT, CatalogQuery(kind="k", refs=("r",)))).items[0].revision == number
+        await backend.write([span(1, within=99)])
+        erased = await backend.erase(PROJECT, trace_ids=[trace_id_of(99), trace_id_of(98)])
+        assert (erased.traces, erased.observation_count) == ((trace_id_of(99),), 1)
 
 
 async def test_everything_works(make: Callable[..., PostgresBackend], postgres: Database) -> None:

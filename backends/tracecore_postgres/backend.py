@@ -43,6 +43,7 @@ _NO_PARTITION: Final = "23514"
 _AGAIN: Final = frozenset(("40P01", "40001", "26000", "42P05", _NO_PARTITION))
 """Deadlocks, poolers, and partitions that somebody has dropped: writing at once again is all that it takes."""
 _TRIES: Final = 4
+_TRIES_AT_ERASED: Final = 40
 
 
 def open_backend(url: str, *, access: Access = "write") -> PostgresBackend:
@@ -248,14 +249,18 @@ class PostgresBackend:
             return await change(connection)
 
     async def _tried(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Change something; again where that is all that it takes."""
-        for _ in range(_TRIES - 1):
+        """Change something; again where that is all that it takes, and more often while others erase what it is of."""
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return await change()
-            except BackendError as error:
-                if not self._is_worth_another_try(error):
+            except TraceRemoved:
+                if tries >= _TRIES_AT_ERASED:
                     raise
-        return await change()
+            except BackendError as error:
+                if tries >= _TRIES or not self._is_worth_another_try(error):
+                    raise
 
     def _check_writable(self) -> None:
         if self._access == "read":
@@ -275,7 +280,7 @@ class PostgresBackend:
         code = sqlstate_of(error.__cause__)
         if code == _NO_PARTITION:
             self._partitions.forget()
-        return code in _AGAIN or isinstance(error, TraceRemoved)
+        return code in _AGAIN
 
     @contextlib.asynccontextmanager
     async def _writing_connection(self) -> AsyncGenerator[tuple[Connection, Writer]]:

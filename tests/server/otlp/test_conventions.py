@@ -321,7 +321,8 @@ def test_vercel_ai_sdk() -> None:
         name="ai.streamText.doStream", given={"scope": "ai"},
     )  # fmt: skip
     found = said(record)
-    assert found["name"] == "ai.streamText.doStream"
+    assert found["name"] == "my-function:ai.streamText.doStream"
+    assert found["metadata"]["otel"] == {"name": "ai.streamText.doStream"}
     assert (found["type"], found["model"]) == ("generation", "claude-opus")
     assert found["output"] == {
         "role": "assistant", "content": "Let me look.",
@@ -374,7 +375,8 @@ def test_pydantic_ai() -> None:
             "attributes": {
                 "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "support", "model_name": "gpt-4o",
                 "gen_ai.usage.input_tokens": 5, "gen_ai.usage.details.reasoning_tokens": 0,
-            }
+            },
+            "otel": {"name": "agent run"},
         },
     }  # fmt: skip
     tool = one({

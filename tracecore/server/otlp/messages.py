@@ -75,7 +75,7 @@ def prepare(attributes: Sorted) -> None:
             attributes.skip(field)
 
 
-def complete(fields: dict[str, Any], attributes: Sorted, keys: tuple[str | None, str | None], *, is_root: bool) -> None:
+def complete(fields: dict[str, Any], attributes: Sorted, keys: Sequence[str | None], *, is_root: bool) -> None:
     """Complete the input and the output of a span by what is said apart from them.
 
     ``keys`` are the names that filled them; ``is_root`` says that what is said of the trace may be meant.

@@ -27,12 +27,13 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def trace_metadata_of(attributes: Sorted, origin: Origin) -> Raw:
     """Return what somebody said of the trace."""
-    said = _said(attributes, "trace_metadata", "trace_metadata.*", origin)
-    return Raw(_encode(said)) if said else ABSENT
+    return _encoded(_said(attributes, "trace_metadata", "trace_metadata.*", origin))
 
 
-def metadata_of(span: Received, attributes: Sorted, origin: Origin, events: list[Happening], wrong: str | None) -> Raw:
-    """Return what somebody said of an observation, with what of the span has no field of its own."""
+def metadata_of(
+    span: Received, attributes: Sorted, origin: Origin, *, name: str, events: list[Happening], wrong: str | None
+) -> Raw:
+    """Return what somebody said of an observation called ``name``, with what of the span has no field of its own."""
     found = _said(attributes, "metadata", "metadata.*", origin)
     rest = attributes.leave()
     if rest:
@@ -45,8 +46,8 @@ def metadata_of(span: Received, attributes: Sorted, origin: Origin, events: list
             found.setdefault("events", others)
     if span.links:
         found.setdefault("links", [_link(link) for link in span.links])
-    if span.trace_state:
-        found.setdefault("otel", {"traceState": span.trace_state})
+    if span.trace_state or name != span.name:
+        found.setdefault("otel", _otel(span, name))
     if wrong is not None:
         found["tracecore.clock"] = wrong
     if span.dropped:
@@ -55,7 +56,17 @@ def metadata_of(span: Received, attributes: Sorted, origin: Origin, events: list
         found.setdefault("resourceAttributes", origin.resource)
     if origin.scope is not None:
         found.setdefault("scope", origin.scope)
+    return _encoded(found)
+
+
+def _encoded(found: dict[str, Any]) -> Raw:
     return Raw(_encode(found)) if found else ABSENT
+
+
+def _otel(span: Received, name: str) -> dict[str, str]:
+    """Return what else OpenTelemetry says: the name of a span that an attribute gives a better one, and its state."""
+    said = {"name": "" if name == span.name else span.name, "traceState": span.trace_state}
+    return {key: value for key, value in said.items() if value}
 
 
 def _said(attributes: Sorted, field: str, group: str, origin: Origin) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tracecore.server.otlp.kinds import kind_of
 from tracecore.server.otlp.mapping import DEBUG_NAMES, FIELDS
 from tracecore.server.otlp.messages import complete, prepare, take_in
 from tracecore.server.otlp.metadata import metadata_of, trace_metadata_of
-from tracecore.server.otlp.names import EventNames, LiveKit, OpenTelemetry
+from tracecore.server.otlp.names import EventNames, LiveKit, OpenTelemetry, Vercel
 from tracecore.server.otlp.origins import Origin
 from tracecore.server.otlp.payloads import object_payload_of, payload_of, text_of
 from tracecore.server.otlp.reading import (
@@ -80,36 +80,49 @@ def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
     attributes = Sorted(span.attributes)
     if span.events:
         take_in(attributes, span.events)
-    kind = kind_of(span, attributes, origin)
-    is_generation = kind in GENERATION_TYPES
-    start_ns, duration_ns, wrong = times_of(span.start_ns, span.end_ns, into.received_ns)
-    fields: dict[str, Any] = {
-        "project": into.project, "trace_id": span.trace_id, "span_id": span.span_id, "parent_id": span.parent_id,
-        "name": span.name, "type": kind, "start_ns": start_ns, "duration_ns": duration_ns,
-        "provenance": origin.provenance, "received_ns": into.received_ns,
-    }  # fmt: skip
-    trace: dict[str, Any] = {}
     prepare(attributes)
-    keys = attributes.key_of("input"), attributes.key_of("output")
-    attributes.spread(_OF_GENERATIONS if is_generation else _READERS, (fields, trace))
-    if is_generation:
+    kind = kind_of(span, attributes, origin)
+    times = times_of(span.start_ns, span.end_ns, into.received_ns)
+    fields = _first(span, kind, times, origin, into)
+    trace: dict[str, Any] = {}
+    name_key, *keys = attributes.key_of("name"), attributes.key_of("input"), attributes.key_of("output")
+    attributes.spread(_OF_GENERATIONS if kind in GENERATION_TYPES else _READERS, (fields, trace))
+    _compose(fields, span, name_key)
+    complete(fields, attributes, keys, is_root=span.parent_id is None or "app_root" in fields)
+    fill_tools(fields, attributes)
+    if kind in GENERATION_TYPES:
         fill_usage(fields, attributes)
     else:
         attributes.drop("prompt_name")  # whatever is propagated: only a generation has a prompt
         attributes.drop("prompt_version")
-    if "first_chunk_ns" in fields:
-        fields.setdefault("completion_start_ns", start_ns + fields.pop("first_chunk_ns"))
-    if fields.pop("as_root", False):
-        fields["app_root"] = True
-    complete(fields, attributes, keys, is_root=span.parent_id is None or "app_root" in fields)
-    fill_tools(fields, attributes)
+    if "experiment.*" in attributes.groups:
+        fields["experiment"] = experiment_of(attributes)
     events = _fill_status(fields, span, origin)
     if (about := _trace(trace, fields, attributes, origin)) is not None:
         fields["trace"] = about
-    if "experiment.*" in attributes.groups:
-        fields["experiment"] = experiment_of(attributes)
-    fields["metadata"] = metadata_of(span, attributes, origin, events, wrong)
+    fields["metadata"] = metadata_of(span, attributes, origin, name=fields["name"], events=events, wrong=times[2])
     return _made(kind, fields)
+
+
+def _first(
+    span: Received, kind: ObservationType, times: tuple[int, int | None, str | None], origin: Origin, into: Destination
+) -> dict[str, Any]:
+    """Return the fields that every record has."""
+    return {
+        "project": into.project, "trace_id": span.trace_id, "span_id": span.span_id, "parent_id": span.parent_id,
+        "name": span.name, "type": kind, "start_ns": times[0], "duration_ns": times[1],
+        "provenance": origin.provenance, "received_ns": into.received_ns,
+    }  # fmt: skip
+
+
+def _compose(fields: dict[str, Any], span: Received, name_key: str | None) -> None:
+    """Complete what is made of several attributes: a name, the time of the first chunk, being a root."""
+    if name_key == Vercel.OPERATION and (function := text_of(span.attributes.get(Vercel.FUNCTION))) is not None:
+        fields["name"] = f"{function}:{fields['name']}"
+    if "first_chunk_ns" in fields:
+        fields.setdefault("completion_start_ns", fields["start_ns"] + fields.pop("first_chunk_ns"))
+    if fields.pop("as_root", False):
+        fields["app_root"] = True
 
 
 def _made(kind: ObservationType, fields: dict[str, Any]) -> Observation:

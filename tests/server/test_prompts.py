@@ -211,6 +211,57 @@ async def test_lists(api: Api) -> None:
         assert await status(api, "/v2/prompts", **wrong) == 400
 
 
+def _condition(kind: str, column: str, operator: str, value: Any, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "column": column, "operator": operator, "value": value, **more}
+
+
+FILTERS: dict[str, tuple[list[dict[str, Any]], dict[str, list[int]]]] = {
+    "nothing": ([], {"b": [1], "a": [1, 2]}),
+    "name": ([_condition("string", "name", "=", "a")], {"a": [1, 2]}),
+    "part of a name": ([_condition("string", "name", "does not contain", "a")], {"b": [1]}),
+    "type": ([_condition("stringOptions", "type", "any of", ["chat"])], {"b": [1]}),
+    "version": ([_condition("number", "version", ">", 1)], {"a": [2]}),
+    "labels": ([_condition("arrayOptions", "labels", "any of", ["production"])], {"a": [1]}),
+    "no label": ([_condition("arrayOptions", "labels", "none of", ["production"])], {"b": [1], "a": [2]}),
+    "tags": ([_condition("arrayOptions", "tags", "all of", ["t", "u"])], {"a": [1, 2]}),
+    "config": ([_condition("stringObject", "config", "starts with", "gpt", key="model")], {"a": [2]}),
+    "a number in a config": ([_condition("stringObject", "config", "=", "1.50", key="t")], {"a": [2]}),
+    "created": ([_condition("datetime", "createdAt", ">=", "2027-01-15T08:00:01Z")], {"b": [1], "a": [2]}),
+    "two": ([_condition("number", "version", "<=", 1), _condition("string", "name", "ends with", "b")], {"b": [1]}),
+    "both that exclude": ([_condition("string", "name", "=", "a"), _condition("string", "type", "=", "chat")], {}),
+}
+
+
+@pytest.mark.parametrize(("conditions", "expected"), FILTERS.values(), ids=FILTERS)
+async def test_filters(api: Api, conditions: list[dict[str, Any]], expected: dict[str, list[int]]) -> None:
+    """A filter selects versions; a name is listed with those of it that meet all conditions."""
+    await publish(api, "a", labels=["production"], tags=["t", "u"])
+    api.later()
+    body = b'{"name":"a","prompt":"x","config":{"model":"gpt-x","t":1.50}}'
+    assert (await api.p.post("/v2/prompts", content=body)).status_code == 201
+    api.later()
+    await publish(api, "b", CHAT, type="chat", tags=["t"])
+    page = await api.get("/v2/prompts", filter=json.dumps(conditions))
+    assert {one["name"]: one["versions"] for one in page["data"]} == expected
+    assert [one["name"] for one in page["data"]] == list(expected)
+    assert page["meta"]["totalItems"] == len(expected)
+    more = await api.get("/v2/prompts", filter=json.dumps(conditions), name="a", limit=1)
+    assert [one["name"] for one in more["data"]] == [name for name in expected if name == "a"]
+
+
+async def test_filters_that_are_none(api: Api) -> None:
+    """What is no filter is 400, and says why."""
+    for wrong in (
+        "x", "{}", json.dumps([_condition("string", "prompt", "=", "x")]),
+        json.dumps([_condition("number", "name", "=", 1)]), json.dumps([_condition("string", "name", ">", "x")]),
+        json.dumps([_condition("stringObject", "config", "=", "x")]),
+        json.dumps([_condition("datetime", "createdAt", ">", "then")]),
+        json.dumps([_condition("string", "name", "=", "x")] * 51),
+    ):  # fmt: skip
+        answer = await api.p.get("/v2/prompts", params={"filter": wrong})
+        assert (answer.status_code, answer.json()["message"]) == (400, "Invalid request data")
+
+
 async def test_one_prompt_inside_another(api: Api) -> None:
     """Tags stand for texts, by label and version, in texts and in messages, escaped as JSON wants it."""
     await publish(api, "deep", 'a "quoted" $1 \\ line\n世')

@@ -229,6 +229,16 @@ class Prompts:
         """Return one page of names: entries of the kind ``heads``, whose name, references and position are theirs."""
         return await self._catalog.find(self._project, query)
 
+    async def every(self) -> list[Prompt]:
+        """Return every version of every name, with nothing inserted, for what no index of the catalog knows."""
+        known = {entry.id: heads.of(entry) for entry in await heads.every(self._catalog, self._project)}
+        found: list[Prompt] = []
+        for entry in await _versions.every(self._catalog, self._project):
+            head = known.get(entry.parent or "")
+            if head is not None and entry.position in head.versions:
+                found.append(_prompt(entry.parent or "", entry.position, head, _versions.of(entry)))
+        return found
+
     async def _changed(self, name: str, step: _Step[T]) -> T:
         """Make the changes that follow from a head; begin anew where somebody else changed it meanwhile."""
         for left in reversed(range(_TRIES)):

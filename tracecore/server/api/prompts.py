@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from tracecore.catalog import CatalogQuery, Entry
 from tracecore.errors import NotFound
 from tracecore.server.api.paging import PageMeta, Paging, page_meta, paged
 from tracecore.server.api.payloads import absent
+from tracecore.server.api.prompt_filters import filter_of
 from tracecore.server.api.times import iso, ns_of
 from tracecore.server.operations import Call, Operations
 from tracecore.services.composition import Graph
@@ -75,6 +77,8 @@ class PromptsQuery(Paging, frozen=True, kw_only=True, rename="camel"):
     tag: str | None = None
     from_updated_at: datetime | None = None
     to_updated_at: datetime | None = None
+    filter: str | None = None
+    """A JSON array of conditions, which versions meet; the other parameters select among names all the same."""
 
 
 class PromptMeta(Struct, frozen=True, rename="camel"):
@@ -107,6 +111,8 @@ async def label_prompt(call: Call, name: str, version: str, body: LabelsBody) ->
 @operations.get("/v2/prompts", permission="prompts:read")
 async def list_prompts(call: Call, query: PromptsQuery) -> PromptsAnswer:
     """List names with their versions, labels and tags."""
+    if query.filter is not None:
+        return await _filtered(call, query, filter_of(query.filter))
     refs = ([] if query.label is None else [f"label:{query.label}"]) + (
         [] if query.tag is None else [f"tag:{query.tag}"]
     )
@@ -152,6 +158,36 @@ async def get_prompt(call: Call, prompt_name: str, query: PromptQuery) -> Prompt
 async def delete_prompt(call: Call, prompt_name: str, query: PromptQuery) -> None:
     """Delete the version that is named, or all versions; refused while other prompts insert it."""
     await _prompts(call).delete(prompt_name, version=query.version, label=query.label, now_ns=call.now_ns)
+
+
+async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], bool]) -> PromptsAnswer:
+    """Return one page of names that have a version which meets a filter, and of each only such versions."""
+    since_ns = None if query.from_updated_at is None else ns_of(query.from_updated_at)
+    until_ns = None if query.to_updated_at is None else ns_of(query.to_updated_at)
+    by_name: dict[str, list[Prompt]] = {}
+    for prompt in await _prompts(call).every():
+        if (
+            (query.name is None or prompt.name == query.name)
+            and (query.label is None or query.label in prompt.labels)
+            and (query.tag is None or query.tag in prompt.tags)
+            and (since_ns is None or prompt.updated_ns >= since_ns)
+            and (until_ns is None or prompt.updated_ns < until_ns)
+            and meets(prompt)
+        ):
+            by_name.setdefault(prompt.name, []).append(prompt)
+    found = [_meta_of(sorted(several, key=lambda one: one.version)) for several in by_name.values()]
+    found.sort(key=lambda one: (one.last_updated_at, one.name), reverse=True)
+    return PromptsAnswer(found[query.offset : query.offset + query.limit], page_meta(query, len(found)))
+
+
+def _meta_of(versions: list[Prompt]) -> PromptMeta:
+    """Describe a name by some of its versions, the newest last."""
+    last = versions[-1]
+    return PromptMeta(
+        name=last.name, type=last.type, versions=[one.version for one in versions],
+        labels=[label for one in versions for label in one.labels], tags=last.tags,
+        last_updated_at=iso(max(one.updated_ns for one in versions)), last_config=last.config,
+    )  # fmt: skip
 
 
 def _prompts(call: Call) -> Prompts:

@@ -52,4 +52,4 @@ def _by_looks(span: Received, attributes: Sorted, origin: Origin) -> Observation
         return "tool"
     if origin.scope_name == LiveKit.SCOPE and span.name in SPAN_NAMES:
         return SPAN_NAMES[span.name]
-    return "generation" if attributes.has("model") and not MODEL_NAMES.isdisjoint(values) else "span"
+    return "generation" if attributes.has("model") and any(map(values.get, MODEL_NAMES)) else "span"

@@ -35,7 +35,9 @@ def cut_text(text: str, most: int, budget: Budget) -> str:
 
 
 def _shorten(attributes: Attributes, budget: Budget) -> None:
-    for key, value in attributes.items():
+    for key, value in list(attributes.items()):
         if isinstance(value, str) and len(value) > budget.limits.text:
             budget.cut += 1
             attributes[key] = Raw(encode_text(value, budget.limits.text))
+        if len(key) > budget.limits.key:
+            attributes[cut_text(key, budget.limits.key, budget)] = attributes.pop(key)

@@ -16,7 +16,7 @@ from msgspec import Raw
 from tracecore.records import ABSENT
 from tracecore.server.otlp.messages import others_of
 from tracecore.server.otlp.origins import Origin
-from tracecore.server.otlp.payloads import json_of, member, members_of, payload_of
+from tracecore.server.otlp.payloads import content_of, json_of, member, members_of, payload_of
 from tracecore.server.otlp.received import Happening, Link, Received
 from tracecore.server.otlp.sorting import Sorted
 
@@ -81,9 +81,11 @@ def _said(attributes: Sorted, field: str, group: str, origin: Origin) -> dict[st
     return found
 
 
-def _whole(value: Any) -> dict[str, Any]:
+def _whole(value: Any) -> dict[str, Any] | None:
     """Return metadata that was said as a whole; what is no object is kept under ``value``."""
-    payload = payload_of(value)
+    payload = content_of(value)
+    if payload is None:
+        return None
     members = members_of(payload)
     return {"value": payload} if members is None else dict(members)
 

@@ -22,7 +22,17 @@ from tracecore.markers import encode_text
 from tracecore.server.otlp.limits import LIMITS, PAYLOADS
 from tracecore.server.otlp.surrogates import without_halves
 
-__all__ = ["json_of", "member", "members_of", "object_in", "object_payload_of", "parsed", "payload_of", "text_of"]
+__all__ = [
+    "content_of",
+    "json_of",
+    "member",
+    "members_of",
+    "object_in",
+    "object_payload_of",
+    "parsed",
+    "payload_of",
+    "text_of",
+]
 
 _skip: Final = msgspec.json.Decoder(Raw).decode
 _parse: Final = msgspec.json.Decoder().decode
@@ -51,6 +61,11 @@ def payload_of(value: Any) -> Raw:
             return found
         return Raw(encode_text(value, LIMITS.text))
     return value if type(value) is Raw else Raw(encoded(value, PAYLOADS))
+
+
+def content_of(value: Any) -> Raw | None:
+    """Return a value of an attribute as a payload; None where it says nothing."""
+    return None if value is None or value == "" else payload_of(value)
 
 
 def json_of(value: Any) -> Raw:

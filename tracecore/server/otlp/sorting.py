@@ -6,7 +6,10 @@ A field is filled once: what is taken is no longer among the rest, and what nobo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from tracecore.server.otlp.mapping import EVENT_FIELDS, FIELDS, GROUP_FIELDS, KNOWN, LONGEST_KEY, Place, group_of
 from tracecore.server.otlp.nesting import nested
@@ -17,7 +20,49 @@ __all__ = ["Readers", "Sorted"]
 T = TypeVar("T")
 Readers: TypeAlias = Mapping[str, tuple[int, str, Callable[[Any], Any]]]
 """By field of the table: the part of a record that it belongs to, its name there, and how it is read (None: not)."""
-_place_of: Final = KNOWN.get
+_MOST_REMEMBERED: Final = 64
+"""Names of a set that is remembered."""
+
+
+class _Shape(Struct, frozen=True):
+    """Hold what the names of a span's attributes say, whatever their values are."""
+
+    found: dict[str, Place]
+    """By field: the best name that is there."""
+    groups: dict[str, dict[str, str]]
+    rest: dict[str, str]
+    """The names that nobody wants, and what they are kept under."""
+
+
+@lru_cache(256)
+def _shape_of(keys: tuple[str, ...]) -> _Shape:
+    """Return what a set of names says; the spans of one program have few, so that most are remembered."""
+    shape = _Shape({}, {}, {})
+    for key in keys:
+        place = KNOWN.get(key) or (group_of(key) if len(key) <= LONGEST_KEY else None)
+        if place is None:
+            shape.rest[key] = key if len(key) <= LONGEST_KEY else f"{key[: LONGEST_KEY - 1]}\N{HORIZONTAL ELLIPSIS}"
+        elif place[1] < 0:
+            shape.groups.setdefault(place[0], {})[key] = place[2]
+        else:
+            worse = _worse(shape.found, place)
+            if worse is not None:
+                shape.rest[worse] = worse
+    for group in shape.groups:
+        for field, rank in GROUP_FIELDS[group]:
+            worse = _worse(shape.found, (field, rank, group))
+            if worse is not None and worse not in shape.groups:
+                shape.rest[worse] = worse
+    return shape
+
+
+def _worse(found: dict[str, Place], place: Place) -> str | None:
+    """Fill a field with the better of two names; return the other, if there is one."""
+    held = found.get(place[0])
+    if held is not None and held[1] <= place[1]:
+        return place[2]
+    found[place[0]] = place
+    return None if held is None else held[2]
 
 
 class Sorted:
@@ -26,49 +71,24 @@ class Sorted:
     __slots__ = ("_found", "_given", "_taken", "_values", "groups", "rest")
 
     def __init__(self, attributes: Attributes) -> None:
+        keys = tuple(attributes)
+        shape = _shape_of(keys) if len(keys) <= _MOST_REMEMBERED else _shape_of.__wrapped__(keys)
         self._values = attributes
-        self._found: dict[str, Place] = {}
+        self._found = shape.found.copy()
         self._given: Attributes = {}
         self._taken: set[str] = set()
-        self.groups: dict[str, dict[str, str]] = {}
-        """Full names by group, and what each is called in it."""
-        self.rest: Attributes = {}
+        self.groups: Final = shape.groups
+        """Full names by group, and what each is called in it; the same object for all spans of one shape."""
+        self.rest: Attributes = {name: attributes[key] for key, name in shape.rest.items()}
         """What is nobody's so far."""
-        found, rest = self._found, self.rest
-        for key, value in attributes.items():  # the hottest loop: written out
-            place = _place_of(key) or (group_of(key) if len(key) <= LONGEST_KEY else None)
-            if place is None:
-                rest[key if len(key) <= LONGEST_KEY else f"{key[: LONGEST_KEY - 1]}\N{HORIZONTAL ELLIPSIS}"] = value
-            elif place[1] < 0:
-                self.groups.setdefault(place[0], {})[key] = place[2]
-            elif value == "" or value is None:
-                rest[key] = value
-            elif place[0] not in found:
-                found[place[0]] = place
-            elif not self._offer(place):
-                rest[key] = value
-        if self.groups:
-            for group in self.groups:
-                for field, rank in GROUP_FIELDS[group]:
-                    self._offer((field, rank, group))
 
     def give(self, key: str, value: Value) -> None:
         """Take in what events of the span say."""
         field, rank = EVENT_FIELDS[key]
         self._given[key] = value
-        self._offer((field, rank, key))
-
-    def _offer(self, place: Place) -> bool:
-        """Fill a field unless a better name does; return whether it was filled."""
-        field, rank, _ = place
-        held = self._found.get(field)
-        if held is not None:
-            if rank >= held[1]:
-                return False
-            if held[2] in self._values:
-                self.rest[held[2]] = self._values[held[2]]
-        self._found[field] = place
-        return True
+        worse = _worse(self._found, (field, rank, key))
+        if worse is not None and worse in self._values:
+            self.rest[worse] = self._values[worse]
 
     def has(self, field: str) -> bool:
         """Return whether anything fills a field."""

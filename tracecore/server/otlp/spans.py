@@ -21,7 +21,7 @@ from tracecore.server.otlp.messages import complete, prepare, take_in
 from tracecore.server.otlp.metadata import metadata_of, trace_metadata_of
 from tracecore.server.otlp.names import EventNames, LiveKit, OpenTelemetry, Vercel
 from tracecore.server.otlp.origins import Origin
-from tracecore.server.otlp.payloads import object_payload_of, payload_of, text_of
+from tracecore.server.otlp.payloads import content_of, object_payload_of, text_of
 from tracecore.server.otlp.reading import (
     environment_of,
     flag_of,
@@ -45,8 +45,8 @@ _ERROR: Final = 2
 """``Status.StatusCode.STATUS_CODE_ERROR``."""
 _SPAN, _TRACE = 0, 1
 _READERS: Final[Readers] = {
-    "input": (_SPAN, "input", payload_of),
-    "output": (_SPAN, "output", payload_of),
+    "input": (_SPAN, "input", content_of),
+    "output": (_SPAN, "output", content_of),
     "name": (_SPAN, "name", text_of),
     "level": (_SPAN, "level", level_of),
     "status": (_SPAN, "status", status_of),
@@ -56,7 +56,7 @@ _READERS: Final[Readers] = {
     "first_chunk_ms": (_SPAN, "first_chunk_ns", milliseconds_of),
     "app_root": (_SPAN, "app_root", flag_of),
     "as_root": (_SPAN, "as_root", flag_of),
-    "tool_calls": (_SPAN, "tool_calls", payload_of),
+    "tool_calls": (_SPAN, "tool_calls", content_of),
     "tool_call_names": (_SPAN, "tool_call_names", tags_of),
     "trace_name": (_TRACE, "name", text_of),
     "user": (_TRACE, "user_id", short_text_of),

@@ -364,7 +364,7 @@ async def test_projects_do_not_meet(api: Api) -> None:
 
 async def test_spans_that_came_another_way(api: Api) -> None:
     """An event about a span of OpenTelemetry adds to it, and leaves its place and its trace as they are."""
-    await api.backend.write([
+    await api.server.state.writer.write([
         Generation("p", T, "a", "otel", ns(1), duration_ns=5, trace=TraceAttributes(session_id="s"), model="m"),
         Span("p", T, "b", "other", ns(1), duration_ns=5),
     ])  # fmt: skip

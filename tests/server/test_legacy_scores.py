@@ -22,7 +22,7 @@ TRACE, OTHER, GONE = "a" * 32, "b" * 32, "c" * 32
 async def _scored(api: Api) -> None:
     """Record two traces, and scores of them, of one that is not here, and of a session."""
     said = TraceAttributes(user_id="u1", tags=("t1", "t2"), session_id="s1", environment="blue")
-    await api.backend.write([
+    await api.server.state.writer.write([
         Span("p", TRACE, "1" * 16, "root", api.now_ns, duration_ns=5, trace=said),
         Span("p", OTHER, "2" * 16, "root", api.now_ns, duration_ns=5, trace=TraceAttributes(tags=("t2",))),
         Span("q", OTHER, "3" * 16, "root", api.now_ns, duration_ns=5, trace=TraceAttributes(user_id="u1")),

@@ -22,7 +22,7 @@ def span(number: int, session: str, second: int, *, project: str = "p", environm
 @pytest.fixture(autouse=True)
 async def _recorded(api: Api) -> None:
     """Record three sessions, the first of which goes on last, one that has no trace, and one of another project."""
-    await api.backend.write([
+    await api.server.state.writer.write([
         span(1, "s/1", 0), span(2, "s2", 1, environment="blue"), span(3, "s3", 2, environment="blue"),
         span(4, "s3", 3, environment="green"), span(5, "s/1", 9), span(6, "s2", 5, project="q"),
         Session("p", "bare"), Session("p", "s2", environment="own"), span(7, "theirs", 1, project="q"),

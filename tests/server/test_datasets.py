@@ -136,6 +136,26 @@ async def test_a_dataset_as_it_was(api: Api) -> None:
     assert (await api.p.delete(f"/dataset-items/{old}")).status_code == 404
 
 
+async def test_all_in_one_moment(api: Api) -> None:
+    """What is made, deleted and made again within a millisecond has one state at each of its times."""
+    await make(api)
+    await make(api, "other")
+    for number in range(3):
+        made = await put(api, id="a", input=number)
+        assert (await api.p.delete("/dataset-items/a")).status_code == 200
+    last = await api.post("/dataset-items", {"datasetName": "other", "id": "a", "input": "moved"})
+    assert last["version"] > made["version"]
+    assert last["createdAt"] == "2027-01-15T08:00:00.000Z"
+    seen: list[Any] = []
+    for ms in range(10):
+        version = f"2027-01-15T08:00:00.{ms:03d}Z"
+        states = (await api.get("/dataset-items", datasetName="d", version=version))["data"]
+        seen.append([item["input"] for item in states])
+    assert seen == [[0], [], [1], [], [2], [], [], [], [], []]
+    assert await listed(api, datasetName="d") == []
+    assert await listed(api, datasetName="other") == ["a"]
+
+
 async def test_pages_of_items(api: Api) -> None:
     """Every item is on one page, the newest first, also of those made in one moment."""
     await make(api)

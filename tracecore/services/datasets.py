@@ -19,7 +19,7 @@ import anyio.to_thread
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from tracecore.catalog import CatalogPage, CatalogQuery, CatalogStore, Change, Delete, Entry, Put
+from tracecore.catalog import CatalogPage, CatalogQuery, CatalogStore, Change, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
 from tracecore.records import ABSENT
 from tracecore.services.kinds import Kind
@@ -41,6 +41,7 @@ _BEFORE: Final = "\x1f"
 """Stands between the id of an item and the time of a state that it had; no id holds it."""
 _ARCHIVED: Final = "/archived"
 """What the parent of an archived item ends in, so that lists of the active ones never see it; no id holds a slash."""
+_DELETED: Final = "/deleted"
 _AT_ONCE: Final = 100
 """Items that are held in memory while all of a dataset are looked at."""
 
@@ -79,6 +80,8 @@ class DatasetItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source_trace_id: str | None = None
     source_observation_id: str | None = None
     created_ns: int = 0
+    is_deleted: bool = False
+    """Nothing is there any more: what remains says since when, so that whatever comes under this id comes later."""
 
 
 class StoredItem(Struct, frozen=True):
@@ -180,7 +183,8 @@ class Datasets:
             holder = await self._entry(change.dataset_name)
             dataset = _datasets.of(holder)
             known = await self._catalog.get(self._project, _items.name, item_id)
-            item = _merged(None if known is None else _items.of(known), change, dataset, now_ns)
+            before = None if known is None else _items.of(known)
+            item = _merged(None if before is None or before.is_deleted else before, change, dataset, now_ns)
             if item is None:
                 raise ConfigError("id", item_id, _REQUEST, "an id that is no other dataset's")
             if problems := _problems(dataset, item):
@@ -198,10 +202,7 @@ class Datasets:
         Raises:
             NotFound: there is none of that id.
         """
-        entry = await self._catalog.get(self._project, _items.name, item_id)
-        if entry is None or _BEFORE in item_id:
-            raise NotFound("dataset item", item_id)
-        found = _stored(entry)
+        found = _stored(await self._item_entry(item_id))
         return await self.by_id(found.item.dataset_id), found
 
     async def delete_item(self, item_id: str, *, now_ns: int) -> None:
@@ -212,10 +213,9 @@ class Datasets:
         """
 
         async def deleting() -> tuple[Sequence[Change], None]:
-            entry = await self._catalog.get(self._project, _items.name, item_id)
-            if entry is None or _BEFORE in item_id:
-                raise NotFound("dataset item", item_id)
-            return self._states(item_id, entry, None, _next_moment(entry, now_ns)), None
+            entry = await self._item_entry(item_id)
+            gone = DatasetItem(dataset_id=_items.of(entry).dataset_id, created_ns=now_ns, is_deleted=True)
+            return self._states(item_id, entry, gone, _next_moment(entry, now_ns)), None
 
         await self._committed(deleting)
 
@@ -250,6 +250,12 @@ class Datasets:
         """Return the names of datasets by their ids."""
         found = [await self._catalog.get(self._project, _datasets.name, one) for one in dict.fromkeys(dataset_ids)]
         return {entry.id: entry.name or "" for entry in found if entry is not None}
+
+    async def _item_entry(self, item_id: str) -> Entry:
+        entry = None if _BEFORE in item_id else await self._catalog.get(self._project, _items.name, item_id)
+        if entry is None or _items.of(entry).is_deleted:
+            raise NotFound("dataset item", item_id)
+        return entry
 
     def _turn(self, name: str) -> anyio.Lock:
         key = (id(self._catalog), self._project, name)
@@ -303,25 +309,20 @@ class Datasets:
         )  # fmt: skip
         return Put(entry, revision)
 
-    def _states(self, item_id: str, known: Entry | None, item: DatasetItem | None, since_ns: int) -> list[Change]:
-        """Return the changes that end a state of an item at a moment, and begin another one, or none."""
-        changes: list[Change] = []
-        if known is not None:
-            ended = replace(known, id=f"{item_id}{_BEFORE}{known.since_ns:020d}", until_ns=since_ns)
-            changes.append(Put(ended))
-        if item is not None:
-            changes.append(Put(self._item(item_id, item, since_ns), 0 if known is None else known.revision))
-        elif known is not None:
-            changes.append(Delete(self._project, _items.name, item_id, known.revision))
-        return changes
+    def _states(self, item_id: str, known: Entry | None, item: DatasetItem, since_ns: int) -> list[Change]:
+        """Return the changes that end the state of an item, if it has one, and begin another one."""
+        begun = Put(self._item(item_id, item, since_ns), 0 if known is None else known.revision)
+        if known is None:
+            return [begun]
+        return [Put(replace(known, id=f"{item_id}{_BEFORE}{known.since_ns:020d}", until_ns=since_ns)), begun]
 
     def _item(self, item_id: str, item: DatasetItem, since_ns: int) -> Entry:
-        is_active = item.status == "ACTIVE"
+        is_active = item.status == "ACTIVE" and not item.is_deleted
         sources = {"trace": item.source_trace_id, "observation": item.source_observation_id}
         refs = [f"{noun}:{one}" for noun, one in sources.items() if one is not None]
         return Entry(
             project=self._project, kind=_items.name, id=item_id, body=_items.body(item), position=item.created_ns,
-            parent=item.dataset_id if is_active else item.dataset_id + _ARCHIVED,
+            parent=item.dataset_id + ("" if is_active else _DELETED if item.is_deleted else _ARCHIVED),
             refs=("active", *refs) if is_active else (), since_ns=since_ns,
         )  # fmt: skip
 

@@ -78,10 +78,14 @@ def test_a_long_name_and_a_long_message_are_cut() -> None:
     assert record.status_message == "m" * (LIMITS.text - 1) + "…"
 
 
-def test_a_long_key_is_cut() -> None:
-    """Its value is kept under what is left of it."""
-    (key,) = plain(one({"k" * 600: "v"}))["metadata"]["attributes"]
-    assert key == "k" * (LIMITS.key - 1) + "…"
+@pytest.mark.parametrize("beside", [0, LIMITS.small_bytes])
+def test_a_long_key_is_cut(beside: int) -> None:
+    """Its value is kept under the beginning and a fingerprint; keys that begin alike stay apart. In long spans, too."""
+    odd = {"k" * 600: "v", "k" * 601: "w", "text": "x" * beside}
+    kept = plain(one(odd))["metadata"]["attributes"]
+    kept.pop("text", None)
+    assert sorted(kept.values()) == ["v", "w"]
+    assert {len(key) for key in kept} == {LIMITS.key}
 
 
 def test_values_that_nest_deeply_are_cut() -> None:

@@ -5,13 +5,17 @@ A cut text is a mark (``$truncated``, see :mod:`tracecore.markers`): head, tail,
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from msgspec import Raw
 
 from tracecore.markers import encode_text
 from tracecore.server.otlp.limits import Budget
 from tracecore.server.otlp.received import Attributes, Received
 
-__all__ = ["cut_text", "shortened"]
+__all__ = ["cut_key", "cut_text", "shortened"]
+
+_DIGEST_BYTES = 8
 
 
 def shortened(span: Received, budget: Budget) -> Received:
@@ -34,10 +38,17 @@ def cut_text(text: str, most: int, budget: Budget) -> str:
     return f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def cut_key(key: str, most: int) -> str:
+    """Return the beginning of a key and a fingerprint of all of it: two that begin alike stay two."""
+    fingerprint = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
+    return f"{key[: most - len(fingerprint) - 1]}\N{HORIZONTAL ELLIPSIS}{fingerprint}"
+
+
 def _shorten(attributes: Attributes, budget: Budget) -> None:
     for key, value in list(attributes.items()):
         if isinstance(value, str) and len(value) > budget.limits.text:
             budget.cut += 1
             attributes[key] = Raw(encode_text(value, budget.limits.text))
         if len(key) > budget.limits.key:
-            attributes[cut_text(key, budget.limits.key, budget)] = attributes.pop(key)
+            budget.cut += 1
+            attributes[cut_key(key, budget.limits.key)] = attributes.pop(key)

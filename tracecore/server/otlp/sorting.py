@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from tracecore.server.otlp.long_texts import cut_key
 from tracecore.server.otlp.mapping import EVENT_FIELDS, FIELDS, GROUP_FIELDS, KNOWN, LONGEST_KEY, Place, group_of
 from tracecore.server.otlp.nesting import nested
 from tracecore.server.otlp.received import Attributes, Value
@@ -41,7 +42,7 @@ def _shape_of(keys: tuple[str, ...]) -> _Shape:
     for key in keys:
         place = KNOWN.get(key) or (group_of(key) if len(key) <= LONGEST_KEY else None)
         if place is None:
-            shape.rest[key] = key if len(key) <= LONGEST_KEY else f"{key[: LONGEST_KEY - 1]}\N{HORIZONTAL ELLIPSIS}"
+            shape.rest[key] = key if len(key) <= LONGEST_KEY else cut_key(key, LONGEST_KEY)
         elif place[1] < 0:
             shape.groups.setdefault(place[0], {})[key] = place[2]
         else:

@@ -31,6 +31,7 @@ _REQUESTS: Final = 600
 _CONNECTIONS: Final = 8
 _LIST: Final = "/api/public/v2/observations?limit=50"
 _IDLE_S: Final = 10.0
+_QUICK_IDLE_S: Final = 1.0
 _BOMB: Final = gzip.compress(bytes(1 << 30), 9)[: 1 << 20]
 
 
@@ -42,6 +43,7 @@ class Run:
         self._rounds = settings.rounds_of(_ROUNDS)
         self._step = step
         self._seed = settings.seed
+        self._idle_s = _QUICK_IDLE_S if settings.quick else _IDLE_S
         self._sent = 0
         self.rows: list[Row] = []
 
@@ -92,8 +94,8 @@ class Run:
     def idle(self, process: Served) -> None:
         """Note what the server takes while nobody asks."""
         before = cpu_seconds(process.pid)
-        time.sleep(_IDLE_S)
-        used = (cpu_seconds(process.pid) - before) / _IDLE_S
+        time.sleep(self._idle_s)
+        used = (cpu_seconds(process.pid) - before) / self._idle_s
         self.rows += [
             Row(key="server.idle.cpu", label="idle: share of a core", unit="%", value=100 * used),
             Row(key="server.idle.memory", label="idle: resident memory", unit="MB", value=_resident(process.pid)),
@@ -162,7 +164,6 @@ def _measured(process: Served, load: list[bytes], *, encoding: str, compressed: 
 
 def _beside(process: Served, load: list[bytes], per_second: float) -> tuple[Answered, list[float]]:
     """Send at set moments, and meanwhile read a list again and again."""
-
     clients = [Client(process.url) for _ in range(_CONNECTIONS)]
     reader, lists, done = Client(process.url), list[float](), threading.Event()
 

@@ -14,6 +14,12 @@ __all__ = ["Housekeeping"]
 
 _PAUSE_S: Final = 0.25
 """Between two looks for deferred work, while there is none."""
+_LOOK_AGAIN_S: Final = 0.005
+"""Until the next look for a moment at which nothing is written."""
+_LATEST_NS: Final = 200_000_000
+"""After which a slice of deferred work has its turn among the writes, however many there are."""
+_SHARE: Final = 3
+"""Between two slices as many times as long as the first took is left for others: requests wait for no two of them."""
 _NOTE_EVERY_NS: Final = 30_000_000_000
 
 
@@ -24,6 +30,7 @@ class Housekeeping:
         self._state = state
         self._task: asyncio.Task[None] | None = None
         self._next_note = 0
+        self._last_slice = 0
 
     def begin(self) -> None:
         """Begin, on the running loop."""
@@ -50,18 +57,27 @@ class Housekeeping:
     async def _keep(self) -> None:
         while True:
             try:
-                more = await self._slice()
+                pause = await self._slice()
             except BackendError:
-                more = False  # writes say it to those who write
+                pause = _PAUSE_S  # writes say it to those who write
             except Exception as error:  # noqa: BLE001 - one slice that fails must not be the last
                 report("tracecore's server could not keep house", severe=True, error=error)
-                more = False
-            await asyncio.sleep(0 if more else _PAUSE_S)
+                pause = _PAUSE_S
+            await asyncio.sleep(pause)
 
-    async def _slice(self) -> bool:
-        if self._state.clock() >= self._next_note:
-            self._next_note = self._state.clock() + _NOTE_EVERY_NS
+    async def _slice(self) -> float:
+        """Do a slice of what there is to do; return after how many seconds to look again."""
+        now = self._state.clock()
+        if now >= self._next_note:
+            self._next_note = now + _NOTE_EVERY_NS
             await self.note_use()
-        if not self._state.writer.is_idle:
-            return False
-        return await self._state.writer.alone(self._state.backend.maintain)
+        if not self._state.writer.is_idle and now < self._last_slice + _LATEST_NS:
+            return _LOOK_AGAIN_S
+        more, took_ns = await self._state.writer.alone(self._timed)
+        self._last_slice = self._state.clock()
+        return _SHARE * took_ns / 1e9 if more else _PAUSE_S
+
+    async def _timed(self) -> tuple[bool, int]:
+        began = self._state.clock()
+        more = await self._state.backend.maintain()
+        return more, self._state.clock() - began

@@ -6,6 +6,7 @@ gracefully: no new connection, what was begun is answered and written, then the 
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ GRACE_S: Final = 10
 KEEP_ALIVE_S: Final = 75
 """Seconds that an idle connection stays. Exporters send every 5 s: a server that closes after 5, as uvicorn does unless
 told otherwise, closes while they send."""
+_COLLECT_AFTER: Final = (50_000, 20, 20)
 _URL: Final = "_TRACECORE_SERVES"
 """Hands the backend to worker processes; it is no setting."""
 _APP: Final = "tracecore.server.serving:from_environment"
@@ -50,7 +52,14 @@ def init_of(environ: Mapping[str, str]) -> Init:
 
 
 def from_environment() -> Server:
-    """Return the application that a worker process serves."""
+    """Return the application that a worker process serves.
+
+    Most of what a request makes is gone with its answer, and nothing of the modules ever is: the collector looks at the
+    latter no more, and at the former more rarely (4 of 33 µs of a decoded span).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
     return Server(open_backend(os.environ[_URL], source="tracecore serve"), pepper=_pepper())
 
 

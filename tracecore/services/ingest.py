@@ -8,7 +8,7 @@ write that is refused as a whole is repeated request by request, so that nobody 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
 from msgspec import Struct
@@ -20,6 +20,7 @@ from tracecore.reporting import report
 
 __all__ = ["BatchWriter", "Gone"]
 
+T = TypeVar("T")
 Wanted: TypeAlias = Callable[[], Awaitable[bool]]
 _MOST_AT_ONCE: Final = 4096
 """Records of one transaction, unless one request has more."""
@@ -83,7 +84,7 @@ class BatchWriter:
             raise mine.error
         return mine.receipt
 
-    async def alone(self, work: Callable[[], Awaitable[bool]]) -> bool:
+    async def alone(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do something that must not happen beside a write."""
         async with self._lock:
             return await work()

@@ -115,6 +115,13 @@ async def test_pages_of_experiments(api: Api) -> None:
             if cursor is None:
                 break
         assert found == every, limit
+    named = ",".join(every)
+    page = await api.get("/experiments", fromStartTime=FROM, limit=4, id=named)
+    assert [one["id"] for one in page["data"]] == every[:4]
+    rest = await api.get("/experiments", fromStartTime=FROM, limit=4, id=named, cursor=page["meta"]["cursor"])
+    assert [one["id"] for one in rest["data"]] == every[4:]
+    assert rest["meta"] == {}
+    assert [one["itemCount"] for one in (page["data"] + rest["data"])] == [1, 1, 5, 5, 5, 5, 5]
 
 
 async def test_pages_of_items(api: Api) -> None:
@@ -157,6 +164,11 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"filter": '[{"type":"string","column":"name","operator":"=","value":"run of e2"}]'}, ["e2"]),
     ({"filter": '[{"type":"stringOptions","column":"datasetId","operator":"any of","value":["d1"]}]'}, ["e2", "e1"]),
     ({"filter": '[{"type":"stringOptions","column":"id","operator":"any of","value":[]}]'}, []),
+    ({"filter": '[{"type":"string","column":"id","operator":"=","value":"e2"}]'}, ["e2"]),
+    ({"filter": '[{"type":"string","column":"id","operator":"=","value":"e2"}]', "id": "e1"}, ["e2"]),
+    ({"filter": '[{"type":"string","column":"name","operator":"ends with","value":"e2"}]'}, ["e2"]),
+    ({"filter": '[{"type":"string","column":"name","operator":"does not contain","value":"e2"}]'}, ["e3", "e1"]),
+    ({"filter": '[{"type":"stringOptions","column":"datasetId","operator":"none of","value":["d1"]}]'}, ["e3"]),
 ]  # fmt: skip
 
 
@@ -177,7 +189,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
             {"limit": 101}, {"limit": 0}, {"scoreLimit": 51}, {"fields": "io,nothing"}, {"cursor": "x"},
             {"cursor": "e30="}, {"filter": "{}"},
             {"filter": '[{"type":"string","column":"input","operator":"=","value":"x"}]'},
-            {"filter": '[{"type":"string","column":"name","operator":"contains","value":"x"}]'},
+            {"filter": '[{"type":"string","column":"name","operator":"matches","value":"x"}]'},
+            {"filter": '[{"type":"number","column":"name","operator":"=","value":1}]'},
         )
     ),
 ]  # fmt: skip

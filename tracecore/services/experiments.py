@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeAlias
 
 import msgspec
@@ -23,9 +23,12 @@ from tracecore.errors import ConfigError
 from tracecore.records import ABSENT, Experiment, Observation, Score, Span
 from tracecore.services.kinds import Kind
 from tracecore.services.stores import observations_of, scores_of
+from tracecore.services.text_conditions import TextCondition
 
-__all__ = ["ExperimentQuery", "ExperimentSummary", "Experiments", "ItemQuery", "experiment_id_of", "linked"]
+__all__ = ["COLUMNS", "ExperimentQuery", "ExperimentSummary", "Experiments", "experiment_id_of", "linked"]
 
+_NEVER_NS: Final = -(2**63)
+_FOR_EVER_NS: Final = 2**63 - 1
 _LOOKED_AT: Final = 20_000
 """Items that are looked at for one page of them, at most: what meets no condition does not hold up everybody."""
 
@@ -35,31 +38,38 @@ _Position: TypeAlias = tuple[int, str] | None
 
 
 class ExperimentQuery(Struct, frozen=True, kw_only=True):
-    """Select experiments by their items: those that began from ``since_ns`` on and before ``until_ns``."""
+    """Select experiments by their items: those that began from ``since_ns`` on and before ``until_ns``.
+
+    A tuple that is not empty names what it must be one of; every condition in ``where`` must hold.
+    """
 
     since_ns: int | None = None
     until_ns: int | None = None
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     dataset_ids: tuple[str, ...] = ()
+    item_ids: tuple[str, ...] = ()
+    where: tuple[TextCondition, ...] = ()
+    """On the columns of ``COLUMNS``."""
 
     def meets(self, said: Experiment) -> bool:
-        """Return whether an item is of a wanted experiment."""
+        """Return whether an item is wanted."""
         return (
             (not self.ids or said.id in self.ids)
             and (not self.names or (said.name or said.id) in self.names)
             and (not self.dataset_ids or said.dataset_id in self.dataset_ids)
+            and (not self.item_ids or said.item_id in self.item_ids)
+            and all(condition.meets(COLUMNS[condition.column](said)) for condition in self.where)
         )
 
 
-class ItemQuery(ExperimentQuery, frozen=True, kw_only=True):
-    """Select items of experiments."""
-
-    item_ids: tuple[str, ...] = ()
-
-    def meets(self, said: Experiment) -> bool:
-        """Return whether an item is wanted."""
-        return super().meets(said) and (not self.item_ids or said.item_id in self.item_ids)
+COLUMNS: Final[dict[str, Callable[[Experiment], str | None]]] = {
+    "id": lambda said: said.id,
+    "name": lambda said: said.name or said.id,
+    "dataset_id": lambda said: said.dataset_id,
+    "item_id": lambda said: said.item_id,
+}
+"""What conditions may be on, and what an item says there."""
 
 
 class ExperimentSummary(Struct, frozen=True, kw_only=True):
@@ -77,6 +87,36 @@ class ExperimentSummary(Struct, frozen=True, kw_only=True):
     """Different items; one that was run twice counts once."""
     latest: tuple[str, str]
     """Trace and span of the last item."""
+
+
+class _Tally:
+    """Add up the items of one experiment, newest first; adding one again changes nothing."""
+
+    def __init__(self, item: Observation, said: Experiment) -> None:
+        self.item = item
+        self.said = said
+        self._start_ns = item.start_ns
+        self._end_ns = item.start_ns
+        self._items: set[str] = set()
+
+    def add(self, item: Observation, said: Experiment) -> None:
+        """Add an item."""
+        self._start_ns = min(self._start_ns, item.start_ns)
+        self._end_ns = max(self._end_ns, item.end_ns or item.start_ns)
+        self._items.add(said.item_id or item.span_id)
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Return the place of the experiment in lists, greatest first."""
+        return self.item.start_ns, self.said.id
+
+    def summary(self) -> ExperimentSummary:
+        """Return what the items come to."""
+        return ExperimentSummary(
+            id=self.said.id, name=self.said.name or self.said.id, description=self.said.description,
+            dataset_id=self.said.dataset_id, start_ns=self._start_ns, end_ns=self._end_ns,
+            latest_ns=self.item.start_ns, item_count=len(self._items), latest=(self.item.trace_id, self.item.span_id),
+        )  # fmt: skip
 
 
 class _Deleted(Struct, frozen=True):
@@ -110,33 +150,45 @@ class Experiments:
             ConfigError: the cursor is none.
         """
         after = None if cursor is None else _position(cursor)
-        found: dict[str, ExperimentSummary] = {}
-        ids = dict.fromkeys(query.ids)
-        if ids:
-            for experiment_id in ids:
-                await self._add(found, experiment_id, query, after)
+        if query.ids:
+            return await self._named(query, limit, after)
+        tallies: dict[str, _Tally] = {}
+        passed: dict[str, int] = {}
+        newest = query
+        if after is not None:
+            until_ns = after[0] + 1 if query.until_ns is None else min(query.until_ns, after[0] + 1)
+            newest = replace(query, until_ns=until_ns)
+        end_ns: int | None = None
+        async for item, said in self._walk(newest):
+            end_ns = item.start_ns
+            if len(tallies) > limit and end_ns < min(tally.item.start_ns for tally in tallies.values()):
+                break
+            if said.id not in passed:
+                passed[said.id] = await self._hidden_until(said.id, query, after)
+            if item.start_ns > passed[said.id]:
+                tallies.setdefault(said.id, _Tally(item, said)).add(item, said)
         else:
-            async for item, said in self._walk(query, after):
-                if len(found) > limit and item.start_ns < min(one.latest_ns for one in found.values()):
-                    break
-                if said.id not in ids:
-                    ids[said.id] = None
-                    await self._add(found, said.id, query, after)
-        ordered = sorted(found.values(), key=lambda one: (one.latest_ns, one.id), reverse=True)
-        shown = ordered[:limit]
-        return shown, _cursor(shown[-1]) if len(ordered) > limit else None
+            end_ns = None  # nothing is left behind
+        shown = sorted(tallies.values(), key=lambda tally: tally.key, reverse=True)[:limit]
+        if end_ns is not None:
+            for tally in shown:
+                await self._add_older(tally, replace(query, until_ns=end_ns + 1), passed[tally.said.id])
+        found = [tally.summary() for tally in shown]
+        return found, _cursor(found[-1]) if len(tallies) > limit else None
 
     async def get(self, experiment_id: str, query: ExperimentQuery | None = None) -> ExperimentSummary | None:
         """Return what the items of one experiment come to, or None where there are none."""
-        query = query or ExperimentQuery()
-        deleted = await self._catalog.get(self._project, _DELETED.name, experiment_id)
-        since_ns = query.since_ns
-        if deleted is not None:
-            since_ns = max(_DELETED.of(deleted).at_ns + 1, since_ns or 0)
-        return await self._summary(experiment_id, replace(query, since_ns=since_ns))
+        query = replace(query or ExperimentQuery(), ids=(experiment_id,))
+        hidden = await self._hidden_until(experiment_id, query, None)
+        async for item, said in self._walk(query):
+            if item.start_ns > hidden:
+                tally = _Tally(item, said)
+                await self._add_older(tally, replace(query, until_ns=item.start_ns + 1), hidden)
+                return tally.summary()
+        return None
 
     async def items(
-        self, query: ItemQuery, *, limit: int, cursor: str | None = None, bodies: bool = False
+        self, query: ExperimentQuery, *, limit: int, cursor: str | None = None, bodies: bool = False
     ) -> tuple[list[Observation], str | None]:
         """Return one page of items, the newest first; a page may be shorter although there are more."""
         found: list[Observation] = []
@@ -155,7 +207,7 @@ class Experiments:
 
     async def every_item(self, experiment_id: str) -> list[Observation]:
         """Return all items of one experiment, the newest first, without payloads."""
-        query = ItemQuery(ids=(experiment_id,))
+        query = ExperimentQuery(ids=(experiment_id,))
         found, cursor = await self.items(query, limit=LARGEST_PAGE)
         while cursor is not None:
             more, cursor = await self.items(query, limit=LARGEST_PAGE, cursor=cursor)
@@ -189,24 +241,40 @@ class Experiments:
             [Put(Entry(project=self._project, kind=_DELETED.name, id=experiment_id, body=body, position=now_ns))]
         )
 
-    async def _add(
-        self,
-        found: dict[str, ExperimentSummary],
-        experiment_id: str,
-        query: ExperimentQuery,
-        after: _Position,
-    ) -> None:
-        """Add an experiment, unless there is nothing of it, or it was on a page before."""
-        summary = await self.get(experiment_id, query)
-        if summary is not None and (after is None or (summary.latest_ns, summary.id) < after):
-            found[experiment_id] = summary
+    async def _named(
+        self, query: ExperimentQuery, limit: int, after: _Position
+    ) -> tuple[list[ExperimentSummary], str | None]:
+        """Return one page of the experiments of some ids, each looked up by itself."""
+        every = [await self.get(experiment_id, query) for experiment_id in dict.fromkeys(query.ids)]
+        found = [one for one in every if one is not None and (after is None or (one.latest_ns, one.id) < after)]
+        found.sort(key=lambda one: (one.latest_ns, one.id), reverse=True)
+        return found[:limit], _cursor(found[limit - 1]) if len(found) > limit else None
 
-    async def _walk(self, query: ExperimentQuery, after: _Position) -> AsyncIterator[tuple[Observation, Experiment]]:
+    async def _hidden_until(self, experiment_id: str, query: ExperimentQuery, after: _Position) -> int:
+        """Return until when items of an experiment are not shown: for ever, where a page before showed it."""
+        entry = await self._catalog.get(self._project, _DELETED.name, experiment_id)
+        hidden = _NEVER_NS if entry is None else _DELETED.of(entry).at_ns
+        if after is None:
+            return hidden
+        newer = ObservationQuery(
+            experiment_items=True, experiment_id=experiment_id, since_ns=max(after[0], query.since_ns or after[0]),
+            until_ns=query.until_ns, limit=1,
+        )  # fmt: skip
+        last = (await self._observations.find(self._project, newer)).items
+        if last and last[0].start_ns > hidden and (last[0].start_ns, experiment_id) >= after:
+            return _FOR_EVER_NS
+        return hidden
+
+    async def _add_older(self, tally: _Tally, query: ExperimentQuery, hidden: int) -> None:
+        """Add the items of an experiment that a walk has not come to."""
+        async for item, said in self._walk(replace(query, ids=(tally.said.id,))):
+            if item.start_ns <= hidden:
+                return
+            tally.add(item, said)
+
+    async def _walk(self, query: ExperimentQuery) -> AsyncIterator[tuple[Observation, Experiment]]:
         """Yield the items of wanted experiments, the newest first."""
-        until_ns = query.until_ns
-        if after is not None:
-            until_ns = after[0] + 1 if until_ns is None else min(until_ns, after[0] + 1)
-        asked = replace(self._asked(replace(query, until_ns=until_ns)), limit=LARGEST_PAGE)
+        asked = replace(self._asked(query), limit=LARGEST_PAGE)
         while True:
             page = await self._observations.find(self._project, asked)
             for item in page.items:
@@ -222,38 +290,21 @@ class Experiments:
             since_ns=query.since_ns, until_ns=query.until_ns, cursor=cursor,
         )  # fmt: skip
 
-    async def _summary(self, experiment_id: str, query: ExperimentQuery) -> ExperimentSummary | None:
-        last: tuple[Observation, Experiment] | None = None
-        start_ns = end_ns = 0
-        items: set[str] = set()
-        async for item, said in self._walk(replace(query, ids=(experiment_id,)), None):
-            last = last or (item, said)
-            start_ns, end_ns = item.start_ns, max(end_ns, item.end_ns or item.start_ns)
-            items.add(said.item_id or item.span_id)
-        if last is None:
-            return None
-        item, said = last
-        return ExperimentSummary(
-            id=said.id, name=said.name or said.id, description=said.description, dataset_id=said.dataset_id,
-            start_ns=start_ns, end_ns=end_ns, latest_ns=item.start_ns, item_count=len(items),
-            latest=(item.trace_id, item.span_id),
-        )  # fmt: skip
-
     async def _shown(
-        self, asked: ObservationQuery, query: ItemQuery, deleted: dict[str, int]
+        self, asked: ObservationQuery, query: ExperimentQuery, deleted: dict[str, int]
     ) -> tuple[Page[Observation], list[int]]:
         """Return a page, and the places of those on it that are wanted."""
         page = await self._observations.find(self._project, asked)
         return page, [place for place, item in enumerate(page.items) if await self._is_shown(item, query, deleted)]
 
-    async def _is_shown(self, item: Observation, query: ItemQuery, deleted: dict[str, int]) -> bool:
+    async def _is_shown(self, item: Observation, query: ExperimentQuery, deleted: dict[str, int]) -> bool:
         """Return whether an item is wanted, and not deleted; ``deleted`` holds until when each experiment is."""
         said = item.experiment
         if said is None or not query.meets(said):
             return False
         if said.id not in deleted:
             entry = await self._catalog.get(self._project, _DELETED.name, said.id)
-            deleted[said.id] = -(2**63) if entry is None else _DELETED.of(entry).at_ns
+            deleted[said.id] = _NEVER_NS if entry is None else _DELETED.of(entry).at_ns
         return deleted[said.id] < item.start_ns
 
     async def _whole(self, item: Observation) -> Observation:

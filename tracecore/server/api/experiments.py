@@ -17,7 +17,8 @@ from tracecore.server.api.shapes import level_of
 from tracecore.server.api.times import iso, iso_or_none, ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
-from tracecore.services.experiments import ExperimentQuery, Experiments, ExperimentSummary, ItemQuery
+from tracecore.services.experiments import ExperimentQuery, Experiments, ExperimentSummary
+from tracecore.services.text_conditions import OptionOperator, TextCondition, TextOperator
 
 __all__ = ["operations"]
 
@@ -27,6 +28,12 @@ Group: TypeAlias = Literal["core", "metadata", "scores"]
 ItemGroup: TypeAlias = Literal["core", "dataset", "io", "metadata", "itemMetadata", "experimentMetadata", "scores"]
 _GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 _ITEM_GROUPS: Final[tuple[ItemGroup, ...]] = get_args(ItemGroup)
+_COLUMNS: Final = {"id": "id", "name": "name", "datasetId": "dataset_id"}
+_ITEM_COLUMNS: Final = {
+    "experimentId": "id", "experimentName": "name", "experimentItemId": "item_id", "datasetId": "dataset_id",
+}  # fmt: skip
+"""The columns of filters, and what they are here."""
+_MOST_CONDITIONS: Final = 50
 _PAYLOADS: Final = frozenset(("io", "metadata", "itemMetadata", "experimentMetadata"))
 _SCORE_GROUPS: Final = ("core", "details", "subject", "annotation")
 
@@ -119,13 +126,12 @@ class ExperimentItemsAnswer(Struct, frozen=True):
 async def list_experiments(call: Call, query: ExperimentsQuery) -> ExperimentsAnswer:
     """List experiments that have an item in a time."""
     groups = _groups(query.fields, _GROUPS, ("core",))
-    chosen = _chosen(query.filter, {"id": query.id, "name": query.name, "datasetId": query.dataset_id})
+    where = _where(query.filter, _COLUMNS)
     asked = ExperimentQuery(
         since_ns=ns_of(query.from_start_time),
         until_ns=None if query.to_start_time is None else ns_of(query.to_start_time),
-        ids=chosen["id"],
-        names=chosen["name"],
-        dataset_ids=chosen["datasetId"],
+        **_chosen({"id": query.id, "name": query.name, "dataset_id": query.dataset_id}, where),
+        where=where,
     )
     experiments = Experiments(call.backend, call.catalog, call.project)
     found, cursor = await experiments.find(asked, limit=query.limit, cursor=query.cursor)
@@ -137,22 +143,18 @@ async def list_experiments(call: Call, query: ExperimentsQuery) -> ExperimentsAn
 async def list_experiment_items(call: Call, query: ExperimentItemsQuery) -> ExperimentItemsAnswer:
     """List items of experiments that began in a time."""
     groups = _groups(query.fields, _ITEM_GROUPS, ("core", "dataset"))
-    chosen = _chosen(
-        query.filter,
-        {
-            "experimentId": query.experiment_id,
-            "experimentName": query.experiment_name,
-            "experimentItemId": query.experiment_item_id,
-            "datasetId": query.dataset_id,
-        },
-    )
-    asked = ItemQuery(
+    where = _where(query.filter, _ITEM_COLUMNS)
+    given = {
+        "id": query.experiment_id,
+        "name": query.experiment_name,
+        "item_id": query.experiment_item_id,
+        "dataset_id": query.dataset_id,
+    }
+    asked = ExperimentQuery(
         since_ns=ns_of(query.from_start_time),
         until_ns=None if query.to_start_time is None else ns_of(query.to_start_time),
-        ids=chosen["experimentId"],
-        names=chosen["experimentName"],
-        item_ids=chosen["experimentItemId"],
-        dataset_ids=chosen["datasetId"],
+        **_chosen(given, where),
+        where=where,
     )
     experiments = Experiments(call.backend, call.catalog, call.project)
     try:
@@ -274,28 +276,46 @@ def _groups(fields: str | None, known: Collection[str], default: Collection[str]
     return found
 
 
-class _Condition(Struct):
-    type: Literal["string", "stringOptions"]
+class _Text(Struct, tag_field="type", tag="string"):
     column: str
-    operator: Literal["=", "any of"]
-    value: str | list[str]
+    operator: TextOperator
+    value: str
 
 
-def _chosen(text: str | None, given: dict[str, str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the values that each column may have, of a filter or else of a parameter; of none, where that is empty.
+class _Options(Struct, tag_field="type", tag="stringOptions"):
+    column: str
+    operator: OptionOperator
+    value: tuple[str, ...]
+
+
+_conditions: Final = msgspec.json.Decoder(list[_Text | _Options]).decode
+
+
+def _where(text: str | None, columns: dict[str, str]) -> tuple[TextCondition, ...]:
+    """Return the conditions of a filter.
 
     Raises:
-        InvalidRequest: the filter is none, names another column, or compares in another way.
+        InvalidRequest: it is none, or names another column.
     """
-    found = {column: listed(value) for column, value in given.items()}
     try:
-        conditions = [] if text is None else msgspec.json.decode(text, type=list[_Condition])
+        given = [] if text is None else _conditions(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        expected = "a JSON array of {type, column, operator, value} with '=' or 'any of'"
+        expected = "a JSON array of {type, column, operator, value}"
         raise InvalidRequest(f"filter is not {expected}: {error}") from error
-    for condition in conditions:
-        if condition.column not in found:
-            raise InvalidRequest(f"filter has no column {condition.column[:100]!r}; use some of {', '.join(found)}")
-        value = condition.value
-        found[condition.column] = (value,) if isinstance(value, str) else tuple(value) or ("",)
-    return found
+    if len(given) > _MOST_CONDITIONS:
+        raise InvalidRequest(f"filter has {len(given)} conditions: send at most {_MOST_CONDITIONS}")
+    found: list[TextCondition] = []
+    for one in given:
+        if one.column not in columns:
+            raise InvalidRequest(f"filter has no column {one.column[:100]!r}; use some of {', '.join(columns)}")
+        values = (one.value,) if isinstance(one, _Text) else one.value
+        found.append(TextCondition(columns[one.column], one.operator, values))
+    return tuple(found)
+
+
+def _chosen(given: dict[str, str | None], where: tuple[TextCondition, ...]) -> dict[str, Any]:
+    """Return the values that parameters name; a column that a filter is on is the filter's alone."""
+    filtered = {condition.column for condition in where}
+    found = {f"{column}s": listed(value) for column, value in given.items() if column not in filtered}
+    exact = next((one for one in where if one.column == "id" and one.operator in {"=", "any of"} and one.values), None)
+    return found if exact is None else {**found, "ids": exact.values}  # so that an index is followed

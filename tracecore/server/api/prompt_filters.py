@@ -12,6 +12,7 @@ from tracecore.server.api.payloads import members_of, shown
 from tracecore.server.api.times import ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.services.prompts import Prompt
+from tracecore.services.text_conditions import TEXT_OPERATORS, OptionOperator, TextOperator
 
 __all__ = ["filter_of"]
 
@@ -23,11 +24,6 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tags": ("arrayOptions",), "config": ("stringObject",),
 }  # fmt: skip
 """Columns, and the types of the conditions on each."""
-_TEXTS: Final[dict[str, Callable[[str, str], bool]]] = {
-    "=": lambda text, value: text == value, "contains": lambda text, value: value in text,
-    "does not contain": lambda text, value: value not in text,
-    "starts with": lambda text, value: text.startswith(value), "ends with": lambda text, value: text.endswith(value),
-}  # fmt: skip
 _ORDERS: Final[dict[str, Callable[[float, float], bool]]] = {
     "=": lambda one, other: one == other, ">": lambda one, other: one > other, "<": lambda one, other: one < other,
     ">=": lambda one, other: one >= other, "<=": lambda one, other: one <= other,
@@ -40,7 +36,7 @@ _SETS: Final[dict[str, Callable[[set[str], set[str]], bool]]] = {
 
 class _Texts(Struct, tag_field="type", tag="string"):
     column: str
-    operator: Literal["=", "contains", "does not contain", "starts with", "ends with"]
+    operator: TextOperator
     value: str
 
 
@@ -50,7 +46,7 @@ class _Member(_Texts, tag="stringObject"):
 
 class _Options(Struct, tag_field="type", tag="stringOptions"):
     column: str
-    operator: Literal["any of", "none of"]
+    operator: OptionOperator
     value: list[str]
 
 
@@ -101,10 +97,10 @@ def _test(condition: _Condition) -> Meets:
         raise InvalidRequest(f"filter has no condition of type {kind} on {column}; use {' or '.join(known)}")
     match condition:
         case _Member():
-            compare, value, key = _TEXTS[condition.operator], condition.value, condition.key
+            compare, value, key = TEXT_OPERATORS[condition.operator], condition.value, condition.key
             return lambda prompt: compare(_member(prompt.config, key), value)
         case _Texts():
-            compare, value = _TEXTS[condition.operator], condition.value
+            compare, value = TEXT_OPERATORS[condition.operator], condition.value
             return lambda prompt: compare(getattr(prompt, column), value)
         case _Options():
             within, wanted = _SETS[condition.operator], set(condition.value)

@@ -33,7 +33,9 @@ _SIX: Final[tuple[Observation, ...]] = (
         completion_start_ns=START + SECOND + SECOND // 10, total_cost=0.75, prompt_name="greet", prompt_version=3,
         usage_details={"input": 10, "output": 5, "input_cached": 2}, cost_details={"input": 0.25, "output": 0.5},
         input=json_of(["the", "SKY", 1.5]), output=Raw(b'"\\u0063af\\u00e9 noir"'),
-        metadata=Raw(b'{"tier": "Gold", "n": 7.5, "big": 9007199254740993, "tier": "silver"}'),
+        metadata=Raw(
+            b'{"tier": "Gold", "n": 7.5, "big": 9007199254740993, "tier": "silver", "m\\u0065tal": "\\u0067old"}'
+        ),
         trace=TraceAttributes(user_id="u2", tags=("web", "a,b"), metadata=json_of({"n": 8, "tenant": "acme"})),
     ),
     event(3, within=3, after_s=2, parent_id=span_id_of(9), app_root=True, output=json_of(""), metadata=json_of("tier")),
@@ -140,6 +142,8 @@ _CASES: Final[tuple[_Case, ...]] = (
     ("input", "=", "Why is the sky blue?", "1"),
     ("input", "=", '["the", "SKY", 1.5]', "2"),
     ("input", "=", "null", "6"),
+    ("input", "=", "", "345"),
+    ("input", "starts with", "", "123456"),
     ("input", "contains", "sky", "1"),
     ("input", "matches", "sky", "12"),
     ("input", "matches", "the Sky", "1"),
@@ -161,6 +165,8 @@ _MEMBERS: Final[tuple[tuple[str, Operator, Any, str], ...]] = (
     ("tier", "is not set", None, "3456"),
     ("tier", "=", "gold", "1"),
     ("tier", "=", "silver", "2"),
+    ("metal", "=", "gold", "2"),
+    ("metal", "matches", "gold", "2"),
     ("tier", "does not contain", "gold", "2"),
     ("tier", "matches", "gold", "1"),
     ("tier", "matches", "Gold", ""),
@@ -200,6 +206,15 @@ class FilterSuite(Contract):
         for kind, operators in OPERATORS.items():
             tried = {operator for column, operator, _, _ in _CASES if KINDS[column] == kind}
             assert kind == "member" or tried == set(operators), f"every operator of a {kind} is tried"
+
+    async def test_conditions_on_payloads_that_are_indexed(self, make: MakeBackend) -> None:
+        """Filtering: "an index of words leads there", and says nothing else than looking at every payload does."""
+        cases = [case for case in _CASES if KINDS[case[0]] == "body"]
+        async with opened_with(make(), _SIX) as backend:
+            while await backend.maintain():
+                pass
+            for column, operator, value, numbers in cases:
+                await _selects(backend, ObservationQuery(where=(Condition(column, operator, value),)), numbers)
 
     async def test_members_of_metadata(self, make: MakeBackend) -> None:
         """Filtering: the metadata is "what it says itself and, laid over that, what is said of its trace"."""

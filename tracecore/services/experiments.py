@@ -180,12 +180,13 @@ class Experiments:
         """Return what the items of one experiment come to, or None where there are none."""
         query = replace(query or ExperimentQuery(), ids=(experiment_id,))
         hidden = await self._hidden_until(experiment_id, query, None)
+        tally: _Tally | None = None
         async for item, said in self._walk(query):
-            if item.start_ns > hidden:
-                tally = _Tally(item, said)
-                await self._add_older(tally, replace(query, until_ns=item.start_ns + 1), hidden)
-                return tally.summary()
-        return None
+            if item.start_ns <= hidden:
+                break
+            tally = tally or _Tally(item, said)
+            tally.add(item, said)
+        return None if tally is None else tally.summary()
 
     async def items(
         self, query: ExperimentQuery, *, limit: int, cursor: str | None = None, bodies: bool = False

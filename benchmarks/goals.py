@@ -256,6 +256,17 @@ GOALS: Final = (
     ),
     Goal(what="size of an installation, bytecode left out", key="import.size", bound=3, unit="MB"),
     Goal(what="on disk per span of 1 KB, every index included", key="store.disk_1k", bound=1_638, unit="bytes"),
+    Goal(
+        what="server: OTLP protobuf made durable in SQLite, per core", key="server.protobuf.core", bound=15_000,
+        unit="spans/s", least=True, whole=True,
+    ),
+    Goal(
+        what="server: a request of 50 spans at half load, p99", key="server.wait.p99", bound=25, unit="ms", whole=True,
+    ),
+    Goal(what="server: a page of 50 beside it, p95", key="server.list.p95", bound=50, unit="ms", whole=True),
+    Goal(what="server: idle, memory", key="server.idle.memory", bound=150, unit="MB", whole=True),
+    Goal(what="server: idle, share of a core", key="server.idle.cpu", bound=1, unit="%", whole=True),
+    Goal(what="server: memory that 1 MB of bomb takes", key="server.bomb.memory", bound=64, unit="MB", whole=True),
 )  # fmt: skip
 
 

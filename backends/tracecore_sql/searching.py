@@ -11,17 +11,20 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
+from zlib import crc32
 
 from msgspec import Struct
 
+from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase, is_spaceless, payload_text, words
 
-__all__ = ["TEXTS", "Token", "phrase_tokens", "searched_texts", "text_tokens"]
+__all__ = ["TEXTS", "Token", "id_token", "leading_ids", "phrase_tokens", "searched_texts", "text_tokens"]
 
 TEXTS: Final = ("b.input", "b.output", "b.metadata", "o.status_message", "o.error", "b.error_stack")
 """The columns of an observation ``o`` and its body ``b`` that hold what is searched."""
 # The rarest words decide anyway, and indexes limit how much is asked at once.
 _MOST_TOKENS: Final = 24
+_MOST_IDS: Final = 100
 
 
 class Token(Struct, frozen=True):
@@ -55,6 +58,23 @@ def phrase_tokens(phrase: Phrase) -> list[Token]:
         elif not is_spaceless(before):
             tokens[Token(word, is_begun=True)] = None
     return sorted(tokens, key=lambda token: len(token.text), reverse=True)[:_MOST_TOKENS]
+
+
+def id_token(span_id: bytes) -> str:
+    """Return the token by which an observation is found that has an id, and hardly another; it is no word of a text."""
+    return f"\ue000{crc32(span_id):08x}"
+
+
+def leading_ids(query: ObservationQuery) -> tuple[str, ...]:
+    """Return ids of which every observation has one that a query over all traces selects; none where it names none."""
+    if query.trace_id is not None:
+        return ()
+    for condition in query.where:
+        if condition.column == "id" and condition.operator in {"=", "any of"}:
+            named = condition.value if isinstance(condition.value, tuple) else (str(condition.value),)
+            if 0 < len(named) <= _MOST_IDS:
+                return named
+    return ()
 
 
 def searched_texts(stored: Sequence[str | bytes | None]) -> Iterator[str]:

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
 from tracecore_sql.filters import Conditions
-from tracecore_sql.searching import TEXTS
+from tracecore_sql.searching import TEXTS, leading_ids
 from tracecore_sql.where import leading_phrase
-from tracecore_sqlite.search import expression, proves, statements
+from tracecore_sqlite.search import expression, naming, proves, statements
 
 __all__ = ["Query", "search_observations", "search_traces"]
 
@@ -36,9 +36,10 @@ def search_observations(
     It is whole but for its limit. None says that nothing holds what is searched for, or that no phrase leads anywhere.
     """
     wanted = Phrase(leading_phrase(query) or "")
-    matching = expression(wanted)
-    if not matching:
+    of_phrase, of_ids = expression(wanted), naming(leading_ids(query))
+    if not of_phrase and (query.search is not None or not of_ids):
         return None
+    matching = " AND ".join(f"({one})" for one in (of_phrase, of_ids) if one)
     says, said = ("", []) if query.search is None else (f"AND {_SAYS}", [query.search])
     if _many(raw, matching):
         sql = f"SELECT {columns} FROM tc_observations o {_BODIES} WHERE {where.sql} {says} ORDER BY {order}"

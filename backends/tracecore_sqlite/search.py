@@ -10,6 +10,7 @@ but never too little:
   number, because the old words cannot be taken out of an index that does not keep them.
 * What the index holds of an observation that was erased cannot be taken out either. It leads nowhere, and once there is
   as much of it as of everything else, the index is emptied and made anew.
+* The id of an observation is one more token of it, so that an observation is found without its trace.
 * A phrase only ever reaches FTS5 as quoted words of letters and digits: no syntax of its query language gets through.
 """
 
@@ -17,16 +18,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
 from tracecore.phrase import Phrase, is_spaceless
-from tracecore_sql.searching import TEXTS, phrase_tokens, searched_texts, text_tokens
+from tracecore_sql.searching import TEXTS, id_token, phrase_tokens, searched_texts, text_tokens
 from tracecore_sql.statements import load_statements
 from tracecore_sqlite.bulk import Insert
 from tracecore_sqlite.meeting import add_meets
 
-__all__ = ["Indexer", "add_functions", "expression", "note_orphans", "proves", "statements"]
+__all__ = ["Indexer", "add_functions", "expression", "naming", "note_orphans", "proves", "statements"]
 
 _SLICE_ROWS: Final = 200
 _SLICE_CHARACTERS: Final = 256 * 1024
@@ -127,14 +129,22 @@ class Indexer:
         """Return ids and their texts to index, in turn. All rows come in one step: see ``bulk``."""
         packed: bytes = self._raw.execute(sql, values).fetchone()[0]
         documents: list[Any] = []
-        for number, *stored in json.loads(packed.decode("utf-8", "replace")):
-            documents += (number, "\n".join(map(_tokens_of, searched_texts(stored))))
+        for number, span_id, *stored in json.loads(packed.decode("utf-8", "replace")):
+            tokens = map(_tokens_of, searched_texts(stored))
+            documents += (number, "\n".join([*tokens, id_token(bytes.fromhex(span_id))]))
         return documents
 
 
 def expression(phrase: Phrase) -> str:
     """Return an FTS5 expression that every text with the phrase meets; empty when nothing can."""
+    # Tokens are letters and digits: nothing in them has to be escaped.
     return " AND ".join(f'"{token.text}" *' if token.is_begun else f'"{token.text}"' for token in phrase_tokens(phrase))
+
+
+def naming(span_ids: Sequence[str]) -> str:
+    """Return an FTS5 expression that every observation with one of some ids meets."""
+    tokens = (id_token(span_id.encode("utf-8", "surrogatepass")) for span_id in span_ids)
+    return " OR ".join(f'"{token}"' for token in tokens)
 
 
 def proves(phrase: Phrase) -> bool:

@@ -21,6 +21,7 @@ from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, Session
 from tracecore.cli.main import main
 from tracecore.conditions import KINDS, OPERATORS, Condition
 from tracecore.records import LedgerEntry, Score, TraceAttributes
+from tracecore_sql.searching import leading_ids
 from tracecore_sqlite import SqliteBackend, backend, settling
 from tracecore_sqlite.search import add_functions
 
@@ -254,9 +255,10 @@ async def test_lists_by_conditions(reading: SqliteBackend, explainer: Explainer)
     explainer.plans()
     for condition in every_condition():
         for chosen in every_one_of({"trace_id": TRACE, "user_id": "u1", "since_ns": 5, "cursor": cursor}):
-            await reading.observations.find("default", ObservationQuery(where=(condition,), **chosen))
+            query = ObservationQuery(where=(condition,), **chosen)
+            await reading.observations.find("default", query)
             *counted, plan = explainer.plans()
-            assert bool(counted) == condition.is_indexed, condition
+            assert bool(counted) == (condition.is_indexed or bool(leading_ids(query))), condition
             led = {"tc_search"} if "CROSS JOIN" in plan.sql else set[str]()
             if not led:
                 follows(plan, {OBSERVATIONS_UNIQUE if "trace_id" in chosen else "tc_observations_by_start"})

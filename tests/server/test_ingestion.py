@@ -441,7 +441,8 @@ async def test_how_it_is_read_again(api: Api) -> None:
     old = await api.get(f"/traces/{T}")
     assert [(one["id"], one["parentObservationId"]) for one in old["observations"]] == [("a", None)]
     listed = await api.get("/observations", traceId=T)
-    assert [one["id"] for one in listed["data"]] == ["a"]
+    assert ([one["id"] for one in listed["data"]], listed["meta"]["totalItems"]) == (["a"], 1)
+    assert [one["id"] for one in (await api.get("/observations"))["data"]] == ["a"]
     assert (await api.p.get(f"/observations/{ROOT}")).status_code == 404
 
 

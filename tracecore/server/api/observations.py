@@ -34,7 +34,7 @@ from tracecore.server.api.unit_prices import show_prices, show_prices_as_text
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
 from tracecore.services.stores import observation_of, observations_of
-from tracecore.services.synthetic import is_synthetic
+from tracecore.services.synthetic import is_synthetic, synthetic_id
 
 __all__ = ["operations"]
 
@@ -209,6 +209,8 @@ class LegacyObservationsAnswer(Struct):
 async def list_legacy_observations(call: Call, query: LegacyObservationsQuery) -> LegacyObservationsAnswer:
     """Return a numbered page of observations; ``/v2/observations`` does not count them, and is faster."""
     asked, store = _asked(query), observations_of(call.backend)
+    if query.trace_id:  # else it is left out of the page that it comes to be on, and counted
+        asked = replace(asked, where=(*asked.where, Condition("id", "none of", (synthetic_id(query.trace_id),))))
 
     async def bare(limit: int, cursor: str | None) -> Page[Observation]:
         return await store.find(call.project, replace(asked, limit=limit, cursor=cursor))

@@ -24,7 +24,7 @@ demo: ## start a real traced service, send it 240 requests, show what was record
 	@$(PY) -m examples.rag_service.demo
 
 test: check ## check, then run every test
-	@{ sh requirements/install.sh compat && sh requirements/install.sh compat-older; } || test -z "$$CI"
+	@for name in compat compat-2 compat-3; do sh requirements/install.sh $$name || test -z "$$CI" || exit 1; done
 	@$(PY) -m pytest -q -m "not torture" -n auto --maxprocesses 4 --dist worksteal
 	@$(PY) -m pytest -q -m torture
 
@@ -71,7 +71,7 @@ lock: ## pin the newest allowed packages again, with their hashes
 	$(COMPILE) pyproject.toml --extra all --group dev -c requirements/run.txt -o requirements/dev.txt && \
 	$(COMPILE) --group lock -o requirements/lock.txt && \
 	$(COMPILE) --group compat -o requirements/compat.txt && \
-	$(COMPILE) --group compat-older -o requirements/compat-older.txt && \
+	for name in compat-2 compat-3; do $(COMPILE) --group $$name -o requirements/$$name.txt || exit 1; done && \
 	(cd tests/compat/js && npm update --package-lock-only --before $$newer) && \
 	echo "· pinned what was published before $$newer"
 
@@ -82,5 +82,5 @@ prices: ## make the table of prices that is shipped anew, from the newest genai-
 	PYTHONPATH="$$folder" $(PY) requirements/prices.py
 
 clean: ## remove .venv, caches and build output
-	rm -rf .venv .compat .compat-older .rivals tests/compat/js/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv .compat .compat-2 .compat-3 .rivals tests/compat/js/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

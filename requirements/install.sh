@@ -1,9 +1,9 @@
 #!/bin/sh
-# Make .venv ready, once: sh requirements/install.sh run|dev|lock|compat|compat-older
+# Make .venv ready, once: sh requirements/install.sh run|dev|lock|compat|compat-2|compat-3
 #
 #   run    what the demo needs       dev    what tests, checks and benchmarks need (run included)       lock    only uv
 #   compat the real clients that tests/compat runs, in .compat and tests/compat/js/node_modules, never beside the project;
-#          compat-older one of an older generation, in .compat-older
+#          compat-2 and compat-3 older generations of one of them, in .compat-2 and .compat-3
 #
 # Needs Python 3.11 or newer and nothing else. Installs requirements/NAME.txt with every hash checked, then the project
 # itself, editable. Does nothing when .venv already matches pyproject.toml and the requirements. PYTHON=... chooses the
@@ -123,8 +123,8 @@ add_javascript() {
 case $what in
 run) { ready run || ready dev; } && as_asked && exit 0 ;;
 compat) ready compat && as_asked && [ -d $javascript/node_modules ] && exit 0 ;;
-dev | lock | compat-older) ready "$what" && as_asked && exit 0 ;;
-*) fail "usage: sh requirements/install.sh run|dev|lock|compat|compat-older" ;;
+dev | lock | compat-[23]) ready "$what" && as_asked && exit 0 ;;
+*) fail "usage: sh requirements/install.sh run|dev|lock|compat|compat-2|compat-3" ;;
 esac
 
 export PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -21,17 +21,18 @@ from msgspec import Struct
 
 from tests.compat.serving import Server
 
-__all__ = ["INSTALL", "OLDER_PYTHON", "PATIENCE_S", "PYTHON", "Told", "missing", "node", "tell_js", "tell_python"]
+__all__ = ["GENERATIONS", "INSTALL", "PATIENCE_S", "PYTHON", "Told", "missing", "node", "tell_js", "tell_python"]
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
 PYTHON: Final = ROOT / ".compat" / "bin" / "python"
-OLDER_PYTHON: Final = ROOT / ".compat-older" / "bin" / "python"
+GENERATIONS: Final = {number: ROOT / f".compat-{number}" / "bin" / "python" for number in (2, 3)}
+"""The interpreters that have an older generation of the Langfuse SDK."""
 MODULES: Final = HERE / "js" / "node_modules"
 OLDEST_NODE: Final = 20
 """What the newest JavaScript clients need."""
 PATIENCE_S: Final = 120.0
-INSTALL: Final = "run `sh requirements/install.sh compat` and `… compat-older`, which need the network"
+INSTALL: Final = "run `sh requirements/install.sh` for compat, compat-2 and compat-3, which needs the network"
 
 
 class Told(Struct, frozen=True):

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.compat.programs import OLDER_PYTHON, Told, tell_python
+from tests.compat.programs import GENERATIONS, Told, tell_python
 from tests.compat.serving import Server
 
 BEGAN = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
@@ -70,7 +70,7 @@ def send(server: Server, batch: list[Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def told(server: Server) -> Told:
     """Return what the program told."""
-    return tell_python("langfuse_older", server, OLDER_PYTHON)
+    return tell_python("langfuse_older", server, GENERATIONS[2])
 
 
 def test_the_older_sdk_traces(told: Told, server: Server) -> None:

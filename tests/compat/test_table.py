@@ -26,7 +26,7 @@ def section() -> str:
 
 def installed() -> set[tuple[str, str]]:
     """Return the names and versions of every client that the tests install."""
-    texts = [(ROOT / "requirements" / name).read_text() for name in ("compat.txt", "compat-older.txt")]
+    texts = [(ROOT / "requirements" / name).read_text() for name in ("compat.txt", "compat-2.txt", "compat-3.txt")]
     packages = json.loads((HERE / "js" / "package-lock.json").read_text())["packages"]
     lock = {(path.removeprefix("node_modules/"), one["version"]) for path, one in packages.items() if path}
     return lock | {(name, version) for text in texts for name, version in PINNED.findall(text)}
@@ -35,7 +35,7 @@ def installed() -> set[tuple[str, str]]:
 def wanted() -> set[str]:
     """Return the names of the clients that were asked for, rather than came along."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    python = {re.split(r"[<>=~]", one)[0] for name in ("compat", "compat-older") for one in groups[name]}
+    python = {re.split(r"[<>=~]", one)[0] for name in ("compat", "compat-2", "compat-3") for one in groups[name]}
     return python | set(json.loads((HERE / "js" / "package.json").read_text())["dependencies"])
 
 

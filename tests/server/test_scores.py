@@ -199,10 +199,14 @@ async def test_configs(api: Api) -> None:
 
 async def test_the_id_is_the_key(api: Api) -> None:
     """Given again a score is changed in what is said; sent again as it was it stays."""
-    await only(api, value=1, comment="first", metadata={"a": 1})
+    first = await only(api, value=1, comment="first", metadata={"a": 1}, environment="blue")
+    api.later()
     again = await only(api, value=2)
     assert (again.value, again.comment, bytes(again.metadata)) == (2.0, "first", b'{"a":1}')
+    assert (again.timestamp_ns, again.environment) == (first.timestamp_ns, "blue"), "unless it is said anew"
     assert await only(api, value=2) == again
+    moved = await only(api, value=2, timestamp="2026-01-02T03:04:05Z", environment="green")
+    assert (iso(moved.timestamp_ns), moved.environment) == ("2026-01-02T03:04:05.000Z", "green")
 
 
 async def test_another_type(api: Api) -> None:

@@ -9,12 +9,13 @@ CATEGORICAL, a truth value BOOLEAN. A correction is of a trace or an observation
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal, NoReturn, TypeAlias
 from uuid import uuid4
 
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from tracecore.attributes import environment_of
 from tracecore.backend import ScoreQuery, ScoreStore
@@ -24,7 +25,7 @@ from tracecore.records import ABSENT, Score, ScoreType
 from tracecore.services.moments import ns_of_moment
 from tracecore.services.score_configs import ScoreConfig, ScoreConfigs
 
-__all__ = ["CORRECTED", "DEFAULT_ENVIRONMENT", "NewScore", "Scores", "Source", "check_id", "other_types"]
+__all__ = ["CORRECTED", "DEFAULT_ENVIRONMENT", "Checked", "NewScore", "Scores", "Source", "check_id"]
 
 Source: TypeAlias = Literal["API", "EVAL", "ANNOTATION"]
 CORRECTED: Final = "output"
@@ -60,32 +61,44 @@ class NewScore(Struct, frozen=True, kw_only=True, rename="camel"):
     execution_trace_id: str | None = None
 
 
+class Checked(Struct, frozen=True):
+    """Hold what was made of some scores."""
+
+    found: list[Score | TracecoreError]
+    """The record of each, or why it cannot be one, in their order."""
+    replaced: tuple[str, ...]
+    """Ids of scores that are stored with another type, and have to be erased first.
+
+    A record adds to what is stored, and the type of a number is what a record has that says nothing.
+    """
+
+
 class Scores:
     """Make records of scores, checked against the configs of their project."""
 
-    def __init__(self, configs: ScoreConfigs) -> None:
+    def __init__(self, configs: ScoreConfigs, store: ScoreStore) -> None:
         self._configs = configs
+        self._store = store
 
-    async def checked(self, project: str, given: Sequence[NewScore], *, now_ns: int) -> list[Score | TracecoreError]:
-        """Return the record of each score, or why it cannot be one, in the same order."""
+    async def checked(self, project: str, given: Sequence[NewScore], *, now_ns: int) -> Checked:
+        """Return what becomes of scores; one that is stored keeps its time and environment unless others are given."""
         configs = await self._configs.some(project, [one.config_id for one in given if one.config_id])
-        return [_score_or_error(project, one, configs, now_ns) for one in given]
+        stored = await self._stored(project, [one.id for one in given if one.id])
+        found = [_score_or_error(project, one, configs, stored.get(one.id or ""), now_ns) for one in given]
+        kept = [one for one in found if isinstance(one, Score)]
+        replaced = {
+            one.score_id for one in kept if (other := stored.get(one.score_id)) and other.data_type != one.data_type
+        }
+        return Checked(found, tuple(replaced))
 
-
-async def other_types(store: ScoreStore, project: str, scores: Iterable[Score]) -> list[str]:
-    """Return the ids of those scores that are stored with another type.
-
-    A record adds to what is stored, and the type of a number is what a record has that says nothing: whoever gives a
-    score another type has to erase the one that there is.
-    """
-    types = {score.score_id: score.data_type for score in scores}
-    ids = list(types)
-    found: list[str] = []
-    for start in range(0, len(ids), MOST_VALUES):
-        some = tuple(ids[start : start + MOST_VALUES])
-        page = await store.find(project, ScoreQuery(score_ids=some, limit=MOST_VALUES))
-        found += [stored.score_id for stored in page.items if stored.data_type != types[stored.score_id]]
-    return found
+    async def _stored(self, project: str, score_ids: Sequence[str]) -> dict[str, Score]:
+        ids = list(dict.fromkeys(score_ids))
+        found: dict[str, Score] = {}
+        for start in range(0, len(ids), MOST_VALUES):
+            some = tuple(ids[start : start + MOST_VALUES])
+            page = await self._store.find(project, ScoreQuery(score_ids=some, limit=MOST_VALUES))
+            found |= {score.score_id: score for score in page.items}
+        return found
 
 
 def check_id(key: str, value: str) -> str:
@@ -99,10 +112,11 @@ def check_id(key: str, value: str) -> str:
 
 
 def _score_or_error(
-    project: str, given: NewScore, configs: dict[str, ScoreConfig], now_ns: int
+    project: str, given: NewScore, configs: dict[str, ScoreConfig], stored: Score | None, now_ns: int
 ) -> Score | TracecoreError:
     try:
-        return _score(project, given, _config_of(given, configs), now_ns)
+        score = _score(project, given, _config_of(given, configs), now_ns)
+        return score if stored is None else _at_its_place(score, stored, given)
     except TracecoreError as error:
         return error
 
@@ -155,6 +169,14 @@ def _score(project: str, given: NewScore, config: ScoreConfig | None, now_ns: in
         environment=environment_of(given.environment) or DEFAULT_ENVIRONMENT,
         queue_id=_id_or_none("queueId", given.queue_id),
         execution_trace_id=_id_or_none("executionTraceId", given.execution_trace_id),
+    )
+
+
+def _at_its_place(score: Score, stored: Score, given: NewScore) -> Score:
+    return replace(
+        score,
+        timestamp_ns=score.timestamp_ns if given.timestamp else stored.timestamp_ns,
+        environment=score.environment if given.environment else stored.environment or DEFAULT_ENVIRONMENT,
     )
 
 

@@ -19,7 +19,7 @@ from tracecore.records import Score
 from tracecore.server.api.writing import write
 from tracecore.server.operations import Call, Operations, json_answer
 from tracecore.services.score_configs import ScoreConfigs
-from tracecore.services.scores import NewScore, Scores, other_types
+from tracecore.services.scores import NewScore, Scores
 from tracecore.services.stores import scores_of
 
 __all__ = ["MOST_AT_ONCE", "erase_scores", "keep_scores", "operations"]
@@ -96,16 +96,14 @@ async def keep_scores(call: Call, given: Sequence[NewScore | TracecoreError]) ->
     Raises:
         BackendUnavailable, BackendRejected: none is kept.
     """
-    checked = await Scores(ScoreConfigs(call.catalog)).checked(
-        call.project, [one for one in given if isinstance(one, NewScore)], now_ns=call.now_ns
-    )
-    left = iter(checked)
+    readable = [one for one in given if isinstance(one, NewScore)]
+    scores = Scores(ScoreConfigs(call.catalog), scores_of(call.backend))
+    checked = await scores.checked(call.project, readable, now_ns=call.now_ns)
+    left = iter(checked.found)
     found = [next(left) if isinstance(one, NewScore) else one for one in given]
-    kept = _of_one_type([one for one in found if isinstance(one, Score)])
-    retyped = await other_types(scores_of(call.backend), call.project, kept)
-    if retyped:
-        await erase_scores(call, retyped)
-    await write(call, kept)
+    if checked.replaced:
+        await erase_scores(call, checked.replaced)
+    await write(call, _of_one_type([one for one in found if isinstance(one, Score)]))
     return found
 
 

@@ -41,10 +41,11 @@ def search_observations(
         return None
     matching = " AND ".join(f"({one})" for one in (of_phrase, of_ids) if one)
     says, said = ("", []) if query.search is None else (f"AND {_SAYS}", [query.search])
+    bodies = _BODIES if query.bodies or said or any(condition.reads_body for condition in query.where) else ""
     if _many(raw, matching):
-        sql = f"SELECT {columns} FROM tc_observations o {_BODIES} WHERE {where.sql} {says} ORDER BY {order}"
+        sql = f"SELECT {columns} FROM tc_observations o {bodies} WHERE {where.sql} {says} ORDER BY {order}"
         return sql, [*where.values, *said]
-    source, values = _candidates(wanted, matching)
+    source, values = _candidates(wanted, matching, bodies=bodies)
     if said:
         says = f"AND (c.sure OR {_SAYS})"
     return f"SELECT {columns} FROM {source} WHERE {where.sql} {says} ORDER BY {order}", [*values, *where.values, *said]
@@ -79,9 +80,9 @@ def _many(raw: sqlite3.Connection, matching: str) -> bool:
     return bool(candidates > _FEW)
 
 
-def _candidates(phrase: Phrase, matching: str) -> Query:
-    """Return the candidates of the index ``c``, each with its observation ``o`` and its bodies ``b``."""
+def _candidates(phrase: Phrase, matching: str, *, bodies: str = _BODIES) -> Query:
+    """Return the candidates of the index ``c``, each with its observation ``o`` and, where asked for, bodies ``b``."""
     return (
-        f"({statements()['candidates']}) c CROSS JOIN tc_observations o ON o.id = c.id {_BODIES}",
+        f"({statements()['candidates']}) c CROSS JOIN tc_observations o ON o.id = c.id {bodies}",
         [int(proves(phrase)), matching],
     )

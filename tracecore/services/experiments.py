@@ -92,9 +92,11 @@ class ExperimentSummary(Struct, frozen=True, kw_only=True):
 class _Tally:
     """Add up the items of one experiment, newest first; adding one again changes nothing."""
 
-    def __init__(self, item: Observation, said: Experiment) -> None:
+    def __init__(self, item: Observation, said: Experiment, hidden_ns: int) -> None:
         self.item = item
         self.said = said
+        self.hidden_ns = hidden_ns
+        """Until when what began is not shown."""
         self._start_ns = item.start_ns
         self._end_ns = item.start_ns
         self._items: set[str] = set()
@@ -152,27 +154,11 @@ class Experiments:
         after = None if cursor is None else _position(cursor)
         if query.ids:
             return await self._named(query, limit, after)
-        tallies: dict[str, _Tally] = {}
-        passed: dict[str, int] = {}
-        newest = query
-        if after is not None:
-            until_ns = after[0] + 1 if query.until_ns is None else min(query.until_ns, after[0] + 1)
-            newest = replace(query, until_ns=until_ns)
-        end_ns: int | None = None
-        async for item, said in self._walk(newest):
-            end_ns = item.start_ns
-            if len(tallies) > limit and end_ns < min(tally.item.start_ns for tally in tallies.values()):
-                break
-            if said.id not in passed:
-                passed[said.id] = await self._hidden_until(said.id, query, after)
-            if item.start_ns > passed[said.id]:
-                tallies.setdefault(said.id, _Tally(item, said)).add(item, said)
-        else:
-            end_ns = None  # nothing is left behind
+        tallies, behind_ns = await self._walked(query, limit, after)
         shown = sorted(tallies.values(), key=lambda tally: tally.key, reverse=True)[:limit]
-        if end_ns is not None:
+        if behind_ns is not None:
             for tally in shown:
-                await self._add_older(tally, replace(query, until_ns=end_ns + 1), passed[tally.said.id])
+                await self._add_older(tally, replace(query, until_ns=behind_ns + 1))
         found = [tally.summary() for tally in shown]
         return found, _cursor(found[-1]) if len(tallies) > limit else None
 
@@ -184,7 +170,7 @@ class Experiments:
         async for item, said in self._walk(query):
             if item.start_ns <= hidden:
                 break
-            tally = tally or _Tally(item, said)
+            tally = tally or _Tally(item, said, hidden)
             tally.add(item, said)
         return None if tally is None else tally.summary()
 
@@ -242,6 +228,26 @@ class Experiments:
             [Put(Entry(project=self._project, kind=_DELETED.name, id=experiment_id, body=body, position=now_ns))]
         )
 
+    async def _walked(
+        self, query: ExperimentQuery, limit: int, after: _Position
+    ) -> tuple[dict[str, _Tally], int | None]:
+        """Return the first experiments behind a place, more than ``limit`` where there are more, and how far it went.
+
+        It stops where no other one can come before those that it has; None says that it came to the end.
+        """
+        tallies: dict[str, _Tally] = {}
+        hidden: dict[str, int] = {}
+        async for item, said in self._walk(_behind(query, after)):
+            if len(tallies) > limit and item.start_ns < min(tally.item.start_ns for tally in tallies.values()):
+                return tallies, item.start_ns
+            if said.id not in hidden:
+                hidden[said.id] = await self._hidden_until(said.id, query, after)
+            if item.start_ns > hidden[said.id]:
+                if said.id not in tallies:
+                    tallies[said.id] = _Tally(item, said, hidden[said.id])
+                tallies[said.id].add(item, said)
+        return tallies, None
+
     async def _named(
         self, query: ExperimentQuery, limit: int, after: _Position
     ) -> tuple[list[ExperimentSummary], str | None]:
@@ -266,10 +272,10 @@ class Experiments:
             return _FOR_EVER_NS
         return hidden
 
-    async def _add_older(self, tally: _Tally, query: ExperimentQuery, hidden: int) -> None:
+    async def _add_older(self, tally: _Tally, query: ExperimentQuery) -> None:
         """Add the items of an experiment that a walk has not come to."""
         async for item, said in self._walk(replace(query, ids=(tally.said.id,))):
-            if item.start_ns <= hidden:
+            if item.start_ns <= tally.hidden_ns:
                 return
             tally.add(item, said)
 
@@ -323,6 +329,13 @@ def linked(
     if known is None:
         return Span(project, trace_id, span_id, "experiment item", now_ns, status="running", experiment=said)
     return Span(project, trace_id, span_id, known.name, known.start_ns, status=known.status, experiment=said)
+
+
+def _behind(query: ExperimentQuery, after: _Position) -> ExperimentQuery:
+    """Return a query for what comes after a page; of one moment some may have been on it."""
+    if after is None:
+        return query
+    return replace(query, until_ns=after[0] + 1 if query.until_ns is None else min(query.until_ns, after[0] + 1))
 
 
 def _cursor(last: ExperimentSummary) -> str:

@@ -2,10 +2,10 @@
 
 A **sink** is the least a backend can be: it opens, writes batches and closes. A **backend** is a sink plus any of the
 stores it supports. Both are Protocols: a backend inherits from nothing of ours, imports only the contract modules
-(``backend``, ``catalog``, ``conditions``, ``erasure``, ``records``, ``rollup``, ``ledger``, ``phrase``,
-``filtering``, ``selection``, ``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``; ``wire`` where it
-speaks to our own server) and is found through the entry-point group ``tracecore.backends``, whose names are URL schemes
-and whose values are :class:`BackendFactory` callables.
+(``backend``, ``catalog``, ``conditions``, ``erasure``, ``measures``, ``records``, ``rollup``, ``ledger``, ``phrase``,
+``filtering``, ``measuring``, ``selection``, ``json_lines``, ``codec``, ``ids``, ``clock``, ``forks``, ``errors``;
+``wire`` where it speaks to our own server) and is found through the entry-point group ``tracecore.backends``, whose
+names are URL schemes and whose values are :class:`BackendFactory` callables.
 
 What holds for every method:
 
@@ -77,6 +77,8 @@ class Capabilities(Struct, frozen=True):
     """Ledger entries are kept, in one transaction with the rest of their batch, and ``Backend.ledger`` reads them."""
     catalog: bool = False
     """What people manage is kept: :class:`tracecore.catalog.Catalogued`."""
+    measures: bool = False
+    """What is kept is counted and summed up: :class:`tracecore.measures.Measuring`."""
     level: Level = "accepted"
     """The level that a batch has reached when ``Sink.write`` returns."""
 

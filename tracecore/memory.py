@@ -10,6 +10,7 @@ nothing; what is found abandoned is written like everything else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -32,6 +33,8 @@ from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.erasure import LARGEST_ERASURE, Erased, check_ids, check_limit, check_project
 from tracecore.errors import BackendRejected, BackendUnavailable, Closed, ConfigError
 from tracecore.ledger import LOOK_EVERY_NS, abandoned, add_up, is_gone, last_entries
+from tracecore.measures import MeasureQuery, MeasureRow
+from tracecore.measuring import measure_observations, measure_scores
 from tracecore.memory_catalog import Entries, MemoryCatalog
 from tracecore.records import (
     ABSENT,
@@ -116,6 +119,10 @@ class MemoryData:
             if owner == project:
                 yield from entries.values()
 
+    def judged(self, score: Score) -> Observation | None:
+        """Return the observation that a score judges, if it is here."""
+        return self.traces.get((score.project, score.trace_id or ""), {}).get(score.observation_id or "")
+
     def abandoned(self, now_ns: int) -> Iterator[Observation]:
         """Yield a record that ends it for each observation that runs in a process that is gone at a wall-clock time."""
         for key in [key for key, trace in self.rollups.items() if trace.running]:
@@ -171,8 +178,9 @@ class MemoryBackend:
 
     sql: Final = None
     capabilities: Final = Capabilities(
-        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True
-    )
+        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True,
+        measures=True,
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -195,6 +203,7 @@ class MemoryBackend:
         self.sessions: Final = MemorySessions(self._readable)
         self.scores: Final = MemoryScores(self._readable)
         self.ledger: Final = MemoryLedger(self._readable)
+        self.measures: Final = MemoryMeasures(self._readable)
         self.catalog: Final = MemoryCatalog(lambda: self._readable().entries_of_catalog, self._check_writable)
 
     async def open(self) -> None:
@@ -404,6 +413,26 @@ class MemoryLedger:
         since = min((entry.minute_ns for entry in entries), default=0) if since_ns is None else since_ns
         before = {entry.process: entry for entry in last_entries(e for e in entries if e.minute_ns < since)}
         return add_up((last, before.get(last.process)) for last in last_entries(entries) if last.minute_ns >= since)
+
+
+class MemoryMeasures:
+    """Measure what is kept; see :class:`tracecore.measures.MeasureStore`."""
+
+    def __init__(self, data: Callable[[], MemoryData]) -> None:
+        self._data = data
+
+    async def measure(self, project: str, query: MeasureQuery) -> list[MeasureRow]:
+        """Return the rows of the answer."""
+        data = self._data()
+        scores = [score for score in data.scores.values() if score.project == project]
+        if query.view == "scores":
+            judged = (
+                (score, data.rollups.get((project, score.trace_id or "")), data.judged(score)) for score in scores
+            )
+            return measure_scores(judged, query)
+        counts = Counter((score.trace_id, score.observation_id) for score in scores)
+        spans = (span for (owner, _), spans in data.traces.items() if owner == project for span in spans.values())
+        return measure_observations(((span, counts[span.trace_id, span.span_id]) for span in spans), query)
 
 
 def _merged(known: T | None, record: T) -> T:

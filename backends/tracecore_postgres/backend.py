@@ -22,6 +22,7 @@ from tracecore_postgres.erasing import Eraser
 from tracecore_postgres.failures import is_about_statements, is_unsettling, sqlstate_of, translated
 from tracecore_postgres.indexing import Indexer
 from tracecore_postgres.ledger import PostgresLedger
+from tracecore_postgres.measuring import PostgresMeasures
 from tracecore_postgres.observations import PostgresObservations
 from tracecore_postgres.partitions import Partitions
 from tracecore_postgres.pool import Pool
@@ -38,6 +39,7 @@ _FACTS: Final = "SELECT current_setting('server_version'), current_setting('sync
 T = TypeVar("T")
 
 _READERS: Final = 4
+_MEASURERS: Final = 2
 _FAREWELL_S: Final = 2.0
 _NO_PARTITION: Final = "23514"
 _AGAIN: Final = frozenset(("40P01", "40001", "26000", "42P05", _NO_PARTITION))
@@ -88,6 +90,7 @@ class PostgresBackend:
         self._indexer = Indexer()
         self._readers = Pool(self._connector, address.location, most=_READERS, is_open=self._is_open)
         self._askers = Pool(self._connector, address.location, most=1, is_open=self._is_open, bare=True)
+        self._measurers = Pool(self._connector, address.location, most=_MEASURERS, is_open=self._is_open)
         self._committers = Pool(self._connector, address.location, most=1, is_open=self._is_open, bare=True)
         self.location: Final = address.location
         self.capabilities: Final = Capabilities(
@@ -100,6 +103,7 @@ class PostgresBackend:
             sql=True,
             ledger=True,
             catalog=True,
+            measures=True,
             level="handed_over" if address.synchronous_commit == "off" else "durable",
         )
         self.traces: Final = PostgresTraces(self._readers.lend)
@@ -108,6 +112,7 @@ class PostgresBackend:
         self.scores: Final = PostgresScores(self._readers.lend)
         self.ledger: Final = PostgresLedger(self._readers.lend)
         self.catalog: Final = PostgresCatalog(self._readers.lend, self._commit, schema=address.schema)
+        self.measures: Final = PostgresMeasures(self._measurers.lend)
         self._eraser: Final = Eraser(self._commit, self.catalog)
         self.sql: Final = PostgresConsole(self._askers.lend, lambda: self._connector.settings)
 
@@ -184,6 +189,7 @@ class PostgresBackend:
         async with contextlib.AsyncExitStack() as closing:
             closing.push_async_callback(self._readers.close)
             closing.push_async_callback(self._askers.close)
+            closing.push_async_callback(self._measurers.close)
             closing.push_async_callback(self._committers.close)
             if connection is not None and not connection.is_closed():
                 closing.callback(connection.terminate)
@@ -335,6 +341,7 @@ class PostgresBackend:
             self._writing = self._writer = self._end = self._left = None
             self._readers.forget()
             self._askers.forget()
+            self._measurers.forget()
             self._committers.forget()
             self._connector = Connector(self._address)
         self._pid = 0

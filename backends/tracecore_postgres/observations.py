@@ -8,17 +8,14 @@ the partition of its week is read.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any, Final
 
 from tracecore.backend import ObservationQuery, Page
-from tracecore.errors import BackendUnavailable
 from tracecore.records import Observation
 from tracecore_postgres.candidates import search_observations
 from tracecore_postgres.meeting import DIALECT
-from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, walked
+from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, walked, within_patience
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
@@ -33,8 +30,6 @@ _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
 _INDEXED: Final = ("project", "trace_id", "start_ns", "substr(o.extra,")
 _CURSOR: Final = "postgres observations"
-_PATIENCE_S: Final = 30
-"""How long a list may look for what meets its conditions."""
 _ITS_WEEK: Final = "week = (SELECT t.week FROM tc_traces t WHERE t.project = ? AND t.trace_id = ?)"
 
 
@@ -48,7 +43,7 @@ class PostgresObservations:
         """Return one page of observations, newest start first."""
         check_limit(query.limit)
         key = None if query.cursor is None else decode_cursor(_CURSOR, query.cursor, ids=2)
-        async with _within_patience() if query.where else nullcontext():
+        async with within_patience() if query.where else nullcontext():
             rows = await self._found(project, query, key)
         found = [observation_of(row) for row in rows]
         return page_of(found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)))
@@ -90,22 +85,6 @@ class PostgresObservations:
         )
         rows = await fetch(self._reading, sql, [project, trace_id, project, trace_id, *values])
         return [observation_of(row) for row in rows]
-
-
-@asynccontextmanager
-async def _within_patience() -> AsyncGenerator[None]:
-    """Run a block that ends when its time is up; what it asks of the server is then cancelled.
-
-    Raises:
-        BackendUnavailable: it was.
-    """
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            yield
-    except TimeoutError as error:
-        raise BackendUnavailable(
-            f"nothing met the conditions within {_PATIENCE_S} s", "narrow them: to some time, a trace or a user"
-        ) from error
 
 
 def _conditions(project: str, query: ObservationQuery, after: Key | None) -> Conditions:

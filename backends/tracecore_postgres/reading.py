@@ -8,21 +8,25 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any, Final, TypeAlias
 
+from tracecore.errors import BackendUnavailable
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.texts import stored_values, values_of
 from tracecore_sql.filters import Conditions
 
-__all__ = ["BODIES", "Reading", "Rows", "fetch", "numbered", "rows_of", "walked"]
+__all__ = ["BODIES", "Reading", "Rows", "fetch", "numbered", "rows_of", "walked", "within_patience"]
 
 BODIES: Final = """
 LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id LIMIT 1) b ON true
 """
 """Joins the bodies ``b`` of observations ``o``: by their key, one by one, however many the planner expects."""
+_PATIENCE_S: Final = 30
+"""How long a list may look for what meets its conditions, or anything be measured."""
 Rows: TypeAlias = list[Sequence[Any]]
 
 Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
@@ -38,6 +42,22 @@ async def fetch(reading: Reading, sql: str, values: Sequence[Any]) -> Rows:
 async def rows_of(connection: Connection, sql: str, values: Sequence[Any]) -> Rows:
     """Run one statement; its values are escaped as stored texts are, and its rows are what they stand for."""
     return [values_of(row) for row in await connection.fetch(numbered(sql), *stored_values(values))]
+
+
+@asynccontextmanager
+async def within_patience(
+    what: str = "nothing met the conditions", remedy: str = "narrow them: to some time, a trace or a user"
+) -> AsyncGenerator[None]:
+    """Run a block that ends when its time is up; what it asks of the server is then cancelled.
+
+    Raises:
+        BackendUnavailable: it was; it says what was not done.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            yield
+    except TimeoutError as error:
+        raise BackendUnavailable(f"{what} within {_PATIENCE_S} s", remedy) from error
 
 
 def numbered(sql: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from tracecore.backend import Access, Batch, Capabilities, SchemaStatus
@@ -20,6 +21,7 @@ from tracecore_sqlite.console import SqliteConsole, guard
 from tracecore_sqlite.erasing import Eraser
 from tracecore_sqlite.failures import is_broken_off
 from tracecore_sqlite.ledger import SqliteLedger
+from tracecore_sqlite.measuring import SqliteMeasures, add_measuring
 from tracecore_sqlite.observations import SqliteObservations
 from tracecore_sqlite.schema import check_readable, migrate, migrations, status_of
 from tracecore_sqlite.scores import SqliteScores
@@ -34,6 +36,7 @@ __all__ = ["SqliteBackend", "open_backend"]
 _File: TypeAlias = tuple[int, int]
 """Device and inode."""
 T = TypeVar("T")
+_Prepare: TypeAlias = Callable[[sqlite3.Connection], None]
 _Chore: TypeAlias = Abandoner | Settler | Indexer
 
 
@@ -63,7 +66,8 @@ class SqliteBackend:
         self._clock = clock
         self._writing: Connection | None = None
         self._reading: Connection | None = None
-        self._asking: Connection | None = None
+        self._slow: dict[_Prepare, Connection] = {}
+        """Connections for what may take its time, by what prepared them."""
         self._writer: Writer | None = None
         self._chores: tuple[_Chore, ...] = ()
         self._file: _File | None = None
@@ -80,6 +84,7 @@ class SqliteBackend:
             sql=True,
             ledger=True,
             catalog=True,
+            measures=True,
             level="durable" if address.synchronous == "full" else "handed_over",
         )
         self.traces: Final = SqliteTraces(self._reader)
@@ -88,7 +93,8 @@ class SqliteBackend:
         self.scores: Final = SqliteScores(self._reader)
         self.ledger: Final = SqliteLedger(self._reader)
         self.catalog: Final = SqliteCatalog(self._reader, self._change)
-        self.sql: Final = SqliteConsole(self._console)
+        self.sql: Final = SqliteConsole(partial(self._beside, guard))
+        self.measures: Final = SqliteMeasures(partial(self._beside, _prepare_measurer))
         self._eraser: Final = Eraser(self._change)
 
     def another(self) -> SqliteBackend:
@@ -154,9 +160,9 @@ class SqliteBackend:
         """Let go of the file and the threads."""
         # From the last to the first: the writing one, when nobody else is there, moves what is in the write-ahead log
         # into the file. Every one is closed, also where another cannot be, or has no time for it.
-        connections = (self._writing, self._reading, self._asking)
-        self._astray = False
-        self._asking = self._reading = self._writing = self._writer = None
+        connections = (self._writing, self._reading, *self._slow.values())
+        self._astray, self._slow = False, {}
+        self._reading = self._writing = self._writer = None
         async with contextlib.AsyncExitStack() as closing:
             for connection in filter(None, connections):
                 closing.push_async_callback(connection.close)
@@ -214,18 +220,23 @@ class SqliteBackend:
         await made.close()
         return await self._reader()
 
-    async def _console(self) -> Connection:
-        """Return the connection for people's statements, opened on first use; a slow one holds up nobody else."""
-        return self._asking or await self._begin_asking()
+    async def _beside(self, prepare: _Prepare) -> Connection:
+        """Return a connection of its own for slow statements, opened on first use: they hold up nobody else."""
+        return self._slow.get(prepare) or await self._begin_beside(prepare)
 
-    async def _begin_asking(self) -> Connection:
+    async def _begin_beside(self, prepare: _Prepare) -> Connection:
         reading = await self._reader()
-        made = await _connected(self._address, guard, writable=False)
-        if self._asking is None and self._reading is reading:
-            self._asking = made
+        made = await _connected(self._address, prepare, writable=False)
+        if prepare not in self._slow and self._reading is reading:
+            self._slow[prepare] = made
             return made
         await made.close()  # as above
-        return await self._console()
+        return await self._beside(prepare)
+
+
+def _prepare_measurer(raw: sqlite3.Connection) -> None:
+    add_functions(raw)
+    add_measuring(raw)
 
 
 class _MovedAwayError(Exception):
@@ -257,7 +268,7 @@ def _maintain(chores: tuple[_Chore, ...]) -> bool:
     return any(chore.maintain() for chore in chores)
 
 
-async def _connected(address: Address, prepare: Callable[[sqlite3.Connection], None], *, writable: bool) -> Connection:
+async def _connected(address: Address, prepare: _Prepare, *, writable: bool) -> Connection:
     """Open a connection and prepare it, on its thread; one that cannot be prepared is closed, and nobody gets it."""
     connection = await connect(address, writable=writable)
     try:

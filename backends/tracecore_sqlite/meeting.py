@@ -66,8 +66,12 @@ def add_meets(raw: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def within_patience(raw: sqlite3.Connection) -> Generator[None]:
-    """Run a block of statements that end when their time is up.
+def within_patience(
+    raw: sqlite3.Connection,
+    what: str = "nothing met the conditions",
+    remedy: str = "narrow them: to some time, a trace or a user",
+) -> Generator[None]:
+    """Run a block of statements that end when their time is up, and say then what was not done.
 
     Raises:
         BackendUnavailable: it was.
@@ -79,9 +83,7 @@ def within_patience(raw: sqlite3.Connection) -> Generator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise
-        raise BackendUnavailable(
-            f"nothing met the conditions within {_PATIENCE_S} s", "narrow them: to some time, a trace or a user"
-        ) from error
+        raise BackendUnavailable(f"{what} within {_PATIENCE_S} s", remedy) from error
     finally:
         raw.set_progress_handler(None, 0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tracecore.backend import Capabilities
 from tracecore.memory import open_backend
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, ErasureSuite, LedgerSuite
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, ErasureSuite, LedgerSuite, MeasureSuite
 from tracecore.testing.catalog_machine import run_catalog_machine
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
@@ -23,12 +23,13 @@ def fresh() -> MakeBackend:
     return lambda: open_backend(url)
 
 
-class TestMemory(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite):
+class TestMemory(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite, MeasureSuite):
     """Everything but durability and SQL."""
 
     expected = Capabilities(
-        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True
-    )
+        traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True,
+        measures=True,
+    )  # fmt: skip
 
     @pytest.fixture
     def make(self) -> MakeBackend:

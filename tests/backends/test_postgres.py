@@ -9,7 +9,14 @@ import pytest
 
 from tests.postgres_server import Database, admin
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
+from tracecore.testing.backend_suite import (
+    BackendSuite,
+    CatalogSuite,
+    DurableSuite,
+    ErasureSuite,
+    LedgerSuite,
+    MeasureSuite,
+)
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.sql_suite import SqlSuite
@@ -22,12 +29,12 @@ def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -
     assert open_backend(f"postgresql://host/db{parameters}").capabilities.level == level
 
 
-class TestPostgres(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite, ErasureSuite):
+class TestPostgres(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite, ErasureSuite, MeasureSuite):
     """Everything."""
 
     expected = Capabilities(
         durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, sql=True, ledger=True,
-        catalog=True, level="durable",
+        catalog=True, measures=True, level="durable",
     )  # fmt: skip
 
     @pytest.fixture

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
+from tracecore.testing.backend_suite import (
+    BackendSuite,
+    CatalogSuite,
+    DurableSuite,
+    ErasureSuite,
+    LedgerSuite,
+    MeasureSuite,
+)
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.sql_suite import SqlSuite
 from tracecore_sqlite import open_backend
@@ -22,12 +29,12 @@ def test_the_level_of_a_write_follows_the_address(parameters: str, level: str) -
     assert open_backend(f"sqlite:///a.db{parameters}").capabilities.level == level
 
 
-class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite, ErasureSuite):
+class TestSqlite(BackendSuite, DurableSuite, SqlSuite, LedgerSuite, CatalogSuite, ErasureSuite, MeasureSuite):
     """Everything."""
 
     expected = Capabilities(
         durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, sql=True, ledger=True,
-        catalog=True, level="handed_over",
+        catalog=True, measures=True, level="handed_over",
     )  # fmt: skip
 
     @pytest.fixture

@@ -29,16 +29,25 @@ from tracecore.memory import (
     MemoryTraces,
 )
 from tracecore.records import ABSENT, Generation, LedgerEntry, Span
-from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
+from tracecore.testing.backend_suite import (
+    BackendSuite,
+    CatalogSuite,
+    DurableSuite,
+    ErasureSuite,
+    LedgerSuite,
+    MeasureSuite,
+)
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.score_suite import ScoreSuite
 
-CAN = Capabilities(traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True)
+CAN = Capabilities(
+    traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True, measures=True
+)
 """What the reference backend can do."""
 
 
-class Suite(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite):
+class Suite(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite, MeasureSuite):
     """What the reference backend is expected to do."""
 
     expected = CAN

@@ -1,8 +1,9 @@
 """The conformance suite of backends: a sink with the stores for traces, observations, sessions, scores and search.
 
-``BackendSuite`` is what most backends can do. One that is durable, speaks SQL, keeps a ledger or a catalog joins
-``DurableSuite``, ``SqlSuite``, ``LedgerSuite`` and ``CatalogSuite`` beside it; one that can do less joins the parts
-that fit. Nothing is ever skipped: what is expected and the parts that have been joined are compared.
+``BackendSuite`` is what most backends can do. One that is durable, speaks SQL, keeps a ledger or a catalog, or measures
+joins ``DurableSuite``, ``SqlSuite``, ``LedgerSuite``, ``CatalogSuite`` and ``MeasureSuite`` beside it; one that can do
+less joins the parts that fit. Nothing is ever skipped: what is expected and the parts that have been joined are
+compared.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tracecore.backend import (
 from tracecore.catalog import Catalogued
 from tracecore.erasure import Erasable
 from tracecore.errors import BackendError, BackendRejected, TracecoreError
+from tracecore.measures import Measuring
 from tracecore.records import TraceAttributes
 from tracecore.testing.catalog_suite import CatalogSuite
 from tracecore.testing.comparing import same
@@ -38,6 +40,7 @@ from tracecore.testing.contract import Contract
 from tracecore.testing.erasure_suite import ErasureSuite
 from tracecore.testing.experiment_suite import ExperimentSuite
 from tracecore.testing.ledger_suite import LedgerSuite
+from tracecore.testing.measure_suite import MeasureSuite
 from tracecore.testing.observation_suite import ObservationSuite
 from tracecore.testing.opening import (
     MakeBackend,
@@ -57,7 +60,8 @@ from tracecore.testing.sql_suite import SqlSuite
 from tracecore.testing.trace_suite import TraceSuite
 
 __all__ = [
-    "BackendSuite", "CapabilitySuite", "CatalogSuite", "DurableSuite", "ErasureSuite", "LedgerSuite", "SqlSuite",
+    "BackendSuite", "CapabilitySuite", "CatalogSuite", "DurableSuite", "ErasureSuite", "LedgerSuite", "MeasureSuite",
+    "SqlSuite",
 ]  # fmt: skip
 
 _PARTS: Final[dict[str, type[Contract]]] = {
@@ -70,6 +74,7 @@ _PARTS: Final[dict[str, type[Contract]]] = {
     "sql": SqlSuite,
     "ledger": LedgerSuite,
     "catalog": CatalogSuite,
+    "measures": MeasureSuite,
 }
 _STORES: Final = ("traces", "observations", "sessions", "scores", "sql", "ledger")
 
@@ -90,6 +95,7 @@ class CapabilitySuite(Contract):
         async with opened(make()) as backend:
             stores = {name: getattr(backend, name) is not None for name in _STORES}
             stores["catalog"] = isinstance(backend, Catalogued)
+            stores["measures"] = isinstance(backend, Measuring)
         assert stores == {name: getattr(self.expected, name) for name in stores}
 
     async def test_every_expected_capability_is_tested(self) -> None:

@@ -10,7 +10,7 @@ from tracecore.conditions import Condition
 from tracecore.errors import BackendUnavailable
 from tracecore.testing.opening import opened_with
 from tracecore.testing.samples import PROJECT, span
-from tracecore_postgres import observations, open_backend
+from tracecore_postgres import open_backend, reading
 
 NOWHERE = Condition("metadata", "=", "nowhere", "k")
 
@@ -20,9 +20,9 @@ async def test_patience_ends(postgres: Database, monkeypatch: pytest.MonkeyPatch
     backend = open_backend(postgres.url())
     async with opened_with(backend, [span(number) for number in range(50)]):
         for _ in range(10):
-            monkeypatch.setattr(observations, "_PATIENCE_S", 0)
+            monkeypatch.setattr(reading, "_PATIENCE_S", 0)
             with pytest.raises(BackendUnavailable, match="narrow them"):
                 await backend.observations.find(PROJECT, ObservationQuery(where=(NOWHERE,)))
-            monkeypatch.setattr(observations, "_PATIENCE_S", 30)
+            monkeypatch.setattr(reading, "_PATIENCE_S", 30)
             assert (await backend.observations.find(PROJECT, ObservationQuery(where=(NOWHERE,)))).items == []
         assert len((await backend.observations.find(PROJECT, ObservationQuery())).items) == 50

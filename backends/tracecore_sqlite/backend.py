@@ -237,6 +237,7 @@ class SqliteBackend:
 def _prepare_measurer(raw: sqlite3.Connection) -> None:
     add_functions(raw)
     add_measuring(raw)
+    raw.execute("PRAGMA temp_store = file")  # a million groups take more than memory is there for
 
 
 class _MovedAwayError(Exception):

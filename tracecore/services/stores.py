@@ -7,9 +7,10 @@ from typing import TypeVar
 from tracecore.backend import Backend, ObservationQuery, ObservationStore, ScoreStore, SessionStore, TraceStore
 from tracecore.conditions import Condition
 from tracecore.errors import BackendRejected
+from tracecore.measures import MeasureStore, Measuring
 from tracecore.records import Observation
 
-__all__ = ["observation_of", "observations_of", "scores_of", "sessions_of", "traces_of"]
+__all__ = ["measures_of", "observation_of", "observations_of", "scores_of", "sessions_of", "traces_of"]
 
 T = TypeVar("T")
 
@@ -32,6 +33,11 @@ def sessions_of(backend: Backend) -> SessionStore:
 def scores_of(backend: Backend) -> ScoreStore:
     """Return the score store, or say that there is none."""
     return _present(backend.scores, "scores", backend)
+
+
+def measures_of(backend: Backend) -> MeasureStore:
+    """Return what measures, or say that nothing does."""
+    return _present(backend.measures if isinstance(backend, Measuring) else None, "measures", backend)
 
 
 async def observation_of(

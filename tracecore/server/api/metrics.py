@@ -1,211 +1,253 @@
-"""Metrics (``GET /v2/metrics``): counts, sums, means and percentiles of observations and scores.
+"""Metrics: counts, sums, percentiles and histograms of observations and scores, asked for in one JSON text.
 
-Source: Langfuse's public API, server 4.16. Rows are only there for groups with something in them, also in time.
+What ``query`` holds is Langfuse's (``GET /api/public/v2/metrics``). Latencies are ms, costs USD; rows are for what is
+there: a step of time in which nothing happened has none. The version that Langfuse had before is answered alike, but
+for its view of traces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct, field
 
-from tracecore.server.api.filters import conditions_of
-from tracecore.server.api.times import ns_of
+from tracecore.conditions import Condition
+from tracecore.measures import (
+    LARGEST_ANSWER,
+    MOST_BINS,
+    Aggregation,
+    BadMeasures,
+    Dimension,
+    Measure,
+    Measured,
+    MeasureOrder,
+    MeasureQuery,
+    MeasureRow,
+    ScoreCondition,
+    Step,
+)
+from tracecore.measuring import step_for
+from tracecore.server.api.filters import conditions_of, score_conditions_of
+from tracecore.server.api.payloads import absent
+from tracecore.server.api.times import iso, ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
-from tracecore.services.aggregation import Metric
-from tracecore.services.metric_views import OBSERVATIONS, Granularity
-from tracecore.services.metrics import Metrics, MetricsQuery, ScoreCondition, ViewName
+from tracecore.services.stores import measures_of
 
 __all__ = ["operations"]
 
 operations = Operations()
 
-Direction: TypeAlias = Literal["asc", "desc"]
+T = TypeVar("T")
+View: TypeAlias = Literal["observations", "scores-numeric", "scores-boolean", "scores-categorical"]
+_OBSERVATIONS: Final[dict[str, Dimension]] = {
+    "environment": "environment", "type": "type", "name": "name", "level": "level", "version": "version",
+    "tags": "tags", "release": "release", "traceName": "trace_name", "traceRelease": "release",
+    "traceVersion": "trace_version", "providedModelName": "model", "promptName": "prompt_name",
+    "promptVersion": "prompt_version", "isRootObservation": "is_root", "startTimeMonth": "month",
+}  # fmt: skip
+_SCORES: Final[dict[str, Dimension]] = {
+    "environment": "environment", "name": "name", "source": "source", "dataType": "data_type", "configId": "config_id",
+    "timestampMonth": "month", "timestampDay": "day", "traceName": "trace_name", "tags": "tags",
+    "traceRelease": "release", "traceVersion": "trace_version", "observationName": "observation_name",
+    "observationModelName": "observation_model", "observationPromptName": "observation_prompt_name",
+    "observationPromptVersion": "observation_prompt_version",
+}  # fmt: skip
+_DIMENSIONS: Final[dict[View, dict[str, Dimension]]] = {
+    "observations": _OBSERVATIONS,
+    "scores-numeric": {**_SCORES, "value": "value"},
+    "scores-boolean": {**_SCORES, "value": "value", "booleanValue": "boolean_value"},
+    "scores-categorical": {**_SCORES, "stringValue": "string_value"},
+}
+_MANY: Final = frozenset(("id", "traceId", "userId", "sessionId", "observationId", "parentObservationId"))
+"""Names of which there is one for nearly every record: no dimensions."""
+_MEASURES: Final[dict[View, dict[str, Measure]]] = {
+    "observations": {
+        "count": "count", "latency": "latency", "streamingLatency": "streaming_latency",
+        "inputTokens": "input_tokens", "outputTokens": "output_tokens", "totalTokens": "total_tokens",
+        "outputTokensPerSecond": "output_tokens_per_second", "tokensPerSecond": "tokens_per_second",
+        "inputCost": "input_cost", "outputCost": "output_cost", "totalCost": "total_cost",
+        "timeToFirstToken": "time_to_first_token", "countScores": "score_count",
+    },
+    "scores-numeric": {"count": "count", "value": "value"},
+    "scores-boolean": {"count": "count", "value": "value"},
+    "scores-categorical": {"count": "count"},
+}  # fmt: skip
+_TYPES: Final[dict[View, tuple[str, ...]]] = {
+    "scores-numeric": ("NUMERIC", "BOOLEAN"), "scores-boolean": ("BOOLEAN",), "scores-categorical": ("CATEGORICAL",),
+}  # fmt: skip
+"""The data types of the scores in each view."""
+_TIME: Final = "time_dimension"
 _LONGEST: Final = 16_000
 """Characters of a query: it comes in the URL, most of them as three, and more than 64 KiB no HTTP server reads."""
-_MOST: Final = 20
-"""Dimensions, and metrics, of one query."""
-_RENAMED: Final = {"traceRelease": "release", "traceVersion": "version"}
-"""Dimensions that are filtered by under another name."""
 
 
-class Dimension(Struct, frozen=True):
-    """Name what groups are made by."""
+class DimensionAsked(Struct, frozen=True):
+    """Name what makes a group."""
 
     field: str
+
+
+class MetricAsked(Struct, frozen=True):
+    """Name a measure, and how the values of a group become one."""
+
+    measure: str
+    aggregation: Aggregation
 
 
 class TimeDimension(Struct, frozen=True):
-    """Say how long the steps of time are."""
+    """Name a step of time; ``auto`` cuts the time that is asked for into some fifty."""
 
-    granularity: Granularity
+    granularity: Literal["auto"] | Step
 
 
-class Order(Struct, frozen=True):
-    """Say by what rows are ordered."""
+class OrderBy(Struct, frozen=True):
+    """Name a dimension, ``time_dimension``, or a metric as in ``sum_totalCost``."""
 
     field: str
-    direction: Direction
+    direction: Literal["asc", "desc"]
 
 
-class Settings(Struct, frozen=True):
-    """Say how much is shown."""
+class Config(Struct, frozen=True):
+    """Say how many bins a histogram has, and how many rows an answer has at most."""
 
-    bins: Annotated[int, Meta(ge=1, le=100)] = 10
-    row_limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class Filter(Struct, frozen=True):
-    """Hold one condition, as it was sent."""
-
-    column: str
-    operator: str
-    type: str
-    value: Any = None
-    key: str | None = None
+    bins: Annotated[int, Meta(ge=1, le=MOST_BINS)] = 10
+    row_limit: Annotated[int, Meta(ge=1, le=LARGEST_ANSWER)] = 100
 
 
-class MetricsBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Say what is asked."""
+class Asked(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Hold what ``query`` asks for."""
 
-    view: ViewName
-    metrics: Annotated[tuple[Metric, ...], Meta(min_length=1, max_length=_MOST)]
+    view: View
+    metrics: Annotated[tuple[MetricAsked, ...], Meta(min_length=1)]
+    dimensions: tuple[DimensionAsked, ...] | None = None
+    filters: Raw = field(default_factory=absent)
+    time_dimension: TimeDimension | None = None
     from_timestamp: datetime
     to_timestamp: datetime
-    dimensions: Annotated[tuple[Dimension, ...], Meta(max_length=_MOST)] | None = None
-    filters: tuple[Filter, ...] | None = None
-    time_dimension: TimeDimension | None = None
-    order_by: tuple[Order, ...] | None = None
-    config: Settings | None = None
+    order_by: tuple[OrderBy, ...] | None = None
+    config: Config | None = None
 
 
-class MetricsParameters(Struct, frozen=True):
-    """Hold the query, which is JSON."""
+class MetricsQuery(Struct):
+    """Hold the JSON text that says what is asked for."""
 
     query: Annotated[str, Meta(max_length=_LONGEST)]
 
 
-class MetricsAnswer(Struct, frozen=True):
-    """Hold a row for each group."""
+class MetricsAnswer(Struct):
+    """Hold the rows: dimensions by their name, ``time_dimension``, and measures as ``<aggregation>_<measure>``."""
 
     data: list[dict[str, Any]]
 
 
-_decode: Final = msgspec.json.Decoder(MetricsBody).decode
+_decode: Final = msgspec.json.Decoder(Asked).decode
 
 
 @operations.get("/v2/metrics", permission="project:read")
-async def get_metrics(call: Call, query: MetricsParameters) -> MetricsAnswer:
-    """Return what observations or scores amount to, group by group."""
+async def get_metrics(call: Call, query: MetricsQuery) -> MetricsAnswer:
+    """Return counts, sums, percentiles and histograms of observations or scores, group by group."""
+    return await _answered(call, query.query)
+
+
+@operations.get("/metrics", permission="project:read", deprecated=True)
+async def get_legacy_metrics(call: Call, query: MetricsQuery) -> MetricsAnswer:
+    """Return what ``/v2/metrics`` does; it has no view of traces either."""
+    return await _answered(call, query.query)
+
+
+async def _answered(call: Call, text: str) -> MetricsAnswer:
     try:
-        asked = _decode(query.query)
+        asked = _decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidRequest(f"query: {error}") from error
-    return MetricsAnswer(await Metrics(call.backend, call.project).ask(_query(asked)))
+    dimensions = _named("dimension", [one.field for one in asked.dimensions or ()], _DIMENSIONS[asked.view])
+    measured = {
+        f"{one.aggregation}_{one.measure}": Measured(
+            _named("measure", [one.measure], _MEASURES[asked.view])[one.measure], one.aggregation
+        )
+        for one in asked.metrics
+    }
+    try:
+        query = _query(asked, dimensions, measured)
+    except BadMeasures as error:
+        raise InvalidRequest(f"query: {error}") from error
+    rows = await measures_of(call.backend).measure(call.project, query)
+    return MetricsAnswer([_shown(row, query, dimensions, measured) for row in rows])
 
 
-def _query(asked: MetricsBody) -> MetricsQuery:
-    since, until = ns_of(asked.from_timestamp), ns_of(asked.to_timestamp)
-    if since >= until:
-        raise InvalidRequest("fromTimestamp has to be before toTimestamp")
-    dimensions = tuple(one.field for one in asked.dimensions or ())
-    many = next((name for name in dimensions if name in _HIGH), None)
-    if many is not None:
-        raise InvalidRequest(f"{many} has too many values to group by; filter by it instead")
-    settings = asked.config or Settings()
-    filters = asked.filters or ()
-    is_of_observations = asked.view == "observations"
-    return MetricsQuery(
-        view=asked.view,
-        dimensions=dimensions,
-        metrics=asked.metrics,
-        granularity=None if asked.time_dimension is None else asked.time_dimension.granularity,
-        since_ns=since,
-        until_ns=until,
-        where=conditions_of(_as_text(filters)) if is_of_observations else (),
-        of_scores=() if is_of_observations else tuple(map(_of_scores, filters)),
-        order=tuple((one.field, one.direction == "desc") for one in asked.order_by or ()),
-        bins=settings.bins,
-        limit=settings.row_limit,
+def _named(noun: str, names: Iterable[str], known: Mapping[str, T]) -> dict[str, T]:
+    """Return what names stand for."""
+    found: dict[str, T] = {}
+    for name in names:
+        if name not in known:
+            if name in _MANY and noun == "dimension":
+                raise InvalidRequest(f"query: {name} has too many values to group by; filter by it instead")
+            raise InvalidRequest(f"query: there is no {noun} {name[:200]!r}: use one of {', '.join(known)}")
+        found[name] = known[name]
+    return found
+
+
+def _query(asked: Asked, dimensions: Mapping[str, Dimension], measured: Mapping[str, Measured]) -> MeasureQuery:
+    since_ns, until_ns = ns_of(asked.from_timestamp), ns_of(asked.to_timestamp)
+    if since_ns >= until_ns:
+        raise InvalidRequest("query: fromTimestamp has to be before toTimestamp")
+    where, where_scores = _conditions(asked)
+    config = asked.config or Config()
+    return MeasureQuery(
+        view="observations" if asked.view == "observations" else "scores",
+        measures=tuple(dict.fromkeys(measured.values())),
+        dimensions=tuple(dict.fromkeys(dimensions.values())),
+        since_ns=since_ns,
+        until_ns=until_ns,
+        step=_step(asked.time_dimension, since_ns, until_ns),
+        where=where,
+        where_scores=where_scores,
+        order=tuple(_order(one, asked, dimensions, measured) for one in asked.order_by or ()),
+        limit=config.row_limit,
+        bins=config.bins,
     )
 
 
-_HIGH: Final = frozenset({*OBSERVATIONS.only_filters, "observationId"})
+def _conditions(asked: Asked) -> tuple[tuple[Condition, ...], tuple[ScoreCondition, ...]]:
+    filters = bytes(asked.filters)
+    filters = b"[]" if filters in {b"", b"null"} else filters
+    types = _TYPES.get(asked.view)
+    if types is None:
+        return conditions_of(filters), ()
+    return (), (ScoreCondition("data_type", "any of", types), *score_conditions_of(filters))
 
 
-def _as_text(filters: tuple[Filter, ...]) -> str:
-    """Return conditions in the language of ``/v2/observations``."""
-    renamed = [msgspec.structs.replace(one, column=_RENAMED.get(one.column, one.column)) for one in filters]
-    return msgspec.json.encode(renamed).decode()
+def _step(given: TimeDimension | None, since_ns: int, until_ns: int) -> Step | None:
+    if given is None:
+        return None
+    return step_for(since_ns, until_ns) if given.granularity == "auto" else given.granularity
 
 
-_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "=": lambda value, wanted: value == wanted,
-    "<>": lambda value, wanted: value != wanted,
-    ">": lambda value, wanted: value > wanted,
-    "<": lambda value, wanted: value < wanted,
-    ">=": lambda value, wanted: value >= wanted,
-    "<=": lambda value, wanted: value <= wanted,
-    "contains": lambda value, wanted: wanted in value,
-    "does not contain": lambda value, wanted: wanted not in value,
-    "starts with": lambda value, wanted: value.startswith(wanted),
-    "ends with": lambda value, wanted: value.endswith(wanted),
-    "any of": lambda value, wanted: bool(_several(value) & set(wanted)),
-    "none of": lambda value, wanted: not _several(value) & set(wanted),
-    "all of": lambda value, wanted: set(wanted) <= _several(value),
-}
-_TEXT: Final = ("=", "contains", "does not contain", "starts with", "ends with")
-_KINDS: Final[dict[str, tuple[Any, tuple[str, ...]]]] = {
-    "string": (str, _TEXT),
-    "stringOptions": (tuple[str, ...], ("any of", "none of")),
-    "categoryOptions": (tuple[str, ...], ("any of", "none of")),
-    "arrayOptions": (tuple[str, ...], ("any of", "none of", "all of")),
-    "number": (float, ("=", ">", "<", ">=", "<=")),
-    "boolean": (bool, ("=", "<>")),
-}
-"""The value, and the operators, of each type of condition on scores."""
+def _order(
+    given: OrderBy, asked: Asked, dimensions: Mapping[str, Dimension], measured: Mapping[str, Measured]
+) -> MeasureOrder:
+    descending = given.direction == "desc"
+    if given.field == _TIME and asked.time_dimension is not None:
+        return MeasureOrder("time", descending)
+    by: Dimension | Measured | None = dimensions.get(given.field) or measured.get(given.field)
+    if by is None:
+        known = [*([_TIME] if asked.time_dimension else []), *dimensions, *measured]
+        raise InvalidRequest(f"query: cannot order by {given.field[:200]!r}: use one of {', '.join(known)}")
+    return MeasureOrder(by, descending)
 
 
-def _several(value: Any) -> set[Any]:
-    several = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
-    return set(several)
-
-
-def _of_scores(given: Filter) -> ScoreCondition:
-    """Return a condition on scores.
-
-    Raises:
-        InvalidRequest: it makes no sense.
-    """
-    if given.type == "null" and given.operator in {"is null", "is not null"}:
-        wanted = given.operator == "is null"
-        return ScoreCondition(given.column, lambda value: (value is None or value == ()) == wanted)
-    kind, operators = _KINDS.get(given.type, (None, ()))
-    if given.operator not in operators:
-        allowed = ", ".join(operators) or f"types: {', '.join((*_KINDS, 'null'))}"
-        raise InvalidRequest(f"filters: {given.type} {given.operator} on {given.column}: use one of {allowed}")
-    try:
-        value = msgspec.convert(given.value, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"filters: {given.column} {given.operator}: {error}") from error
-    return ScoreCondition(given.column, _comparing(given.operator, value))
-
-
-def _comparing(operator: str, wanted: Any) -> Callable[[Any], bool]:
-    """Return the comparison: a text that is not known is the empty one, and what is of another type meets nothing."""
-    compare = _COMPARE[operator]
-
-    def holds(value: Any) -> bool:
-        if isinstance(wanted, tuple):
-            return compare("" if value is None else value, wanted)
-        if isinstance(wanted, str):
-            return isinstance(value, str | None) and compare(value or "", wanted)
-        if isinstance(wanted, bool):
-            return compare(value, wanted)
-        return isinstance(value, int | float) and compare(value, wanted)
-
-    return holds
+def _shown(
+    row: MeasureRow, query: MeasureQuery, dimensions: Mapping[str, Dimension], measured: Mapping[str, Measured]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        name: row.dimensions[query.dimensions.index(dimension)] for name, dimension in dimensions.items()
+    }
+    if "type" in found:
+        found["type"] = found["type"].upper()
+    if row.time_ns is not None:
+        found[_TIME] = iso(row.time_ns)
+    return found | {name: row.values[query.measures.index(one)] for name, one in measured.items()}

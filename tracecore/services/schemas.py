@@ -9,14 +9,17 @@ itself. A schema whose references multiply without end is refused before it is t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import jsonschema_rs
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from tracecore.errors import ConfigError
+from tracecore.services.schema_work import MOST_STEPS, steps_of
 
 __all__ = ["LONGEST_SCHEMA", "NULL", "check_schema", "problems_of"]
 
@@ -27,7 +30,30 @@ LONGEST_SCHEMA: Final = 1 << 18
 _MOST_PARTS: Final = 100_000
 """Schemas within a schema, each counted as often as references lead to it."""
 _MOST_PROBLEMS: Final = 10
+_MOST_EXPLAINED: Final = 20_000
+"""Steps of a comparison that is explained: to say why takes ten times as long as to say whether."""
 _REQUEST: Final = "the request"
+
+
+class _Compiled(Struct, frozen=True):
+    """Hold a schema that can be used."""
+
+    validator: jsonschema_rs.Validator
+    decoded: dict[str, Any]
+    length: int
+    """Bytes."""
+    has_references: bool
+
+    def steps(self, value: Any, length: int) -> int:
+        """Return how much work it is, at most, to compare a value of so many bytes.
+
+        Raises:
+            TooMuchWork: more than can be done.
+        """
+        most = self.length * length // 4  # a schema and a value are two bytes each, with what is between them
+        if most <= MOST_STEPS and not self.has_references:
+            return most
+        return steps_of(self.decoded, value, partial(_target, root=self.decoded))
 
 
 def check_schema(key: str, schema: Raw) -> None:
@@ -54,16 +80,21 @@ def problems_of(key: str, schema: Raw, value: Raw) -> list[str]:
         decoded = msgspec.json.decode(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         return [f"{key} cannot be compared with its schema: {error}"]
-    found: list[str] = []
     try:
-        for problem in _compiled(bytes(schema)).iter_errors(decoded):
-            path = "".join(f"[{part!r}]" for part in problem.instance_path)
-            found.append(f"{key}{path[:200]}: {problem.message[:300]}")
-            if len(found) == _MOST_PROBLEMS:
-                break
-    except ValueError as broken:
+        compiled = _compiled(bytes(schema))
+        steps = compiled.steps(decoded, len(bytes(value)))
+        if compiled.validator.is_valid(decoded):
+            return []
+        if steps > _MOST_EXPLAINED:
+            return [f"{key} does not meet its schema; both are too large to say where"]
+        return [_described(key, problem) for problem in islice(compiled.validator.iter_errors(decoded), _MOST_PROBLEMS)]
+    except (ValueError, RecursionError) as broken:
         return [f"{key} cannot be compared with its schema: {str(broken)[:300]}"]
-    return found
+
+
+def _described(key: str, problem: jsonschema_rs.ValidationError) -> str:
+    path = "".join(f"[{part!r}]" for part in problem.instance_path)
+    return f"{key}{path[:200]}: {problem.message[:300]}"
 
 
 def _expected(error: Exception) -> str:
@@ -72,12 +103,14 @@ def _expected(error: Exception) -> str:
 
 
 @lru_cache(maxsize=64)
-def _compiled(schema: bytes) -> jsonschema_rs.Validator:
+def _compiled(schema: bytes) -> _Compiled:
     decoded = msgspec.json.decode(schema, type=dict[str, Any])
-    if _parts(decoded, decoded, {}) > _MOST_PARTS:
+    known: dict[str, int] = {}
+    if _parts(decoded, decoded, known) > _MOST_PARTS:
         raise ValueError(f"its references multiply: it is more than {_MOST_PARTS} schemas")
     options = jsonschema_rs.RegexOptions()
-    return jsonschema_rs.validator_for(decoded, offline=True, pattern_options=options, mask="the value")
+    validator = jsonschema_rs.validator_for(decoded, offline=True, pattern_options=options, mask="the value")
+    return _Compiled(validator, decoded, len(schema), has_references=bool(known))
 
 
 def _parts(node: Any, root: Any, known: dict[str, int]) -> int:
@@ -105,11 +138,11 @@ def _referred(reference: str, root: Any, known: dict[str, int]) -> int:
 
 
 def _target(reference: str, root: Any) -> Any:
-    """Return what a JSON pointer (RFC 6901) within the schema leads to."""
+    """Return what a JSON pointer (RFC 6901, as a fragment: section 6) within the schema leads to."""
     if reference != "#" and not reference.startswith("#/"):
         raise ValueError(f"{reference[:100]!r} is no reference into the schema itself, such as '#/$defs/name'")
     found = root
-    for part in reference[2:].split("/") if reference != "#" else ():
+    for part in unquote(reference[2:]).split("/") if reference != "#" else ():
         name = part.replace("~1", "/").replace("~0", "~")
         found = _member(found, name)
         if found is None:

@@ -18,8 +18,11 @@ _LOOK_AGAIN_S: Final = 0.005
 """Until the next look for a moment at which nothing is written."""
 _LATEST_NS: Final = 200_000_000
 """After which a slice of deferred work has its turn among the writes, however many there are."""
-_SHARE: Final = 3
-"""Between two slices as many times as long as the first took is left for others: requests wait for no two of them."""
+_IDLE_SHARE: Final = 3
+_BUSY_SHARE: Final = 19
+"""Between two slices as many times as long as the first took is left for others, where nobody has written meanwhile and
+where somebody has. The search index then falls behind while much is written, and catches up afterwards; until it has,
+searches look through what is missing in it."""
 _NOTE_EVERY_NS: Final = 30_000_000_000
 
 
@@ -31,6 +34,7 @@ class Housekeeping:
         self._task: asyncio.Task[None] | None = None
         self._next_note = 0
         self._last_slice = 0
+        self._written = 0
 
     def begin(self) -> None:
         """Begin, on the running loop."""
@@ -75,7 +79,9 @@ class Housekeeping:
             return _LOOK_AGAIN_S
         more, took_ns = await self._state.writer.alone(self._timed)
         self._last_slice = self._state.clock()
-        return _SHARE * took_ns / 1e9 if more else _PAUSE_S
+        written, self._written = self._written, self._state.writer.transactions
+        share = _IDLE_SHARE if written == self._written else _BUSY_SHARE
+        return share * took_ns / 1e9 if more else _PAUSE_S
 
     async def _timed(self) -> tuple[bool, int]:
         began = self._state.clock()

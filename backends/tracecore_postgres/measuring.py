@@ -63,10 +63,10 @@ class PostgresMeasures:
     """Measure what is kept; see :class:`tracecore.measures.MeasureStore`."""
 
     def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+        self.reading: Final = reading
 
     async def measure(self, project: str, query: MeasureQuery) -> list[MeasureRow]:
         """Return the rows of the answer."""
         sql, values = measuring_sql(project, query, MEASURING)
         async with within_patience("nothing was measured", "ask for less: a shorter time, fewer percentiles"):
-            return measured_rows(await fetch(self._reading, sql, values), query)
+            return measured_rows(await fetch(self.reading, sql, values), query)

@@ -41,12 +41,12 @@ class SqliteMeasures:
     """Measure what is kept; see :class:`tracecore.measures.MeasureStore`."""
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+        self.connection: Final = reader
 
     async def measure(self, project: str, query: MeasureQuery) -> list[MeasureRow]:
         """Return the rows of the answer."""
         sql, values = measuring_sql(project, query, MEASURING)
-        connection = await self._reader()
+        connection = await self.connection()
         return measured_rows(await connection.run(_measured, connection.raw, sql, values), query)
 
 

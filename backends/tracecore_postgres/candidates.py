@@ -16,13 +16,13 @@ from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.reading import BODIES, Rows, rows_of
-from tracecore_postgres.search import holds, wanted_words
+from tracecore_postgres.search import holds, named_words, wanted_words
 from tracecore_postgres.texts import stored_values
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import TRACE_COLUMNS
-from tracecore_sql.searching import TEXTS
+from tracecore_sql.searching import TEXTS, leading_ids
 from tracecore_sql.where import PROVED, leading_phrase, proved, proves
 
 __all__ = ["search_observations", "search_traces"]
@@ -136,6 +136,8 @@ async def search_observations(
     search = _Search(connection, project, leading_phrase(query) or "")
     if query.search is not None and not search.words:
         return []
+    if len(span_ids := leading_ids(query)) == 1:
+        search.words += named_words(project, *span_ids)
     # One trace is walked through whatever the phrase.
     rare = bool(search.words) and query.trace_id is None and await search.is_rare()
     proof, width = _Proof(query), _WIDTH if query.bodies else _LISTED

@@ -20,6 +20,7 @@ from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
+from tracecore_sql.searching import leading_ids
 from tracecore_sql.where import proved
 
 __all__ = ["PostgresObservations"]
@@ -59,7 +60,7 @@ class PostgresObservations:
         return sorted(found, key=lambda span: (span.start_ns, span.span_id))
 
     async def _found(self, project: str, query: ObservationQuery, key: Key | None) -> Rows:
-        if query.search is None and not proved(query):
+        if query.search is None and not proved(query) and len(leading_ids(query)) != 1:
             return await self._list(query, _conditions(project, query, key))
         async with self._reading() as connection:
             return await search_observations(

@@ -8,6 +8,7 @@ phrase is then looked for in the text itself, by the functions that define searc
 * Characters of scripts without spaces are indexed one by one and in pairs.
 * The project is one more word of each observation, so that a search does not walk through the words of all others.
 * What is not indexed yet, or has changed since, stands in a queue (``tc_unindexed``) and is a candidate.
+* The id of an observation is one more word of it, so that an observation is found without its trace.
 * A phrase only ever reaches the database as numbers.
 """
 
@@ -17,9 +18,9 @@ from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from tracecore.phrase import Phrase, is_spaceless
-from tracecore_sql.searching import phrase_tokens, searched_texts, text_tokens
+from tracecore_sql.searching import id_token, phrase_tokens, searched_texts, text_tokens
 
-__all__ = ["holds", "indexed_words", "wanted_words"]
+__all__ = ["holds", "id_word", "indexed_words", "named_words", "wanted_words"]
 
 
 def indexed_words(project: str, stored: Sequence[str | bytes | None]) -> list[int]:
@@ -38,6 +39,16 @@ def wanted_words(project: str, phrase: Phrase) -> list[int]:
     """Return the numbers that every observation of a project with the phrase has; none when nothing has the phrase."""
     tokens = phrase_tokens(phrase)
     return [_of_project(project), *(_number(token.text) for token in tokens)] if tokens else []
+
+
+def id_word(span_id: str) -> int:
+    """Return the number under which an observation with some id is found."""
+    return _number(id_token(span_id.encode("utf-8", "surrogatepass")))
+
+
+def named_words(project: str, span_id: str) -> list[int]:
+    """Return the numbers that every observation of a project with some id has."""
+    return [_of_project(project), id_word(span_id)]
 
 
 def holds(phrase: Phrase, stored: Iterable[str | bytes | None]) -> bool:

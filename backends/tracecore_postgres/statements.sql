@@ -55,15 +55,14 @@ kept AS (
     SELECT w.week, s.id, {s_listed}, s.process
     FROM staged s JOIN owners w ON w.project = s.project AND w.trace_id = s.trace_id
     {if_there}
-    RETURNING week, id, status_message IS NOT NULL OR error IS NOT NULL AS said
+    RETURNING week, id
 ),
 bodies AS (
     INSERT INTO tc_bodies (week, id, {body})
     SELECT k.week, k.id, {b_body} FROM {bodies} b JOIN kept k ON k.id = b.id
-    RETURNING week, id
 ),
 queued AS (
-    INSERT INTO tc_unindexed (week, id) SELECT week, id FROM kept WHERE said UNION SELECT week, id FROM bodies
+    INSERT INTO tc_unindexed (week, id) SELECT week, id FROM kept
     {if_queued}
 )
 {answer}

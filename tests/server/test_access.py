@@ -189,6 +189,17 @@ async def test_what_is_remembered_is_bounded(backend: MemoryBackend) -> None:
     assert len(vars(gate)["_known"]) <= 10_000
 
 
+async def test_a_credential_as_long_as_a_head_is_not_remembered(backend: MemoryBackend) -> None:
+    """What is remembered is some hundred bytes each: ten thousand credentials of 60 kB would be all memory."""
+    gate, _, _ = gate_of(Keys(backend.catalog))
+    for header in ("Bearer " + "x" * 60_000, basic("x" * 200, "y" * 60_000)):
+        with pytest.raises(Refusal, match="longer"):
+            await gate.admit(asking(header), "project:read")
+    assert not vars(gate)["_known"]
+    longest = await Keys(backend.catalog).create("p", now_ns=NOW, public_key="p" * 200, secret="s" * 200)
+    await gate.admit(asking(basic(longest.key.public_key, longest.secret)), "project:read")
+
+
 async def test_the_first_start_makes_one_key(backend: MemoryBackend) -> None:
     """Ten starts at once make one project and one key, and a later start makes none."""
     found: list[NewKey | None] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.server.conftest import Api
+from tracecore.server import operations, surrogates
+from tracecore.server.answers import LARGE
 from tracecore.server.surrogates import with_visible_surrogates
 
 
@@ -23,6 +27,8 @@ from tracecore.server.surrogates import with_visible_surrogates
         (r'"\\\ud83d"', r'"\\\\ud83d"'),
         (r'"\ud83d\ud83d\ude00"', r'"\\ud83d\ud83d\ude00"'),
         (r'"\ud83d\n\u00e9 \u1234"', r'"\\ud83d\n\u00e9 \u1234"'),
+        (r'"\\ud83d\ude00"', r'"\\ud83d\\ude00"'),
+        (r'"\ude00\ud83d"', r'"\\ude00\\ud83d"'),
         (r'{"n":1.0e0}', r'{"n":1.0e0}'),
     ],
 )
@@ -46,3 +52,23 @@ async def test_a_body_with_a_half_is_taken(api: Api) -> None:
     answer = await api.p.post("/score-configs", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 200, answer.text
     assert (answer.json()["name"], answer.json()["description"]) == ("cut \\ud83d", "😀")
+
+
+async def test_many_escapes_do_not_hold_others_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large body is decoded on a thread; one without halves is not written anew escape by escape."""
+    asked_for: list[str] = []
+    monkeypatch.setattr(surrogates, "_visible", lambda found: asked_for.append(found) or found[0])
+    assert with_visible_surrogates(b"\\\\" * 100_000 + b"\\n" * 100_000 + b"\\u00e9" * 1000)
+    assert not asked_for
+    threads: set[str] = set()
+    decoded = operations._decoded_text
+
+    def noting(data: bytes, decoder: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return decoded(data, decoder)
+
+    monkeypatch.setattr(operations, "_decoded_text", noting)
+    answer = await api.p.post("/scores", content=b'{"a":"' + b"\\\\" * LARGE + b'"} x')
+    assert answer.status_code == 400
+    assert threads
+    assert threading.current_thread().name not in threads

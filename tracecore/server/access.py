@@ -24,6 +24,8 @@ __all__ = ["Gate", "Known"]
 KNOWN_FOR_NS: Final = 3_000_000_000
 """How long an answer about a key is remembered; revocation is promised to hold within 5 s."""
 _MOST_KNOWN: Final = 10_000
+_LONGEST: Final = 1000
+"""Characters of a credential: keys are shorter, and none that is longer is remembered."""
 
 Known = tuple[int, Principal | None]
 """Until when, on the monotonic clock, and who."""
@@ -60,6 +62,8 @@ class Gate:
             self.used.pop(public_key, None)
 
     async def _principal(self, header: str) -> Principal:
+        if len(header) > _LONGEST:
+            raise _unauthorized(f"the authorization is longer than {_LONGEST} characters")
         now = self._clock()
         until, principal = self._known.get(header, (0, None))
         if now >= until:

@@ -110,6 +110,7 @@ def _native_routes(state: ServerState) -> list[Route]:
         reach=reach,
         writer=state.writer,
         decoding=state.decoding,
+        allowance=state.allowance,
         prepare=state.prepare,
     )
     return [Route(route.path, _guarded(state.gate, route), methods=sorted(route.methods or ())) for route in found]

@@ -28,6 +28,8 @@ __all__ = ["Allowance", "Limits", "body_of", "zstd"]
 
 _STEP: Final = 1 << 18
 """Bytes that are inflated at once."""
+_LONGEST_LENGTH: Final = 20
+"""Digits of a length that are read; with so many any is too long."""
 _GZIP: Final = 31
 """zlib's word for a gzip header and the largest window."""
 
@@ -163,7 +165,7 @@ async def body_of(request: Request, limits: Limits, take: Callable[[int], None])
     if make is None:
         raise Refusal(415, "Unsupported", f"content-encoding {encoding[:40]!r}", "use zstd, gzip, deflate or none")
     arriving = request.stream()
-    declared = request.headers.get("content-length", "")
+    declared = request.headers.get("content-length", "")[:_LONGEST_LENGTH]
     if declared.isdecimal() and int(declared) > limits.wire_bytes:  # what is to be refused need not be held first
         with anyio.move_on_after(limits.read_seconds):
             await _pass_over(arriving, limits)

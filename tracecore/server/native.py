@@ -77,6 +77,7 @@ def routes(
     writer: BatchWriter | None = None,
     decoding: anyio.Semaphore | None = None,
     prepare: Prepare = _as_it_is,
+    allowance: Allowance | None = None,
 ) -> list[Route]:
     """Return the routes of an endpoint over an open backend.
 
@@ -87,11 +88,14 @@ def routes(
         writer: writes the batches, where others write to the same backend too.
         decoding: is held by each batch that takes much memory, where others decode such too.
         prepare: is given each batch before it is written, and returns what is written.
+        allowance: is shared by all bodies, where others read such too.
     """
+    limits = limits or Limits()
     native = _Native(
         backend,
-        limits or Limits(),
+        limits,
         reach,
+        allowance=allowance or Allowance(limits.in_hand_bytes),
         writer=writer or BatchWriter(backend),
         decoding=decoding or anyio.Semaphore(LARGE_AT_ONCE),
         prepare=prepare,
@@ -129,6 +133,7 @@ class _Native:
         limits: Limits,
         reach: Reach,
         *,
+        allowance: Allowance,
         writer: BatchWriter,
         decoding: anyio.Semaphore,
         prepare: Prepare,
@@ -136,7 +141,7 @@ class _Native:
         self._backend = backend
         self._limits = limits
         self._reach = reach
-        self._allowance = Allowance(limits.in_hand_bytes)
+        self._allowance = allowance
         self._writer = writer
         self._prepare = prepare
         self._decoding = decoding

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
+import anyio.to_thread
 import msgspec
 from msgspec import Struct
 from starlette.middleware import Middleware
@@ -26,6 +27,7 @@ from tracecore.catalog import CatalogStore
 from tracecore.errors import TracecoreError
 from tracecore.exact_json import encode
 from tracecore.reporting import report
+from tracecore.server.answers import LARGE
 from tracecore.server.bodies import body_of
 from tracecore.server.langfuse_errors import InvalidRequest, answer_to
 from tracecore.server.problems import Refusal
@@ -213,6 +215,8 @@ async def _decoded(call: Call, decoder: msgspec.json.Decoder[Any]) -> Any:
     with call.state.allowance.share() as take:
         data = await body_of(call.request, call.state.limits, take)
         try:
+            if len(data) > LARGE:
+                return await anyio.to_thread.run_sync(_decoded_text, data, decoder)
             return _decoded_text(data, decoder)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise InvalidRequest(str(error)) from error

@@ -7,23 +7,37 @@ gracefully: no new connection, what was begun is answered and written, then the 
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import resource
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from tracecore.backend import Backend
+from tracecore.clock import monotonic_ns
 from tracecore.errors import BackendUnavailable, ConfigError
 from tracecore.plugins import open_backend
+from tracecore.reporting import Voice
 from tracecore.server.app import Server
 from tracecore.server.connections import Connection
 from tracecore.services.first_start import Init, first_key
 from tracecore.services.keys import NewKey
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "from_environment", "init_of", "listen", "prepared", "serve"]
+__all__ = [
+    "DEFAULT_HOST",
+    "DEFAULT_PORT",
+    "Seldom",
+    "from_environment",
+    "init_of",
+    "listen",
+    "prepared",
+    "room",
+    "serve",
+]
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 4318
@@ -40,6 +54,8 @@ _APP: Final = "tracecore.server.serving:from_environment"
 _BACKLOG: Final = 2048
 _MOST_CONNECTIONS: Final = 4000
 """Beyond these a client is told to come again; each takes some kilobytes and a descriptor."""
+_OTHER_DESCRIPTORS: Final = 200
+"""For the backend, and for connections that are told to come again."""
 
 
 def init_of(environ: Mapping[str, str]) -> Init:
@@ -116,13 +132,40 @@ def serve(url: str, listening: socket.socket, *, workers: int = 1, access_log: b
         backlog=_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=room(),
     )
     os.environ[_URL] = url
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listening])
     else:
         Multiprocess(config, sockets=[listening]).run()
+
+
+def room() -> int:
+    """Return how many connections there can be, after asking for a descriptor for each.
+
+    Most systems give a process 1,024 descriptors unless it asks. One that has none left neither takes connections nor
+    opens its database.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_CONNECTIONS + _OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    found = wanted if soft == resource.RLIM_INFINITY else soft
+    return min(_MOST_CONNECTIONS, max(found - _OTHER_DESCRIPTORS, found // 2))
+
+
+class Seldom(logging.Filter):
+    """Let each thing be said once in a while: what clients do wrong is theirs to repeat, not the log's."""
+
+    def __init__(self, clock: Callable[[], int] = monotonic_ns) -> None:
+        super().__init__()
+        self._voice = Voice(clock)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether this may be said now."""
+        return self._voice.may_speak_of(str(record.msg))
 
 
 def _pepper() -> str | None:
@@ -134,12 +177,14 @@ def _logging(*, access_log: bool) -> dict[str, object]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}, "line": {"format": "%(message)s"}},
+        "filters": {"seldom": {"()": Seldom}},
         "handlers": {
             "notes": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"},
             "access": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
         },
         "loggers": {
             "uvicorn": {"handlers": ["notes"], "level": "WARNING", "propagate": False},
+            "uvicorn.error": {"filters": ["seldom"]},
             "tracecore": {"handlers": ["notes"], "level": "WARNING", "propagate": False},
             "tracecore.access": {
                 "handlers": ["access"], "level": "INFO" if access_log else "WARNING", "propagate": False,

@@ -12,11 +12,24 @@ from typing import Final
 __all__ = ["with_visible_surrogates"]
 
 _ESCAPE: Final = re.compile(
-    rb"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
+    rb"""(?<!\\)(?P<slashes>\\+)(?:
+        (?P<high>u[dD][89abAB][0-9a-fA-F]{2})(?P<low>\\u[dD][c-fC-F][0-9a-fA-F]{2})?
+        | u[dD][c-fC-F][0-9a-fA-F]{2}
+    )""",
+    re.VERBOSE,
 )
+"""What may be half a pair, with all backslashes before it: nothing else of a body is looked at twice."""
 
 
 def with_visible_surrogates(data: bytes) -> bytes:
     """Return JSON in which every half of a surrogate pair is a visible escape."""
-    return _ESCAPE.sub(lambda found: b"\\" + found[0] if found["half"] else found[0], data)
+    return _ESCAPE.sub(_visible, data)
+
+
+def _visible(found: re.Match[bytes]) -> bytes:
+    is_escape = len(found["slashes"]) % 2 == 1
+    low = found["low"]
+    if is_escape:
+        return found[0] if low else b"\\" + found[0]
+    # Backslashes and letters: the half behind them is alone.
+    return found[0][: -len(low)] + b"\\" + low if low else found[0]

@@ -29,8 +29,8 @@ _TYPES: Final[dict[str, Encoding]] = {"application/x-protobuf": "protobuf", "app
 _MEDIA: Final[dict[Encoding, str]] = {encoding: media for media, encoding in _TYPES.items()}
 _CODES: Final = {400: 3, 413: 3, 415: 3, 422: 3, 408: 4, 503: 14, 429: 8}
 """The codes of ``google.rpc.Code`` by HTTP status."""
-_NEWEST_LANGFUSE: Final = 4
-"""The newest version of Langfuse's attributes that is understood (``x-langfuse-ingestion-version``)."""
+_KNOWN_LANGFUSE: Final = frozenset("01234")
+"""The versions of Langfuse's attributes that are understood (``x-langfuse-ingestion-version``)."""
 
 
 @operations.post("/v1/traces", permission="ingest:create")
@@ -97,7 +97,7 @@ def _encoding(request: Request) -> Encoding | None:
 
 def _check_version(request: Request) -> None:
     given = request.headers.get("x-langfuse-ingestion-version")
-    if given is not None and not (given.isdecimal() and int(given) <= _NEWEST_LANGFUSE):
+    if given is not None and given not in _KNOWN_LANGFUSE:
         raise Refusal(400, "Unsupported", f"x-langfuse-ingestion-version {given[:20]!r}", "use 4 or lower")
 
 

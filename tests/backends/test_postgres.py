@@ -9,14 +9,8 @@ import pytest
 
 from tests.postgres_server import Database, admin
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import (
-    BackendSuite,
-    CatalogSuite,
-    DurableSuite,
-    ErasureSuite,
-    LedgerSuite,
-    MeasureSuite,
-)
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, LedgerSuite, MeasureSuite
+from tracecore.testing.erasure_suite import ErasureSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.sql_suite import SqlSuite

@@ -135,7 +135,7 @@ async def test_no_update_crosses(trial: Trial, url: str) -> None:
                     )
                     for _ in PROJECTS
                 ]
-                done = [steps(project, random.Random(case.chance.random())) for project in PROJECTS]  # noqa: S311 - repeatable
+                done = [steps(project, random.Random(case.chance.random())) for project in PROJECTS]  # noqa: S311 - a seed makes it repeatable
                 for backend, project in zip(shared, PROJECTS, strict=True):
                     await _erased(backend, project)
                 for turn in zip(*done, strict=True):

@@ -29,22 +29,15 @@ from tracecore.memory import (
     MemoryTraces,
 )
 from tracecore.records import ABSENT, Generation, LedgerEntry, Span
-from tracecore.testing.backend_suite import (
-    BackendSuite,
-    CatalogSuite,
-    DurableSuite,
-    ErasureSuite,
-    LedgerSuite,
-    MeasureSuite,
-)
+from tracecore.testing.backend_suite import BackendSuite, CatalogSuite, DurableSuite, ErasureSuite, LedgerSuite
 from tracecore.testing.machine import run_machine
+from tracecore.testing.measure_suite import MeasureSuite
 from tracecore.testing.opening import MakeBackend
 from tracecore.testing.score_suite import ScoreSuite
 
 CAN = Capabilities(
     traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, catalog=True, measures=True
 )
-"""What the reference backend can do."""
 
 
 class Suite(BackendSuite, LedgerSuite, CatalogSuite, ErasureSuite, MeasureSuite):
@@ -460,18 +453,13 @@ def test_a_planted_bug_is_found_by_the_test_that_names_it(kind: type[MemoryBacke
     assert name in set(failures(kind)), kind.__doc__
 
 
-@pytest.mark.parametrize("kind", [Mingling, Trusting, Rash, Stubborn, Forgetful])
-def test_a_bug_of_the_ledger_is_found_by_its_suite(kind: type[MemoryBackend]) -> None:
-    """The part that proves a capability finds by itself what is wrong with it."""
-    own = {name for name in vars(LedgerSuite) if name.startswith("test_")}
-    assert own & set(failures(kind)), kind.__doc__
+OF_PARTS = [(one, LedgerSuite) for one in (Mingling, Trusting, Rash, Stubborn, Forgetful)]
 
 
-@pytest.mark.parametrize("kind", [Generous, Sorting])
-def test_a_bug_of_scores_is_found_by_their_suite(kind: type[MemoryBackend]) -> None:
+@pytest.mark.parametrize(("kind", "part"), [*OF_PARTS, (Generous, ScoreSuite), (Sorting, ScoreSuite)])
+def test_a_bug_of_a_part_is_found_by_its_suite(kind: type[MemoryBackend], part: type[Any]) -> None:
     """The part that proves a capability finds by itself what is wrong with it."""
-    own = {name for name in vars(ScoreSuite) if name.startswith("test_")}
-    assert own & set(failures(kind)), kind.__doc__
+    assert {name for name in vars(part) if name.startswith("test_")} & set(failures(kind)), kind.__doc__
 
 
 def test_an_honest_backend_passes() -> None:

@@ -374,3 +374,10 @@ async def test_many_items(api: Api) -> None:
     took = (time.process_time() - began) / pages
     assert took < 2.0  # seconds: a guard against a scan that never ends, not a measurement
     print(f"a page took {took * 1e3:.1f} ms of CPU")  # noqa: T201 - what `pytest -s` shows
+
+
+async def test_the_older_path_makes_datasets_too(api: Api) -> None:
+    """What an older SDK makes where it always did is the dataset that the newer ones find."""
+    made = await api.post("/datasets", {"name": "folder/old", "metadata": {"a": 1}})
+    assert await api.get("/v2/datasets/folder%2Fold") == made
+    assert (await api.q.get("/v2/datasets/folder%2Fold")).status_code == 404

@@ -59,6 +59,12 @@ async def create_dataset(call: Call, body: DatasetBody) -> DatasetAnswer:
     return answer_of(call, await Datasets(call.catalog, call.project).put(change, now_ns=call.now_ns))
 
 
+@operations.post("/datasets", permission="datasets:CUD")
+async def create_dataset_at_its_older_path(call: Call, body: DatasetBody) -> DatasetAnswer:
+    """Make a dataset, or change the one of that name; where the JavaScript SDK of before OpenTelemetry asks for it."""
+    return await create_dataset(call, body)
+
+
 @operations.get("/v2/datasets", permission="datasets:read")
 async def list_datasets(call: Call, query: Paging) -> DatasetsAnswer:
     """List datasets."""

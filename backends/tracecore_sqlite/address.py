@@ -52,6 +52,8 @@ def parse(url: str) -> Address:
         if value not in {"normal", "full"}:
             raise _refused(url, f"synchronous=normal or synchronous=full, not {value}")
         synchronous = "full" if value == "full" else "normal"
+    # What is put together of sqlite:/// + / and a path that begins with a slash has one too many, which POSIX keeps.
+    path = "/" + path.lstrip("/") if path.startswith("/") else path
     return Address(os.path.abspath(path), synchronous)  # noqa: PTH100 - Path.resolve would touch the disk
 
 

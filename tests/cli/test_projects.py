@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import anyio
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from tests.cli.recorded import Cli, Store, span
 from tracecore.backend import TraceQuery
 from tracecore.catalog import CatalogQuery, Entry, Put
+from tracecore.cli.commands.project import _wait_for_servers
 from tracecore.plugins import open_backend
 from tracecore.records import Score
 from tracecore.services.annotation_queues import AnnotationQueue
@@ -22,6 +24,18 @@ from tracecore.services.stores import scores_of, traces_of
 def url(tmp_path: Path) -> str:
     """Return the URL of a store that is not there yet."""
     return f"sqlite:///{tmp_path}/a.db"
+
+
+@pytest.fixture(autouse=True)
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return how long was waited for servers, without waiting."""
+    found: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        found.append(seconds)
+
+    monkeypatch.setattr(sys.modules[_wait_for_servers.__module__], "sleep", sleep)
+    return found
 
 
 def test_projects_are_made_listed_and_renamed(cli: Cli, url: str) -> None:
@@ -81,6 +95,34 @@ def test_a_project_is_erased_with_everything(cli: Cli, stored: Store, url: str) 
     assert {name: [one["state"] for one in said["keys"]] for name, said in keys.items()} == {
         "shop": ["revoked"], "other": ["holds"],
     }  # fmt: skip
+
+
+def test_what_a_server_writes_meanwhile_is_erased(
+    cli: Cli, stored: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server admits a revoked key for a moment: what it writes in that moment does not outlive the project."""
+    stored([replace(span(1), project="shop")], url)
+    cli("project", "create", "shop", "--backend", url)
+    cli("key", "create", "--project", "shop", "--backend", url)
+
+    async def sleep(seconds: float) -> None:
+        assert 0 < seconds <= 5
+        server = open_backend(url)
+        await server.open()
+        await server.write([replace(span(2), project="shop")])
+        await server.close()
+
+    monkeypatch.setattr(sys.modules[_wait_for_servers.__module__], "sleep", sleep)
+    assert cli("project", "delete", "shop", "--yes", "--backend", url).code == 0
+    assert anyio.run(_left, url, "shop") == (0, 0, 0)
+
+
+def test_nobody_waits_where_no_key_was_revoked(cli: Cli, stored: Store, url: str, waited: list[float]) -> None:
+    """Only a key that was revoked just now may still be admitted."""
+    stored([replace(span(1), project="shop")], url)
+    cli("project", "create", "shop", "--backend", url)
+    assert cli("project", "delete", "shop", "--yes", "--backend", url).code == 0
+    assert not waited
 
 
 def test_what_was_recorded_without_a_server_is_erased(cli: Cli, stored: Store, url: str) -> None:

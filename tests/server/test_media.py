@@ -14,6 +14,8 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from tests.server.conftest import Api
 from tracecore.catalog import CatalogQuery, Delete
@@ -163,6 +165,24 @@ async def test_behind_a_proxy_urls_are_https(api: Api) -> None:
     headers = {"x-forwarded-proto": "https", "host": "traces.example.com"}
     told = (await api.p.post("/media", json=announcement(), headers=headers)).json()
     assert told["uploadUrl"].startswith("https://traces.example.com/api/public/media/")
+
+
+async def test_mounted_urls_lead_back(api: Api) -> None:
+    """In an application that mounts the server, behind a proxy that has a path for it, URLs begin with both."""
+    outer = Starlette(routes=[Mount("/tracecore", api.server)])
+    transport = httpx2.ASGITransport(outer, root_path="/behind")
+    async with httpx2.AsyncClient(transport=transport, base_url="http://server", auth=api.p.auth) as client:
+        told = (await client.post("/behind/tracecore/api/public/media?a=b", json=announcement())).json()
+    path = "/tracecore/api/public/media/"
+    assert told["uploadUrl"].startswith(f"http://server/behind{path}")
+    assert told["uploadUrl"].count("?") == 1
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(outer), base_url="http://server") as client:
+        client.auth = api.p.auth
+        told = (await client.post("/tracecore/api/public/media", json=announcement())).json()
+        assert told["uploadUrl"].startswith(f"http://server{path}")
+        assert (await client.put(told["uploadUrl"], content=DATA, auth=None)).status_code == 200
+        found = (await client.get(f"/tracecore/api/public/media/{told['mediaId']}")).json()
+        assert (await client.get(found["url"], auth=None)).content == DATA
 
 
 async def test_many_at_once_lose_nothing(api: Api) -> None:

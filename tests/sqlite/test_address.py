@@ -17,10 +17,11 @@ from tracecore_sqlite.address import parse
         ("sqlite:///folder/traces.db?synchronous=full", "folder/traces.db"),
         ("SQLITE:///a%20b+c.db", "a b+c.db"),
         ("sqlite:////abs/traces.db", "/abs/traces.db"),
+        ("sqlite://///abs/traces.db", "/abs/traces.db"),
     ],
 )
 def test_the_file_is_the_one_that_is_named(url: str, path: str) -> None:
-    """Three slashes begin a path in the working directory, four an absolute one."""
+    """Three slashes begin a path in the working directory, four an absolute one; one too many does not matter."""
     assert parse(url).path == str(Path.cwd() / path)
 
 

@@ -19,13 +19,15 @@ from tracecore.errors import AccessDenied, ConfigError, Conflict, NotFound
 from tracecore.services.access import KEY_SCOPES, KeyScope, Principal
 from tracecore.services.kinds import Kind
 
-__all__ = ["ApiKey", "Keys", "NewKey"]
+__all__ = ["REVOKED_AFTER_NS", "ApiKey", "Keys", "NewKey"]
 
 _PUBLIC: Final = "pk-tc-"
 _SECRET: Final = "sk-tc-"  # noqa: S105 - how a secret begins, so that scanners find one that leaked
 _SECRET_BYTES: Final = 32
 _SHORTEST_SECRET: Final = 8
 _LONGEST: Final = 200
+REVOKED_AFTER_NS: Final = 5_000_000_000
+"""How long after its revocation a key may still be admitted somewhere: servers remember keys for a moment."""
 
 
 class ApiKey(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+from anyio import sleep
 from msgspec.structs import asdict
 
 from tracecore.backend import Backend, TraceQuery
@@ -17,6 +18,7 @@ from tracecore.cli.reading import Settings, read, traces_of
 from tracecore.clock import wall_ns
 from tracecore.erasure import Erasable
 from tracecore.errors import BackendRejected, NotFound
+from tracecore.services.keys import REVOKED_AFTER_NS, Keys
 from tracecore.services.projects import Project
 
 __all__ = ["project"]
@@ -123,11 +125,21 @@ async def _erased(backend: Backend, project_id: str) -> int:
     holding = [one for one in await keys.of_project(project_id) if one.revoked_ns is None]
     for one in holding:
         await keys.revoke(project_id, one.public_key, now_ns=wall_ns())
+    await _wait_for_servers(keys, project_id)
     while await backend.erase_project(project_id):
         pass
     if listed:
         await projects.delete(project_id)
     return len(holding)
+
+
+async def _wait_for_servers(keys: Keys, project_id: str) -> None:
+    """Wait until no server admits a key of the project: what it wrote after the end would stay for ever."""
+    last_ns = max((one.revoked_ns or 0 for one in await keys.of_project(project_id)), default=0)
+    left_ns = min(last_ns + REVOKED_AFTER_NS - wall_ns(), REVOKED_AFTER_NS)
+    if left_ns > 0:
+        note(f"waiting {left_ns / 1e9:.0f} s, until every server refuses the keys that were revoked")
+        await sleep(left_ns / 1e9)
 
 
 def _kept(one: Project) -> str:

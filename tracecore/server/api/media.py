@@ -174,9 +174,10 @@ async def download_url(call: Call, media_id: str) -> tuple[str, str]:
 def _url(call: Call, media_id: str, verb: str, token: str) -> str:
     """Return a URL of this server as the client names it; it is shown to nobody else, so that it may say what it is.
 
-    Behind a proxy that ends TLS the scheme is what that says in ``X-Forwarded-Proto``.
+    Where the server is mounted in another application, it begins as the paths that lead here. Behind a proxy that ends
+    TLS the scheme is what that says in ``X-Forwarded-Proto``.
     """
-    base = call.request.base_url
+    base = call.request.url.replace(path=call.request.scope.get("root_path", ""), query="", fragment="")
     if call.request.headers.get("x-forwarded-proto") == "https":
         base = base.replace(scheme="https")
     return f"{str(base).rstrip('/')}/api/public/media/{media_id}/{verb}?{urlencode({'token': token})}"

@@ -32,9 +32,9 @@ METHOD: Final = (
     " and sent over 8 connections on the loopback interface by another process; each is answered after the commit. Per"
     " core is spans by the CPU that the server has used, all its threads, with what of the search index is made"
     " meanwhile. Waiting is measured at half of the rate reached, with requests due at set moments: what waits for its"
-    " turn counts. Lists are pages of 50 beside the same half load: the newest observations, those of a type since"
-    " a time, traces of a session, scores. Observations of one user in 5,000 are read beside nothing. Everything is read back and counted. Idle is measured"
-    " afterwards. The bomb is 1 MB of gzip."
+    " turn counts. Lists are pages of 50 beside the same half load: the newest observations, those of a type since a"
+    " time, traces of a session, scores. Observations of one user in 5,000 are read beside nothing. Everything is read"
+    " back and counted. Idle is measured afterwards. The bomb is 1 MB of gzip."
 )
 _ROUNDS: Final = 3
 _REQUESTS: Final = 600

@@ -64,6 +64,8 @@ def test_metrics(told: Told) -> None:
     } == {"metered-0": (2, 1.5, 2), "metered-1": (2, 1.5, 3)}
     assert all(float(row["p95_latency"]) >= 0 for row in models.values())
     assert sum(int(row["count_count"]) for row in saw["in_time"]) == 4
+    assert saw["spread"] == [{"histogram_outputTokens": [[0.0, 1.0, 1], [1.0, 2.0, 1], [2.0, 3.0, 2]]}]
+    assert saw["refused"] == ["Error", 400, True]
     [score] = saw["scores"]
     assert (score["name"], float(score["avg_value"])) == ("metered score", 1.5)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from langfuse import Langfuse, propagate_attributes
 from langfuse.api import PricingTierInput
+from langfuse.api.core import ApiError
 from telling import GROUPS, case, observations, tell
 
 client = Langfuse()
@@ -97,6 +98,9 @@ def queues() -> Any:
     }  # fmt: skip
 
 
+COUNT = {"measure": "count", "aggregation": "count"}
+
+
 @case
 def metrics() -> Any:
     """Count and sum what was just sent, by model and in time."""
@@ -116,6 +120,10 @@ def metrics() -> Any:
     def ask(**query: Any) -> Any:
         return client.api.metrics.metrics(query=json.dumps(query | span)).data
 
+    try:
+        refused = ask(view="observations", dimensions=[{"field": "userId"}], metrics=[COUNT])
+    except ApiError as error:
+        refused = [type(error).__name__, error.status_code, "too many values" in str(error.body)]
     return {
         "by_model": ask(
             view="observations", filters=named, dimensions=[{"field": "providedModelName"}],
@@ -124,8 +132,13 @@ def metrics() -> Any:
         ),
         "in_time": ask(
             view="observations", filters=named, timeDimension={"granularity": "hour"},
-            metrics=[{"measure": "count", "aggregation": "count"}],
+            metrics=[COUNT],
         ),
+        "spread": ask(
+            view="observations", filters=named, config={"bins": 3},
+            metrics=[{"measure": "outputTokens", "aggregation": "histogram"}],
+        ),
+        "refused": refused,
         "scores": ask(
             view="scores-numeric", dimensions=[{"field": "name"}], metrics=[{"measure": "value", "aggregation": "avg"}],
             filters=[{"column": "name", "operator": "=", "value": "metered score", "type": "string"}],

@@ -99,4 +99,7 @@ def _parts(text: str) -> tuple[bytes, bytes]:
 
 
 def _bytes(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _text(data) != text:  # the last character has bits that mean nothing
+        raise ValueError("this is not how it is written")
+    return data

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.sqlite.files import keep, opened, span
 from tracecore.backend import ObservationQuery
@@ -18,7 +19,7 @@ from tracecore.measures import Measured, MeasureQuery
 from tracecore.testing.measure_strategies import measure_queries
 from tracecore.testing.samples import PROJECT
 from tracecore_sql.measuring import measuring_sql
-from tracecore_sqlite import meeting
+from tracecore_sqlite import measuring, meeting
 from tracecore_sqlite.measuring import MEASURING, add_measuring
 from tracecore_sqlite.search import add_functions
 
@@ -53,6 +54,18 @@ def test_an_index_leads_to_what_is_measured(file: Path) -> None:
                 assert " b " not in step
 
         look()
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=40), st.integers(1, 7))
+def test_numbers_in_runs_are_in_order(numbers: list[float], length: int) -> None:
+    """At each place stands the number that would stand there if all were sorted at once, however they are cut."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(measuring, "_RUN", length)
+        kept = measuring.Sorted()
+        for number in numbers:
+            kept.add(number)
+        assert len(kept) == len(numbers)
+        assert [kept[place] for place in range(len(numbers))] == sorted(numbers)
 
 
 async def test_lists_do_not_wait(tmp_path: Path) -> None:

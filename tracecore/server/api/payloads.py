@@ -23,7 +23,7 @@ _WHOLE: Final = "metadata"
 
 
 def absent() -> Raw:
-    """Return the payload that is not there: what a member of a body is by default, in a way that schemas can describe."""
+    """Return the payload that is not there: what a member of a body is by default, and a schema can describe."""
     return ABSENT
 
 

@@ -30,8 +30,8 @@ PATH: Final = "/api/public/otel/v1/traces"
 _PER_TRACE: Final = 5
 _START_NS: Final = 1_790_000_000_000_000_000
 _WORDS: Final = [
-    "the", "answer", "of", "a", "model", "about", "the", "order", "the", "customer", "has", "asked", "for", "in", "some",
-    "words", "and", "no", "more",
+    "the", "answer", "of", "a", "model", "about", "the", "order", "the", "customer", "has", "asked", "for", "in",
+    "some", "words", "and", "no", "more",
 ]  # fmt: skip
 
 

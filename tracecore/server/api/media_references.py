@@ -98,8 +98,8 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
             members = cast("dict[str, Any]", node).items()
             waiting += [(f"{path}[{_quoted(name)}]", member) for name, member in reversed(members)]
         elif isinstance(node, list):
-            items: list[tuple[int, Any]] = list(enumerate(node))
-            waiting += [(f"{path}[{number}]", item) for number, item in reversed(items)]
+            items = cast("list[object]", node)
+            waiting += [(f"{path}[{number}]", item) for number, item in reversed(list(enumerate(items)))]
 
 
 def _quoted(name: str) -> str:

@@ -16,8 +16,8 @@ Permission: TypeAlias = Literal[
     "ingest:create", "project:read", "project:update", "project:delete", "apiKeys:read", "apiKeys:CUD",
     "traces:delete", "objects:publish", "objects:bookmark", "objects:tag", "scores:create", "scores:CUD",
     "scoreConfigs:CUD", "scoreConfigs:read", "annotationQueues:read", "annotationQueues:CUD",
-    "annotationQueueAssignments:read", "annotationQueueAssignments:CUD", "datasets:CUD", "datasets:read", "prompts:CUD", "prompts:read", "models:CUD",
-    "comments:CUD", "comments:read",
+    "annotationQueueAssignments:read", "annotationQueueAssignments:CUD", "datasets:CUD", "datasets:read",
+    "prompts:CUD", "prompts:read", "models:CUD", "comments:CUD", "comments:read",
 ]  # fmt: skip
 """What an operation needs."""
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))

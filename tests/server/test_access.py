@@ -215,6 +215,24 @@ async def test_the_first_start_makes_one_key(backend: MemoryBackend) -> None:
     assert [project.id for project in await Projects(backend.catalog).every()] == ["default"]
 
 
+async def test_a_start_that_is_refused_makes_nothing(backend: MemoryBackend) -> None:
+    """Neither a project for a key of another one, nor a key for a project that cannot be."""
+    projects, keys = Projects(backend.catalog), Keys(backend.catalog)
+    await first_key(projects, keys, Init("p", "pk-of-p-", "sk-of-p-"), now_ns=NOW)
+    for init in (
+        Init("q", "pk-of-p-", "sk-of-p-"),
+        Init("q", "pk-of-q-", "short"),
+        Init("a/b", "pk-of-q-", "sk-of-q-"),
+    ):
+        with pytest.raises(ConfigError):
+            await first_key(projects, keys, init, now_ns=NOW)
+    assert [one.id for one in await projects.every()] == ["p"]
+    assert not await keys.of_project("a/b")
+    await projects.delete("p")  # a start that was killed between both
+    assert await first_key(projects, keys, Init("p", "pk-of-p-", "sk-of-p-"), now_ns=NOW) is None
+    assert [one.id for one in await projects.every()] == ["p"]
+
+
 async def test_a_key_from_the_environment(backend: MemoryBackend) -> None:
     """A key that is named beforehand is there after every start, and is refused where it is another's."""
     projects, keys = Projects(backend.catalog), Keys(backend.catalog)

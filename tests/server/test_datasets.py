@@ -7,10 +7,13 @@ import base64
 import hashlib
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
+import anyio.from_thread
 import pytest
 
 from tests.server.conftest import Api
@@ -311,6 +314,27 @@ async def test_a_long_item(api: Api) -> None:
     await put(api, id="long", metadata=1)
     [item] = (await api.get("/dataset-items", datasetName="d"))["data"]
     assert item["input"] == text
+
+
+async def test_no_item_gets_past_a_schema_behind_one_that_is_deleted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item that is deleted while all are compared with a new schema hides none behind it."""
+    await make(api)
+    for number, value in enumerate(({"q": 0}, {"q": "a"}, {"q": "aa"})):
+        api.later(1)
+        await put(api, id=f"i{number}", input=value)
+    monkeypatch.setattr(datasets, "_AT_ONCE", 2)
+    keeper = Datasets(api.backend.catalog, "p")
+    compared = datasets._first_problem
+
+    def compare(dataset: Any, items: Any) -> Any:
+        if items[0][0] == "i2":  # the newest is the first: the others move up
+            anyio.from_thread.run(partial(keeper.delete_item, "i2", now_ns=api.now_ns))
+        return compared(dataset, items)
+
+    monkeypatch.setattr(datasets, "_first_problem", compare)
+    answer = await api.p.post("/v2/datasets", json={"name": "d", "inputSchema": STRICT})
+    assert answer.status_code == 400
+    assert "i0" in answer.text, answer.text
 
 
 async def test_all_write_at_once(tmp_path: Path) -> None:

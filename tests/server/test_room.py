@@ -69,6 +69,14 @@ async def test_a_length_without_end_is_413(api: Api) -> None:
     assert answer.status_code == 413
 
 
+async def test_what_is_counted_is_bounded(api: Api) -> None:
+    """Methods and paths that clients make up are counted together: each count is memory, here and in Prometheus."""
+    for number in range(50):
+        assert (await api.p.request(f"X{number}", "/projects")).status_code == 405
+        assert (await api.p.request(f"X{number}", f"/nowhere/{number}")).status_code == 404
+    assert len(api.server.state.requests.series) == 2
+
+
 async def test_all_doors_share_one_allowance(api: Api) -> None:
     """What is being read at the native endpoint counts for all others, and the other way round."""
     with api.server.state.allowance.share() as take:

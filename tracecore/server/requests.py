@@ -13,6 +13,8 @@ __all__ = ["BUCKETS_S", "Requests", "Series"]
 
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram of answer times, in seconds."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that are counted by their names: a client may make up others without end."""
 _log = logging.getLogger("tracecore.access")
 
 
@@ -35,7 +37,8 @@ class Requests:
         operation = scope.get("operation")
         route = getattr(operation, "path", None) or _known(scope)
         seconds = duration_ns / 1e9
-        key = (scope["method"], route, status)
+        method = scope["method"]
+        key = (method if method in _METHODS else "(other)", route, status)
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = Series([0] * (len(BUCKETS_S) + 1))

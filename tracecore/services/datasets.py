@@ -214,8 +214,13 @@ class Datasets:
 
         async def deleting() -> tuple[Sequence[Change], None]:
             entry = await self._item_entry(item_id)
-            gone = DatasetItem(dataset_id=_items.of(entry).dataset_id, created_ns=now_ns, is_deleted=True)
-            return self._states(item_id, entry, gone, _next_moment(entry, now_ns)), None
+            dataset_id = _items.of(entry).dataset_id
+            gone = DatasetItem(dataset_id=dataset_id, created_ns=now_ns, is_deleted=True)
+            changes = self._states(item_id, entry, gone, _next_moment(entry, now_ns))
+            holder = await self._catalog.get(self._project, _datasets.name, dataset_id)
+            if holder is not None:
+                changes.append(self._put(_datasets.of(holder), holder.revision))
+            return changes, None
 
         await self._committed(deleting)
 

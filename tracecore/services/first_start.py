@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 
 from tracecore.errors import AccessDenied, ConfigError, Conflict
 from tracecore.services.keys import Keys, NewKey
-from tracecore.services.projects import Projects
+from tracecore.services.projects import Projects, check_project_id
 
 __all__ = ["Init", "first_key"]
 
@@ -35,14 +36,19 @@ async def first_key(projects: Projects, keys: Keys, init: Init, *, now_ns: int) 
     if (init.public_key is None) != (init.secret_key is None):
         missing = "TRACECORE_INIT_SECRET_KEY" if init.secret_key is None else "TRACECORE_INIT_PUBLIC_KEY"
         raise ConfigError(missing, "", "the environment", "both parts of the key, or neither")
-    if init.public_key is None and await projects.every():
-        return None
     project = init.project or _DEFAULT
+    if init.public_key is not None:
+        check_project_id(project)
+        made = await _key(keys, project, init, now_ns)  # before the project: what is refused makes nothing
+        with suppress(Conflict):
+            await projects.create(project, now_ns=now_ns)
+        return made
+    if await projects.every():
+        return None
     try:
         await projects.create(project, now_ns=now_ns)
-    except Conflict:
-        if init.public_key is None:  # another process was first, and has the key
-            return None
+    except Conflict:  # another process was first, and has the key
+        return None
     return await _key(keys, project, init, now_ns)
 
 

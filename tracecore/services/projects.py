@@ -16,7 +16,7 @@ from tracecore.catalog import INSTALLATION, CatalogStore, Delete, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
 from tracecore.services.kinds import Kind
 
-__all__ = ["Project", "Projects"]
+__all__ = ["Project", "Projects", "check_project_id"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
@@ -49,9 +49,7 @@ class Projects:
             ConfigError: the id cannot be one.
             Conflict: there is one of this id already.
         """
-        if not _ID.fullmatch(project_id):
-            expected = "1 to 200 characters of a-z, A-Z, 0-9, '-', '_' and '.', beginning with a letter or a digit"
-            raise ConfigError("project", project_id, "the request", expected)
+        check_project_id(project_id)
         project = Project(
             id=project_id, name=name or project_id, metadata=metadata or {}, created_ns=now_ns, updated_ns=now_ns
         )
@@ -100,6 +98,17 @@ class Projects:
         if entry is None:
             raise NotFound("project", project_id, "see them with `tracecore project list`")
         return entry.revision
+
+
+def check_project_id(project_id: str) -> None:
+    """Refuse what cannot be the id of a project.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not _ID.fullmatch(project_id):
+        expected = "1 to 200 characters of a-z, A-Z, 0-9, '-', '_' and '.', beginning with a letter or a digit"
+        raise ConfigError("project", project_id, "the request", expected)
 
 
 def _entry(project: Project) -> Entry:

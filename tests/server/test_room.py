@@ -77,6 +77,14 @@ async def test_what_is_counted_is_bounded(api: Api) -> None:
     assert len(api.server.state.requests.series) == 2
 
 
+async def test_what_is_wrong_is_said_in_a_few_words(api: Api) -> None:
+    """A value of a megabyte that cannot be is not sent back."""
+    subject = {"projectId": "p", "objectType": "x" * 1_000_000, "objectId": "t", "content": "c"}
+    answer = await api.p.post("/comments", json=subject)
+    assert answer.status_code == 400
+    assert len(answer.content) < 2000
+
+
 async def test_all_doors_share_one_allowance(api: Api) -> None:
     """What is being read at the native endpoint counts for all others, and the other way round."""
     with api.server.state.allowance.share() as take:

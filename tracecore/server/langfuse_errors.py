@@ -13,6 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from tracecore.errors import AccessDenied, ConfigError, TracecoreError
+from tracecore.reporting import text_of_error
 from tracecore.server.problems import Refusal
 from tracecore.wire import Problem, problem_of
 
@@ -32,7 +33,7 @@ class InvalidRequest(ValueError):
 def answer_to(error: Exception) -> Response:
     """Return the answer to a request that ended in this error."""
     if isinstance(error, InvalidRequest | ConfigError):  # a service names what is wrong with what it was given
-        return _json(400, {"message": "Invalid request data", "error": [{"message": str(error)}]})
+        return _json(400, {"message": "Invalid request data", "error": [{"message": text_of_error(error)}]})
     if isinstance(error, Refusal):
         return _of_problem(error.problem)
     if isinstance(error, TracecoreError):

@@ -2,27 +2,28 @@
 
 A rare phrase has few candidates: they are looked up, and sorted. A common one has too many to sort, but is met soon
 when the rows are walked in the order of the list. Both ways read a bounded slice of candidates at a time, in the order
-of the list, prove them here, and go on behind the last one until the page is full; both give the same answer.
+of the list, prove them here, and go on behind the last one until the page is full; both give the same answer. A user, a
+session and ids lead to their observations in the same way.
 """
 
 # ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.reading import BODIES, Rows, rows_of
-from tracecore_postgres.search import holds, named_words, wanted_words
+from tracecore_postgres.search import holds, wanted_words, word_of
 from tracecore_postgres.texts import stored_values
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key
 from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import TRACE_COLUMNS
-from tracecore_sql.searching import TEXTS, leading_ids
+from tracecore_sql.searching import TEXTS, leading_tokens
 from tracecore_sql.where import PROVED, leading_phrase, proved, proves
 
 __all__ = ["search_observations", "search_traces"]
@@ -50,12 +51,12 @@ _TEXTS_AT: Final = tuple(map(_place_of, TEXTS))
 
 _COUNT: Final = f"""
 SELECT
-    (SELECT count(*) FROM (SELECT 1 FROM tc_search WHERE words @> ?::integer[] LIMIT {_FEW + 1}) i)
+    (SELECT count(*) FROM (SELECT 1 FROM tc_search s WHERE {{matching}} LIMIT {_FEW + 1}) i)
     + (SELECT count(*) FROM (SELECT 1 FROM tc_unindexed LIMIT {_FEW + 1}) q)
 """
 _CANDIDATES: Final = """
 (
-    SELECT s.week, s.id FROM tc_search s WHERE s.words @> ?::integer[]
+    SELECT s.week, s.id FROM tc_search s WHERE {matching}
     UNION SELECT q.week, q.id FROM tc_unindexed q
 ) c CROSS JOIN LATERAL (SELECT * FROM tc_observations f WHERE f.week = c.week AND f.id = c.id LIMIT 1) o
 """
@@ -91,15 +92,36 @@ class _Search:
     def __init__(self, connection: Connection, project: str, text: str) -> None:
         self.phrase = Phrase(text)
         self.words = wanted_words(project, self.phrase)
+        self.either: list[list[int]] = []
+        """Words of which a candidate has one of each list."""
         self._connection = connection
+
+    def lead(self, groups: Iterable[list[str]]) -> None:
+        """Look only for what has one token of each group."""
+        for tokens in groups:
+            words = [word_of(token) for token in tokens]
+            if len(words) == 1:
+                self.words += words
+            else:
+                self.either.append(words)
+
+    @property
+    def matching(self) -> tuple[str, list[Any]]:
+        """Return the condition on what the index ``s`` says of a candidate, empty where nothing leads to any."""
+        all_of = ["s.words @> ?::integer[]"] if self.words else []
+        sql = " AND ".join([*all_of, *(["s.words && ?::integer[]"] * len(self.either))])
+        return sql, [*([self.words] if self.words else []), *self.either]
 
     async def rows(self, sql: str, values: Sequence[Any]) -> Rows:
         """Run a statement."""
         return await rows_of(self._connection, sql, values)
 
     async def is_rare(self) -> bool:
-        """Return whether there are few candidates."""
-        ((candidates,),) = await self.rows(_COUNT, [self.words])
+        """Return whether something leads to candidates, and they are few."""
+        matching, values = self.matching
+        if not matching:
+            return False
+        ((candidates,),) = await self.rows(_COUNT.format(matching=matching), values)
         return bool(candidates <= _FEW)
 
 
@@ -128,18 +150,20 @@ def _slices(wanted: int) -> Iterator[int]:
 
 async def search_observations(
     connection: Connection, project: str, query: ObservationQuery, *, order: str, conditions: After
-) -> Rows:
+) -> Rows | None:
     """Return the first ``limit + 1`` observations that a query selects, as rows of what it asks for.
 
-    What is searched for and what is proved row by row is looked into here.
+    What is searched for and what is proved row by row is looked into here. None says that nothing is, and that the
+    list is better walked in its order.
     """
     search = _Search(connection, project, leading_phrase(query) or "")
     if query.search is not None and not search.words:
         return []
-    if len(span_ids := leading_ids(query)) == 1:
-        search.words += named_words(project, *span_ids)
+    search.lead(leading_tokens(project, query))
     # One trace is walked through whatever the phrase.
-    rare = bool(search.words) and query.trace_id is None and await search.is_rare()
+    rare = query.trace_id is None and await search.is_rare()
+    if not rare and query.search is None and not proved(query):
+        return None
     proof, width = _Proof(query), _WIDTH if query.bodies else _LISTED
     bodies = query.bodies or proof.reads_bodies
     found: Rows = []
@@ -159,7 +183,9 @@ async def search_observations(
 def _candidates(search: _Search, where: Conditions, *, rare: bool) -> tuple[str, list[Any]]:
     """Return the statement for the candidates behind a position, all but its order and limit."""
     if rare:
-        return f"SELECT * FROM (SELECT o.* FROM {_CANDIDATES}) o WHERE {where.sql}", [search.words, *where.values]
+        matching, leading = search.matching
+        candidates = _CANDIDATES.format(matching=matching)
+        return f"SELECT * FROM (SELECT o.* FROM {candidates}) o WHERE {where.sql}", [*leading, *where.values]
     sql = f"SELECT * FROM tc_observations o WHERE {where.sql}"
     return (f"{sql} AND {_IS_CANDIDATE}", [*where.values, search.words]) if search.words else (sql, where.values)
 
@@ -211,12 +237,13 @@ def _traces(search: _Search, where: Conditions, project: str, *, rare: bool) -> 
     if not rare:
         sql = f"SELECT {columns}, week FROM tc_traces t WHERE {where.sql} AND {_HOLDING}"
         return sql, [*where.values, search.words]
-    candidates = f"SELECT DISTINCT o.trace_id AS held FROM {_CANDIDATES} WHERE o.project = ?"
+    matching, leading = search.matching
+    candidates = f"SELECT DISTINCT o.trace_id AS held FROM {_CANDIDATES.format(matching=matching)} WHERE o.project = ?"
     sql = (
         f"SELECT {columns}, week FROM ({candidates}) h CROSS JOIN LATERAL "
         f"(SELECT * FROM tc_traces f WHERE f.project = ? AND f.trace_id = h.held LIMIT 1) t WHERE {where.sql}"
     )
-    return sql, [search.words, project, project, *where.values]
+    return sql, [*leading, project, project, *where.values]
 
 
 async def _proved(search: _Search, project: str, weeks: dict[str, int]) -> set[str]:

@@ -10,8 +10,8 @@ import asyncio
 from typing import Any, Final
 
 from tracecore_postgres.reading import BODIES, rows_of
-from tracecore_postgres.search import id_word, indexed_words
-from tracecore_sql.searching import TEXTS
+from tracecore_postgres.search import indexed_words, naming_words
+from tracecore_sql.searching import NAMES, TEXTS
 
 __all__ = ["Indexer"]
 
@@ -35,7 +35,7 @@ RETURNING q.week, q.id
 """  # noqa: S608 - made of constants of this package
 # A row of the queue whose observation is gone is of no use to anybody.
 _READ: Final = f"""
-SELECT o.week, o.id, o.project, o.span_id, {", ".join(TEXTS)}
+SELECT o.week, o.id, o.project, {", ".join((*NAMES, *TEXTS))}
 FROM unnest(?::integer[], ?::bigint[]) AS k (week, id)
 CROSS JOIN LATERAL (SELECT * FROM tc_observations f WHERE f.week = k.week AND f.id = k.id LIMIT 1) o
 {BODIES}
@@ -56,8 +56,9 @@ class Indexer:
             taken = await rows_of(connection, _TAKE.format(rows=_SLICE_ROWS), [_SLICE_BYTES])
             rows = await rows_of(connection, _READ, [[week for week, _ in taken], [number for _, number in taken]])
             documents: list[tuple[int, int, list[int]]] = []
-            for week, number, project, span_id, *texts in rows:
-                documents.append((week, number, [*indexed_words(project, texts), id_word(span_id)]))
+            for week, number, project, *stored in rows:
+                names, texts = stored[: len(NAMES)], stored[len(NAMES) :]
+                documents.append((week, number, [*indexed_words(project, texts), *naming_words(project, names)]))
                 await asyncio.sleep(0)  # each takes its part of a millisecond; whoever waits for the loop comes between
             await connection.executemany(_KEEP, documents)
         return bool(taken) and await self._is_due(connection)

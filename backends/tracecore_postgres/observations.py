@@ -20,7 +20,7 @@ from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
 from tracecore_sql.from_rows import observation_of
-from tracecore_sql.searching import leading_ids
+from tracecore_sql.searching import leading_tokens
 from tracecore_sql.where import proved
 
 __all__ = ["PostgresObservations"]
@@ -60,16 +60,17 @@ class PostgresObservations:
         return sorted(found, key=lambda span: (span.start_ns, span.span_id))
 
     async def _found(self, project: str, query: ObservationQuery, key: Key | None) -> Rows:
-        if query.search is None and not proved(query) and len(leading_ids(query)) != 1:
-            return await self._list(query, _conditions(project, query, key))
-        async with self._reading() as connection:
-            return await search_observations(
-                connection,
-                project,
-                query,
-                order=_order(query),
-                conditions=lambda after: _conditions(project, query, after or key),
-            )
+        found = None
+        if query.search is not None or proved(query) or leading_tokens(project, query):
+            async with self._reading() as connection:
+                found = await search_observations(
+                    connection,
+                    project,
+                    query,
+                    order=_order(query),
+                    conditions=lambda after: _conditions(project, query, after or key),
+                )
+        return await self._list(query, _conditions(project, query, key)) if found is None else found
 
     async def _list(self, query: ObservationQuery, where: Conditions) -> Rows:
         page = f"FROM tc_observations o WHERE {where.sql} ORDER BY {_order(query)} LIMIT {query.limit + 1}"

@@ -8,7 +8,7 @@ phrase is then looked for in the text itself, by the functions that define searc
 * Characters of scripts without spaces are indexed one by one and in pairs.
 * The project is one more word of each observation, so that a search does not walk through the words of all others.
 * What is not indexed yet, or has changed since, stands in a queue (``tc_unindexed``) and is a candidate.
-* The id of an observation is one more word of it, so that an observation is found without its trace.
+* The id of an observation, its user and its session are one more word each, so that they lead to it without its trace.
 * A phrase only ever reaches the database as numbers.
 """
 
@@ -18,9 +18,9 @@ from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from tracecore.phrase import Phrase, is_spaceless
-from tracecore_sql.searching import id_token, phrase_tokens, searched_texts, text_tokens
+from tracecore_sql.searching import naming_tokens, phrase_tokens, searched_texts, text_tokens
 
-__all__ = ["holds", "id_word", "indexed_words", "named_words", "wanted_words"]
+__all__ = ["holds", "indexed_words", "naming_words", "wanted_words", "word_of"]
 
 
 def indexed_words(project: str, stored: Sequence[str | bytes | None]) -> list[int]:
@@ -32,23 +32,19 @@ def indexed_words(project: str, stored: Sequence[str | bytes | None]) -> list[in
         if not text.isascii():
             # The first of a pair may be asked for alone; the second is the first of the next pair, or a token itself.
             tokens.update(token[0] for token in found if is_spaceless(token[0]))
-    return sorted({_of_project(project), *map(_number, tokens)})
+    return sorted({_of_project(project), *map(word_of, tokens)})
 
 
 def wanted_words(project: str, phrase: Phrase) -> list[int]:
     """Return the numbers that every observation of a project with the phrase has; none when nothing has the phrase."""
     tokens = phrase_tokens(phrase)
-    return [_of_project(project), *(_number(token.text) for token in tokens)] if tokens else []
+    return [_of_project(project), *(word_of(token.text) for token in tokens)] if tokens else []
 
 
-def id_word(span_id: str) -> int:
-    """Return the number under which an observation with some id is found."""
-    return _number(id_token(span_id.encode("utf-8", "surrogatepass")))
-
-
-def named_words(project: str, span_id: str) -> list[int]:
-    """Return the numbers that every observation of a project with some id has."""
-    return [_of_project(project), id_word(span_id)]
+def naming_words(project: str, names: Iterable[str | None]) -> list[int]:
+    """Return the numbers under which an observation of a project is found that has these ``NAMES``."""
+    said = (name.encode("utf-8", "surrogatepass") for name in (project, *(name or "" for name in names)))
+    return [word_of(token) for token in naming_tokens(*said)]
 
 
 def holds(phrase: Phrase, stored: Iterable[str | bytes | None]) -> bool:
@@ -57,10 +53,10 @@ def holds(phrase: Phrase, stored: Iterable[str | bytes | None]) -> bool:
 
 
 def _of_project(project: str) -> int:
-    return _number(f"\0{project}")  # no word holds a NUL
+    return word_of(f"\0{project}")  # no word holds a NUL
 
 
-def _number(token: str) -> int:
+def word_of(token: str) -> int:
     """Return the number of a token: the same in every process and version, within the database's ``integer``."""
     found = crc32(token.encode("utf-8", "surrogatepass"))
     return found - 2**32 if found >= 2**31 else found

@@ -3,6 +3,10 @@
 An index only proposes observations; that a phrase stands in one is proved in the texts themselves
 (:mod:`tracecore.phrase`). Its tokens are whole words. In scripts without spaces, where every character is a word, they
 are pairs of characters, for single ones are nearly everywhere.
+
+The id of an observation, its user and its session are a token each, so that it is found by them in all traces at once.
+An index of the table by a user would be one more page to write for every span, far from the last; this one is written
+later, and many spans at once.
 """
 
 from __future__ import annotations
@@ -16,15 +20,23 @@ from zlib import crc32
 from msgspec import Struct
 
 from tracecore.backend import ObservationQuery
+from tracecore.conditions import Column
 from tracecore.phrase import Phrase, is_spaceless, payload_text, words
 
-__all__ = ["TEXTS", "Token", "id_token", "leading_ids", "phrase_tokens", "searched_texts", "text_tokens"]
+__all__ = [
+    "NAMES", "TEXTS", "Token", "leading_tokens", "naming_tokens", "phrase_tokens", "searched_texts", "text_tokens",
+]  # fmt: skip
 
 TEXTS: Final = ("b.input", "b.output", "b.metadata", "o.status_message", "o.error", "b.error_stack")
 """The columns of an observation ``o`` and its body ``b`` that hold what is searched."""
 # The rarest words decide anyway, and indexes limit how much is asked at once.
 _MOST_TOKENS: Final = 24
-_MOST_IDS: Final = 100
+_MOST_NAMED: Final = 100
+_MOST_GROUPS: Final = 8
+# The tokens of names begin with these characters for private use, so that none of them is a word of a text.
+_MARKS: Final[dict[Column, str]] = {"id": "\ue000", "user_id": "\ue001", "session_id": "\ue002"}
+NAMES: Final = ("o.span_id", "o.user_id", "o.session_id")
+"""The columns of an observation ``o`` by which it is found as a whole, in the order of ``naming_tokens``."""
 
 
 class Token(Struct, frozen=True):
@@ -60,21 +72,40 @@ def phrase_tokens(phrase: Phrase) -> list[Token]:
     return sorted(tokens, key=lambda token: len(token.text), reverse=True)[:_MOST_TOKENS]
 
 
-def id_token(span_id: bytes) -> str:
-    """Return the token by which an observation is found that has an id, and hardly another; it is no word of a text."""
-    return f"\ue000{crc32(span_id):08x}"
+def naming_tokens(project: bytes, *names: bytes) -> list[str]:
+    """Return the tokens by which an observation of a project is found that has these ``NAMES``; of an empty one none.
+
+    Hardly another observation has one of them.
+    """
+    of_project = crc32(project)
+    return [_naming_token(mark, name, of_project) for mark, name in zip(_MARKS.values(), names, strict=True) if name]
 
 
-def leading_ids(query: ObservationQuery) -> tuple[str, ...]:
-    """Return ids of which every observation has one that a query over all traces selects; none where it names none."""
+def _naming_token(mark: str, name: bytes, of_project: int) -> str:
+    return f"{mark}{crc32(name, of_project):08x}"
+
+
+def leading_tokens(project: str, query: ObservationQuery) -> list[list[str]]:
+    """Return groups of tokens; every observation that a query over all traces selects has one of each group."""
     if query.trace_id is not None:
-        return ()
+        return []
+    of_project = crc32(_bytes(project))
+    return [
+        [_naming_token(_MARKS[column], _bytes(name), of_project) for name in names]
+        for column, names in _named(query)
+        if all(names) and 0 < len(names) <= _MOST_NAMED
+    ][:_MOST_GROUPS]
+
+
+def _named(query: ObservationQuery) -> Iterator[tuple[Column, tuple[str, ...]]]:
+    """Yield the columns that a query names values of, with the values of which each observation has one."""
+    if query.user_id is not None:
+        yield "user_id", (query.user_id,)
+    if query.session_id is not None:
+        yield "session_id", (query.session_id,)
     for condition in query.where:
-        if condition.column == "id" and condition.operator in {"=", "any of"}:
-            named = condition.value if isinstance(condition.value, tuple) else (str(condition.value),)
-            if 0 < len(named) <= _MOST_IDS:
-                return named
-    return ()
+        if condition.column in _MARKS and condition.operator in {"=", "any of"}:
+            yield condition.column, condition.value if isinstance(condition.value, tuple) else (str(condition.value),)
 
 
 def searched_texts(stored: Sequence[str | bytes | None]) -> Iterator[str]:
@@ -89,6 +120,10 @@ def searched_texts(stored: Sequence[str | bytes | None]) -> Iterator[str]:
         yield from json.loads(error).values()
     if error_stack is not None:
         yield _text(error_stack)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _text(stored: str | bytes) -> str:

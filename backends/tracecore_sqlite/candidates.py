@@ -1,7 +1,8 @@
 """How a search becomes SQL: over the candidates of the index when they are few, else newest first until a page is full.
 
 A rare phrase has few candidates: each is looked at, then they are sorted. A common one has too many to sort, but is met
-soon when the rows are walked in the order of the list. Both give the same answer.
+soon when the rows are walked in the order of the list. Both give the same answer. A user, a session and ids lead to
+their observations in the same way.
 """
 
 # ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
@@ -14,9 +15,9 @@ from typing import Any, Final, TypeAlias
 from tracecore.backend import ObservationQuery
 from tracecore.phrase import Phrase
 from tracecore_sql.filters import Conditions
-from tracecore_sql.searching import TEXTS, leading_ids
+from tracecore_sql.searching import TEXTS, leading_tokens
 from tracecore_sql.where import leading_phrase
-from tracecore_sqlite.search import expression, naming, proves, statements
+from tracecore_sqlite.search import expression, one_of, proves, statements
 
 __all__ = ["Query", "search_observations", "search_traces"]
 
@@ -29,20 +30,25 @@ _BODIES: Final = "LEFT JOIN tc_bodies b ON b.id = o.id"
 
 
 def search_observations(
-    raw: sqlite3.Connection, query: ObservationQuery, *, columns: str, where: Conditions, order: str
+    raw: sqlite3.Connection, project: str, query: ObservationQuery, *, columns: str, where: Conditions, order: str
 ) -> Query | None:
-    """Return the query for the observations that hold the phrase that is searched for, or another that leads to them.
+    """Return the query for the observations that hold the phrase that is searched for, or that something else leads to.
 
-    It is whole but for its limit. None says that nothing holds what is searched for, or that no phrase leads anywhere.
+    It is whole but for its limit. None says that nothing holds what is searched for; or, where nothing is, that the
+    list is better walked in its order.
     """
     wanted = Phrase(leading_phrase(query) or "")
-    of_phrase, of_ids = expression(wanted), naming(leading_ids(query))
-    if not of_phrase and (query.search is not None or not of_ids):
+    of_phrase = expression(wanted)
+    if not of_phrase and query.search is not None:
         return None
-    matching = " AND ".join(f"({one})" for one in (of_phrase, of_ids) if one)
+    parts = [of_phrase, *map(one_of, leading_tokens(project, query))]
+    matching = " AND ".join(f"({part})" for part in parts if part)
+    many = not matching or _many(raw, matching)
+    if many and query.search is None:
+        return None
     says, said = ("", []) if query.search is None else (f"AND {_SAYS}", [query.search])
     bodies = _BODIES if query.bodies or said or any(condition.reads_body for condition in query.where) else ""
-    if _many(raw, matching):
+    if many:
         sql = f"SELECT {columns} FROM tc_observations o {bodies} WHERE {where.sql} {says} ORDER BY {order}"
         return sql, [*where.values, *said]
     source, values = _candidates(wanted, matching, bodies=bodies)

@@ -42,7 +42,7 @@ class SqliteObservations:
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=2), start_column(query), "span_id", "trace_id")
         connection = await self._reader()
-        rows = await connection.run(_find, connection.raw, query, where)
+        rows = await connection.run(_find, connection.raw, project, query, where)
         found = [observation_of(row) for row in rows]
         return page_of(found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)))
 
@@ -61,11 +61,11 @@ class SqliteObservations:
         return [observation_of(row) for row in rows]
 
 
-def _find(raw: sqlite3.Connection, query: ObservationQuery, where: Conditions) -> Rows:
+def _find(raw: sqlite3.Connection, project: str, query: ObservationQuery, where: Conditions) -> Rows:
     columns = f"{_LIST}, {_BODY}" if query.bodies else _LIST
     order = f"{start_column(query)} DESC, {_TIES}"
     with within_patience(raw) if query.where else nullcontext():
-        found = search_observations(raw, query, columns=columns, where=where, order=order)
+        found = search_observations(raw, project, query, columns=columns, where=where, order=order)
         if found is None and query.search is not None:
             return []
         sql, values = found or (_walk(query, columns, where, order), where.values)

@@ -10,7 +10,7 @@ but never too little:
   number, because the old words cannot be taken out of an index that does not keep them.
 * What the index holds of an observation that was erased cannot be taken out either. It leads nowhere, and once there is
   as much of it as of everything else, the index is emptied and made anew.
-* The id of an observation is one more token of it, so that an observation is found without its trace.
+* The id of an observation, its user and its session are one more token each, so that they lead to it without its trace.
 * A phrase only ever reaches FTS5 as quoted words of letters and digits: no syntax of its query language gets through.
 """
 
@@ -18,17 +18,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Any, Final
 
 from tracecore.phrase import Phrase, is_spaceless
-from tracecore_sql.searching import TEXTS, id_token, phrase_tokens, searched_texts, text_tokens
+from tracecore_sql.searching import NAMES, TEXTS, naming_tokens, phrase_tokens, searched_texts, text_tokens
 from tracecore_sql.statements import load_statements
 from tracecore_sqlite.bulk import Insert
 from tracecore_sqlite.meeting import add_meets
 
-__all__ = ["Indexer", "add_functions", "expression", "naming", "note_orphans", "proves", "statements"]
+__all__ = ["Indexer", "add_functions", "expression", "note_orphans", "one_of", "proves", "statements"]
 
 _SLICE_ROWS: Final = 200
 _SLICE_CHARACTERS: Final = 256 * 1024
@@ -38,13 +38,15 @@ _FEW_ORPHANS: Final = 10_000
 
 # A BLOB is taken for the text that it nearly is.
 _AS_TEXT: Final = ", ".join(f"CAST({column} AS TEXT)" for column in TEXTS)
+# Names come as they are; that of nobody is empty.
+_AS_BYTES: Final = ", ".join(f"hex({column})" for column in ("o.project", *NAMES))
 
 
 @cache
 def statements() -> dict[str, str]:
     """Return the statements of the search index."""
     named = load_statements("tracecore_sqlite", "search.sql")
-    return {name: sql.replace("{texts}", _AS_TEXT) for name, sql in named.items()}
+    return {name: sql.replace("{texts}", _AS_TEXT).replace("{names}", _AS_BYTES) for name, sql in named.items()}
 
 
 class Indexer:
@@ -129,9 +131,10 @@ class Indexer:
         """Return ids and their texts to index, in turn. All rows come in one step: see ``bulk``."""
         packed: bytes = self._raw.execute(sql, values).fetchone()[0]
         documents: list[Any] = []
-        for number, span_id, *stored in json.loads(packed.decode("utf-8", "replace")):
+        for number, project, span_id, user_id, session_id, *stored in json.loads(packed.decode("utf-8", "replace")):
             tokens = map(_tokens_of, searched_texts(stored))
-            documents += (number, "\n".join([*tokens, id_token(bytes.fromhex(span_id))]))
+            names = naming_tokens(*map(bytes.fromhex, (project, span_id, user_id, session_id)))
+            documents += (number, "\n".join([*tokens, *names]))
         return documents
 
 
@@ -141,9 +144,8 @@ def expression(phrase: Phrase) -> str:
     return " AND ".join(f'"{token.text}" *' if token.is_begun else f'"{token.text}"' for token in phrase_tokens(phrase))
 
 
-def naming(span_ids: Sequence[str]) -> str:
-    """Return an FTS5 expression that every observation with one of some ids meets."""
-    tokens = (id_token(span_id.encode("utf-8", "surrogatepass")) for span_id in span_ids)
+def one_of(tokens: Iterable[str]) -> str:
+    """Return an FTS5 expression that is met where there is one of some tokens."""
     return " OR ".join(f'"{token}"' for token in tokens)
 
 

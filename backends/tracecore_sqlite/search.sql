@@ -18,7 +18,7 @@ SELECT max(id) FROM (
 ) WHERE place = 1 OR upto <= ?;
 
 -- name: texts_up_to
-SELECT CAST(json_group_array(json_array(o.id, hex(o.span_id), {texts})) AS BLOB)
+SELECT CAST(json_group_array(json_array(o.id, {names}, {texts})) AS BLOB)
 FROM tc_observations o LEFT JOIN tc_bodies b ON b.id = o.id
 WHERE o.id > (SELECT value FROM tc_state WHERE name = 'indexed') AND o.id <= ?;
 
@@ -30,7 +30,7 @@ SELECT json_group_array(id) FROM (SELECT id FROM tc_stale LIMIT ?);
 
 -- name: texts_of
 -- Only those that the index has seen: the others are indexed when their turn comes.
-SELECT CAST(json_group_array(json_array(o.id, hex(o.span_id), {texts})) AS BLOB)
+SELECT CAST(json_group_array(json_array(o.id, {names}, {texts})) AS BLOB)
 FROM json_each(?) j CROSS JOIN tc_observations o ON o.id = j.value LEFT JOIN tc_bodies b ON b.id = o.id
 WHERE o.id <= (SELECT value FROM tc_state WHERE name = 'indexed');
 

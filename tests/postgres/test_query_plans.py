@@ -22,7 +22,7 @@ from tracecore.records import LedgerEntry, Record, Score, Session, Span, TraceAt
 from tracecore.testing.opening import opened
 from tracecore_postgres import PostgresBackend, candidates, open_backend
 from tracecore_postgres.partitions import WEEK_NS
-from tracecore_sql.searching import leading_ids
+from tracecore_sql.searching import leading_tokens
 
 FEW = 2
 SPANS, PER_TRACE, USERS, SESSIONS, WEEKS = 15_000, 3, 7, 400, 5
@@ -237,14 +237,22 @@ async def test_lists_of_traces(reading: PostgresBackend, explainer: Explainer, d
 
 @rounds
 async def test_lists_of_observations(reading: PostgresBackend, explainer: Explainer, draw: Draw) -> None:
-    """Observations are walked by their start in all weeks at once; one trace is a range of the key in its week."""
+    """A user or a session leads to its observations; else they are walked by their start in all weeks at once.
+
+    One trace is a range of the key in its week.
+    """
     cursor = (await reading.observations.find("default", ObservationQuery(limit=1))).next_cursor
     explainer.plans()
     for chosen in draw(OBSERVATION_FILTERS | {"cursor": cursor}):
         await reading.observations.find("default", ObservationQuery(**chosen))
-        (plan,) = explainer.plans()
+        *counted, plan = explainer.plans()
+        assert bool(counted) == ("trace_id" not in chosen and bool(chosen.keys() & {"user_id", "session_id"}))
         bodies = {"tc_bodies"} if "bodies" in chosen else set[str]()
-        if "trace_id" in chosen:
+        if counted:
+            assert plan.tables == {"tc_observations", "tc_search", "tc_unindexed", *bodies}, plan
+            assert plan.scanned <= {"tc_search", "tc_unindexed"}, plan  # they may be so small that it is as well
+            assert "tc_observations_by_start" not in plan.indexes, plan
+        elif "trace_id" in chosen:
             by = {"tc_observations_pkey", "tc_traces_pkey", *(f"{table}_pkey" for table in bodies)}
             follows(plan, by, {"tc_observations", "tc_traces", *bodies})
         else:
@@ -268,7 +276,7 @@ async def test_lists_by_conditions(
             await reading.observations.find("default", query)
             bodies = {"tc_bodies"} if condition.reads_body else set[str]()
             walked = not bodies and "cost" not in condition.column and "trace_id" not in chosen
-            walked = walked and len(leading_ids(query)) != 1
+            walked = walked and (few < 0 or not leading_tokens("default", query))
             for plan in [plan for plan in explainer.plans() if "tc_observations" in plan.tables]:
                 # Of a phrase with very many candidates the index itself is better walked through.
                 assert plan.scanned <= {"tc_unindexed", "tc_search"}, plan

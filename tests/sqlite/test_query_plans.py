@@ -21,7 +21,7 @@ from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, Session
 from tracecore.cli.main import main
 from tracecore.conditions import KINDS, OPERATORS, Condition
 from tracecore.records import LedgerEntry, Score, TraceAttributes
-from tracecore_sql.searching import leading_ids
+from tracecore_sql.searching import leading_tokens
 from tracecore_sqlite import SqliteBackend, backend, settling
 from tracecore_sqlite.search import add_functions
 
@@ -56,6 +56,8 @@ JUDGED = ("trace", "observation", "session", "experiment")
 LEDGER_FILTERS: dict[str, Any] = {"process": "p1", "since_ns": 5, "until_ns": 10**12, "last": True, "cursor": ""}
 WALKED_LEAPING = ["SCAN p", "SCAN p"]
 """What is walked through is the list of processes, while it is made and when it is read."""
+SEARCHED = frozenset(("tc_search", "tc_stale", "tc_redocs", "tc_state"))
+"""What the search index is made of."""
 SESSION_FILTERS: dict[str, Any] = {"user_id": "u1", "since_ns": 5, "until_ns": 10**12, "cursor": ""}
 
 
@@ -212,6 +214,14 @@ def follows(plan: Plan, allowed: Iterable[str]) -> None:
     assert plan.indexes <= set(allowed), plan
 
 
+def is_led(plan: Plan) -> None:
+    """Assert that what the search index proposes, and what it does not know yet, is looked up one by one."""
+    assert "SEARCH o USING INTEGER PRIMARY KEY (rowid=?)" in plan.lines, plan
+    assert "tc_search" in plan.sql
+    assert "tc_observations_by_start" not in plan.indexes
+    assert set(plan.scanned) <= {"SCAN tc_stale"}, plan
+
+
 @rounds
 async def test_lists_of_traces(reading: SqliteBackend, explainer: Explainer, draw: Draw) -> None:
     """Traces follow their start, or the user or session and the recent ones; no list of them reads payloads."""
@@ -233,15 +243,20 @@ async def test_lists_of_traces(reading: SqliteBackend, explainer: Explainer, dra
 
 @rounds
 async def test_lists_of_observations(reading: SqliteBackend, explainer: Explainer, draw: Draw) -> None:
-    """Observations follow their start, or the range of their trace, and payloads are read only when asked for."""
+    """Observations follow their trace, their user or session, or their start; payloads are read only when asked for."""
     cursor = (await reading.observations.find("default", ObservationQuery(limit=1))).next_cursor
     explainer.plans()
     for chosen in draw(OBSERVATION_FILTERS | {"cursor": cursor}):
         await reading.observations.find("default", ObservationQuery(**chosen))
-        (plan,) = explainer.plans()
+        *counted, plan = explainer.plans()
+        assert bool(counted) == ("trace_id" not in chosen and bool(chosen.keys() & {"user_id", "session_id"}))
         if "trace_id" in chosen:
             follows(plan, {OBSERVATIONS_UNIQUE})
             assert any("trace_id=?" in line for line in plan.lines)
+        elif counted:
+            is_led(plan)
+            assert plan.tables - SEARCHED == {"tc_observations", *(["tc_bodies"] if "bodies" in chosen else [])}, plan
+            continue
         else:
             follows(plan, {"tc_observations_by_start"})
             # With many conditions SQLite expects so few rows that it would rather sort them.
@@ -258,12 +273,15 @@ async def test_lists_by_conditions(reading: SqliteBackend, explainer: Explainer)
             query = ObservationQuery(where=(condition,), **chosen)
             await reading.observations.find("default", query)
             *counted, plan = explainer.plans()
-            assert bool(counted) == (condition.is_indexed or bool(leading_ids(query))), condition
-            led = {"tc_search"} if "CROSS JOIN" in plan.sql else set[str]()
-            if not led:
+            assert bool(counted) == (condition.is_indexed or bool(leading_tokens("default", query))), condition
+            if counted and "trace_id" not in chosen:
+                is_led(plan)
+            elif "CROSS JOIN" in plan.sql:  # a phrase leads within a trace, too
+                assert condition.is_indexed
+            else:
                 follows(plan, {OBSERVATIONS_UNIQUE if "trace_id" in chosen else "tc_observations_by_start"})
             assert {name for name in plan.scanned if name != "SCAN tc_stale"} == set(), plan
-            assert plan.tables - {"tc_search", "tc_stale", "tc_redocs", "tc_state"} == {
+            assert plan.tables - SEARCHED == {
                 "tc_observations", *(["tc_bodies"] if condition.reads_body else []),
             }, plan  # fmt: skip
 

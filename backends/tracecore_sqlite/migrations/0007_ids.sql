@@ -1,4 +1,5 @@
--- The search index leads to observations by their id, too: it is made anew, with their ids among their words.
+-- The search index leads to observations by their id, their user and their session, too: it is made anew, with those among
+-- their words.
 INSERT INTO tc_search (tc_search) VALUES ('delete-all');
 DELETE FROM tc_redocs;
 DELETE FROM tc_stale;

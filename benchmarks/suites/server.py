@@ -27,7 +27,7 @@ from tracecore.server.otlp import Destination, decode
 __all__ = ["run"]
 
 METHOD: Final = (
-    "`tracecore serve` as a process of its own over an SQLite file that holds a million spans (in a quick run 50,000)."
+    "`tracecore serve` as a process of its own over an SQLite file that holds a million spans (in a quick run 10,000)."
     " Requests of 50 generations (13 attributes, about 1.4 KB a span, as Langfuse's SDK sends them) are made beforehand"
     " and sent over 8 connections on the loopback interface by another process; each is answered after the commit. Per"
     " core is spans by the CPU that the server has used, all its threads, with what of the search index is made"
@@ -60,7 +60,7 @@ class Run:
         self._step = step
         self._seed = settings.seed
         self._idle_s = _QUICK_IDLE_S if settings.quick else _IDLE_S
-        self._stored = settings.rows // 20 if settings.quick else settings.rows
+        self._stored = settings.rows // 100 if settings.quick else settings.rows
         self.rows: list[Row] = []
 
     def fill(self, url: str) -> None:

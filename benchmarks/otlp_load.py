@@ -29,6 +29,8 @@ SPANS: Final = 50
 PATH: Final = "/api/public/otel/v1/traces"
 _PER_TRACE: Final = 5
 _START_NS: Final = 1_790_000_000_000_000_000
+_SEEDS, _SEED_NS, _REQUEST_NS = 100_000, 10**10, 10**7
+"""Requests follow each other as they do in a service; their ids, which exporters of OpenTelemetry draw, do not."""
 _WORDS: Final = [
     "the", "answer", "of", "a", "model", "about", "the", "order", "the", "customer", "has", "asked", "for", "in",
     "some", "words", "and", "no", "more",
@@ -45,9 +47,10 @@ class Answered(Struct):
 
 
 def bodies(count: int, *, seed: int, compressed: bool = False) -> list[bytes]:
-    """Return that many requests in protobuf; no two spans have the same id."""
+    """Return that many requests in protobuf; no two spans have the same id, and later seeds begin later."""
     random_ids = random.Random(seed)
-    made = [_request(random_ids).SerializeToString() for _ in range(count)]
+    first = _START_NS + seed % _SEEDS * _SEED_NS
+    made = [_request(random_ids, first + number * _REQUEST_NS).SerializeToString() for number in range(count)]
     return [gzip.compress(body, 1) for body in made] if compressed else made
 
 
@@ -63,7 +66,7 @@ def as_json(body: bytes) -> bytes:
     ).encode()  # fmt: skip
 
 
-def _request(ids: random.Random) -> ExportTraceServiceRequest:
+def _request(ids: random.Random, start_ns: int) -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     resource.resource.attributes.extend([_attribute("service.name", "shop"), _attribute("telemetry.sdk.name", "o")])
@@ -77,7 +80,7 @@ def _request(ids: random.Random) -> ExportTraceServiceRequest:
         span.trace_id, span.span_id, span.parent_span_id = trace_id, ids.randbytes(8), parent
         parent = parent or span.span_id
         span.name, span.kind = "answer", 1
-        span.start_time_unix_nano = _START_NS + ids.randrange(10**12)
+        span.start_time_unix_nano = start_ns + ids.randrange(_REQUEST_NS)
         span.end_time_unix_nano = span.start_time_unix_nano + 1_500_000_000
         span.attributes.extend(_attributes(ids))
     return request

@@ -16,7 +16,7 @@ import uvloop
 from tracecore.plugins import open_backend
 from tracecore.server.app import Server
 from tracecore.server.connections import Connection
-from tracecore.server.serving import KEEP_ALIVE_S, listen
+from tracecore.server.serving import KEEP_ALIVE_S, collect_rarely, listen
 from tracecore.services.first_start import Init, first_key
 
 __all__ = ["KEY", "main"]
@@ -26,6 +26,7 @@ _INIT = Init("default", *KEY)
 
 
 async def _serve(url: str) -> None:
+    collect_rarely()
     server = Server(open_backend(url))
     await server.open()
     state = server.state

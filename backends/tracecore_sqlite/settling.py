@@ -12,7 +12,8 @@ from typing import Final
 __all__ = ["Settler"]
 
 _KEPT: Final = 4096
-_SLICE: Final = 256
+_SLICE: Final = 64
+"""Each trace is two random pages of indexes, and a write waits as long as a slice takes."""
 _IS_FULL: Final = "SELECT count(*) FROM (SELECT 1 FROM tc_traces WHERE settled IS NULL LIMIT ?)"
 # In the order of the partial index: the oldest of one project first.
 _SETTLE: Final = "UPDATE tc_traces SET settled = 1 WHERE id IN (SELECT id FROM tc_traces WHERE settled IS NULL LIMIT ?)"

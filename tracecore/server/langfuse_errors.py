@@ -6,15 +6,14 @@ is the same table.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
 
-from tracecore.errors import AccessDenied, ConfigError, TracecoreError
+from tracecore.errors import ConfigError, TracecoreError
 from tracecore.reporting import text_of_error
-from tracecore.server.problems import Refusal
+from tracecore.server.problems import Refusal, headers_of
 from tracecore.wire import Problem, problem_of
 
 __all__ = ["InvalidRequest", "answer_to"]
@@ -37,25 +36,15 @@ def answer_to(error: Exception) -> Response:
     if isinstance(error, Refusal):
         return _of_problem(error.problem)
     if isinstance(error, TracecoreError):
-        return _of_problem(_problem(error))
+        return _of_problem(problem_of(error))
     return _json(500, {"message": "Internal Server Error", "error": "InternalServerError"})
-
-
-def _problem(error: TracecoreError) -> Problem:
-    if isinstance(error, AccessDenied):
-        return Problem("AccessDenied", 403, str(error))
-    return problem_of(error)
 
 
 def _of_problem(problem: Problem) -> Response:
     message = f"{problem.detail}; {problem.remedy}" if problem.remedy else problem.detail
-    headers: dict[str, str] = {}
-    if problem.retry_after is not None and math.isfinite(problem.retry_after):
-        headers["retry-after"] = str(max(0, math.ceil(problem.retry_after)))
+    headers = headers_of(problem)
     if problem.status == 401:  # noqa: PLR2004 - what a browser or curl asks for a password at
         headers["www-authenticate"] = 'Basic realm="tracecore"'
-    if problem.status == 413:  # noqa: PLR2004 - what is left of the body is not read
-        headers["connection"] = "close"
     return _json(problem.status, {"message": message, "error": _NAMES.get(problem.status, problem.title)}, headers)
 
 

@@ -13,7 +13,7 @@ from tracecore.errors import TracecoreError
 from tracecore.reporting import report
 from tracecore.wire import Malformed, Problem, encode, problem_of
 
-__all__ = ["Endpoint", "Refusal", "answering"]
+__all__ = ["Endpoint", "Refusal", "answering", "headers_of"]
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -49,10 +49,15 @@ def answering(endpoint: Endpoint) -> Endpoint:
     return answered
 
 
-def _response(problem: Problem) -> Response:
+def headers_of(problem: Problem) -> dict[str, str]:
+    """Return the headers that a problem has beside its body, in whatever words that is."""
     headers: dict[str, str] = {}
     if problem.retry_after is not None and math.isfinite(problem.retry_after):
         headers["retry-after"] = str(max(0, math.ceil(problem.retry_after)))
     if problem.status == 413:  # noqa: PLR2004 - what is left of the body is not read
         headers["connection"] = "close"
-    return Response(encode(problem), problem.status, headers, "application/problem+json")
+    return headers
+
+
+def _response(problem: Problem) -> Response:
+    return Response(encode(problem), problem.status, headers_of(problem), "application/problem+json")

@@ -24,6 +24,7 @@ from tracecore.plugins import open_backend
 from tracecore.reporting import Voice
 from tracecore.server.app import Server
 from tracecore.server.connections import Connection
+from tracecore.server.state import ServerState
 from tracecore.services.first_start import Init, first_key
 from tracecore.services.keys import NewKey
 
@@ -87,10 +88,9 @@ def from_environment() -> Server:
 
 async def prepared(backend: Backend, init: Init) -> NewKey | None:
     """Bring the schema up to date, and see that there is a project and a key; return a key that was made now."""
-    server = Server(backend, pepper=_pepper())
+    state = ServerState(backend, pepper=_pepper())
     await backend.open()
     try:
-        state = server.state
         return await first_key(state.projects, state.keys, init, now_ns=state.wall())
     finally:
         await backend.close()

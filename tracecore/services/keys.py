@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tracecore.catalog import INSTALLATION, CatalogQuery, CatalogStore, Entry, Put
 from tracecore.errors import AccessDenied, ConfigError, Conflict, NotFound
 from tracecore.services.access import KEY_SCOPES, KeyScope, Principal
+from tracecore.services.kept_secrets import kept_secret
 from tracecore.services.kinds import Kind
 
 __all__ = ["REVOKED_AFTER_NS", "ApiKey", "Keys", "NewKey"]
@@ -58,12 +59,7 @@ class NewKey(Struct, frozen=True):
     secret: str
 
 
-class _Pepper(Struct, frozen=True):
-    pepper: str
-
-
 _KIND: Final = Kind("api_key", ApiKey)
-_PEPPERS: Final = Kind("pepper", _Pepper)
 
 
 class Keys:
@@ -105,8 +101,7 @@ class Keys:
         Raises:
             AccessDenied: there is no such key, it does not hold any more, or the secret is another one.
         """
-        entry = await self._catalog.get(INSTALLATION, _KIND.name, public_key)
-        key = None if entry is None else _KIND.of(entry)
+        key = await self._known(public_key)
         # The hash is made and compared in any case: how long it takes says nothing about which keys there are.
         same = hmac.compare_digest(await self._hash(secret), key.secret_hash if key else "0" * 64)
         if key is None or not same or not key.holds(now_ns):
@@ -119,8 +114,7 @@ class Keys:
         Raises:
             AccessDenied: there is no such key, or it does not hold any more.
         """
-        entry = await self._catalog.get(INSTALLATION, _KIND.name, public_key)
-        key = None if entry is None else _KIND.of(entry)
+        key = await self._known(public_key)
         if key is None or not key.holds(now_ns):
             raise AccessDenied("Invalid public key.")
         return Principal(key.project, key.public_key, KEY_SCOPES["scores"] & KEY_SCOPES[key.scope])
@@ -148,6 +142,10 @@ class Keys:
             except Conflict:
                 return
 
+    async def _known(self, public_key: str) -> ApiKey | None:
+        entry = await self._catalog.get(INSTALLATION, _KIND.name, public_key)
+        return None if entry is None else _KIND.of(entry)
+
     async def _change(self, project: str, public_key: str, **changes: int) -> ApiKey:
         while True:
             entry = await self._catalog.get(INSTALLATION, _KIND.name, public_key)
@@ -162,19 +160,8 @@ class Keys:
 
     async def _hash(self, secret: str) -> str:
         if self._pepper is None:
-            self._pepper = await self._kept_pepper()
+            self._pepper = await kept_secret(self._catalog, "keys")
         return hmac.digest(self._pepper, secret.encode("utf-8", "surrogatepass"), "sha256").hex()
-
-    async def _kept_pepper(self) -> bytes:
-        """Return the pepper of the catalog; of several processes that make one at once, all use the first."""
-        made = _Pepper(secrets.token_hex(32))
-        entry = Entry(project=INSTALLATION, kind=_PEPPERS.name, id="keys", body=_PEPPERS.body(made))
-        try:
-            await self._catalog.commit([Put(entry, 0)])
-        except Conflict:
-            kept = await self._catalog.get(INSTALLATION, _PEPPERS.name, "keys")
-            return (_PEPPERS.of(kept) if kept else made).pepper.encode()
-        return made.pepper.encode()
 
 
 def _entry(key: ApiKey) -> Entry:

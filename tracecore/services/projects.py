@@ -62,10 +62,7 @@ class Projects:
         Raises:
             NotFound: there is none of this id.
         """
-        entry = await self._catalog.get(INSTALLATION, _KIND.name, project_id)
-        if entry is None:
-            raise NotFound("project", project_id, "see them with `tracecore project list`")
-        return _KIND.of(entry)
+        return _KIND.of(await self._kept(project_id))
 
     async def every(self) -> list[Project]:
         """Return all projects, the newest first."""
@@ -73,9 +70,7 @@ class Projects:
 
     async def update(self, project_id: str, *, now_ns: int, **changes: Any) -> Project:
         """Change the name, the metadata or the days of retention of a project."""
-        entry = await self._catalog.get(INSTALLATION, _KIND.name, project_id)
-        if entry is None:
-            raise NotFound("project", project_id, "see them with `tracecore project list`")
+        entry = await self._kept(project_id)
         project = replace(_KIND.of(entry), updated_ns=now_ns, **changes)
         await self._catalog.commit([Put(_entry(project), entry.revision)])
         return project
@@ -86,18 +81,17 @@ class Projects:
         Raises:
             NotFound: there is none of this id.
         """
+        entry = await self._kept(project_id)
         try:
-            await self._catalog.commit(
-                [Delete(INSTALLATION, _KIND.name, project_id, (await self._revision(project_id)))]
-            )
+            await self._catalog.commit([Delete(INSTALLATION, _KIND.name, project_id, entry.revision)])
         except Conflict as error:
             raise NotFound("project", project_id) from error
 
-    async def _revision(self, project_id: str) -> int:
+    async def _kept(self, project_id: str) -> Entry:
         entry = await self._catalog.get(INSTALLATION, _KIND.name, project_id)
         if entry is None:
             raise NotFound("project", project_id, "see them with `tracecore project list`")
-        return entry.revision
+        return entry
 
 
 def check_project_id(project_id: str) -> None:

@@ -8,30 +8,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import secrets
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from tracecore.catalog import INSTALLATION, CatalogStore, Entry, Put
-from tracecore.errors import AccessDenied, Conflict
-from tracecore.services.kinds import Kind
+from tracecore.catalog import CatalogStore
+from tracecore.errors import AccessDenied
+from tracecore.services.kept_secrets import kept_secret
 
 __all__ = ["Signer"]
 
 T = TypeVar("T", bound=Struct)
 _PURPOSE: Final = b"tracecore signed URLs"
-_SECRET_BYTES: Final = 32
 _LONGEST: Final = 4096
-
-
-class _Key(Struct, frozen=True):
-    pepper: str
-
-
-_KEYS: Final = Kind("pepper", _Key)
-_ID: Final = "urls"
 
 
 class Signer:
@@ -39,7 +29,7 @@ class Signer:
 
     def __init__(self, catalog: CatalogStore, pepper: str | None = None) -> None:
         self._catalog = catalog
-        self._key = hmac.digest(pepper.encode(), _PURPOSE, "sha256") if pepper else None
+        self._key = _derived(pepper.encode()) if pepper else None
 
     async def sign(self, statement: Struct) -> str:
         """Return a statement as a text for a URL, with its signature; whoever has it can read it."""
@@ -63,25 +53,12 @@ class Signer:
 
     async def _signature(self, kind: str, said: bytes) -> bytes:
         if self._key is None:
-            self._key = await self._kept()
+            self._key = _derived(await kept_secret(self._catalog, "urls"))
         return hmac.digest(self._key, kind.encode() + b"\0" + said, "sha256")
 
-    async def _kept(self) -> bytes:
-        """Return the key of the catalog; of several processes that make one at once, all use the first."""
-        kept = await self._catalog.get(INSTALLATION, _KEYS.name, _ID)
-        if kept is None:
-            made = Entry(
-                project=INSTALLATION,
-                kind=_KEYS.name,
-                id=_ID,
-                body=_KEYS.body(_Key(secrets.token_hex(_SECRET_BYTES))),
-            )
-            try:
-                await self._catalog.commit([Put(made, 0)])
-            except Conflict:
-                kept = await self._catalog.get(INSTALLATION, _KEYS.name, _ID)
-            kept = kept or made
-        return hmac.digest(_KEYS.of(kept).pepper.encode(), _PURPOSE, "sha256")
+
+def _derived(pepper: bytes) -> bytes:
+    return hmac.digest(pepper, _PURPOSE, "sha256")
 
 
 def _text(data: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.finding import found, maintained
 from tests.postgres.test_query_plans import PARENTS, Explainer
 from tests.postgres.test_query_plans import explainer as _explainer
 from tests.postgres_server import Database
@@ -15,7 +16,7 @@ from tracecore.conditions import Condition
 from tracecore.testing.contract import HOSTILE_TEXTS
 from tracecore.testing.opening import opened
 from tracecore.testing.samples import PROJECT, json_of, span, span_id_of, trace_id_of
-from tracecore_postgres import PostgresBackend, indexing, open_backend
+from tracecore_postgres import indexing, open_backend
 from tracecore_postgres.schema import migrations
 
 explainer = _explainer
@@ -40,17 +41,6 @@ def by_id(*span_ids: str, **more: Any) -> ObservationQuery:
     """Return a query for observations with one of these ids."""
     condition = Condition("id", "=", span_ids[0]) if len(span_ids) == 1 else Condition("id", "any of", span_ids)
     return ObservationQuery(where=(condition,), **more)
-
-
-async def found(backend: PostgresBackend, query: ObservationQuery, project: str = PROJECT) -> list[str]:
-    """Return the names of what a query finds."""
-    return [one.name for one in (await backend.observations.find(project, query)).items]
-
-
-async def maintained(backend: PostgresBackend) -> None:
-    """Do all that was put off."""
-    while await backend.maintain():
-        pass
 
 
 async def test_an_id_leads_to_its_observations(postgres: Database, explainer: Explainer) -> None:

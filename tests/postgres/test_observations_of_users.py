@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.finding import found, maintained
 from tests.postgres.test_query_plans import PARENTS, Explainer
 from tests.postgres.test_query_plans import explainer as _explainer
 from tests.postgres_server import Database
@@ -16,7 +17,7 @@ from tracecore.records import Span, TraceAttributes
 from tracecore.testing.contract import HOSTILE_TEXTS
 from tracecore.testing.opening import opened
 from tracecore.testing.samples import PROJECT, json_of, span
-from tracecore_postgres import PostgresBackend, candidates, indexing, open_backend
+from tracecore_postgres import candidates, indexing, open_backend
 
 explainer = _explainer
 SPANS, USERS = 3000, 100
@@ -44,17 +45,6 @@ def where(column: Column, *values: str, **more: Any) -> ObservationQuery:
     """Return a query for observations that have one of these values."""
     one = Condition(column, "=", values[0]) if len(values) == 1 else Condition(column, "any of", values)
     return ObservationQuery(where=(one,), **more)
-
-
-async def found(backend: PostgresBackend, query: ObservationQuery, project: str = PROJECT) -> list[str]:
-    """Return the names of what a query finds."""
-    return [one.name for one in (await backend.observations.find(project, query)).items]
-
-
-async def maintained(backend: PostgresBackend) -> None:
-    """Do all that was put off."""
-    while await backend.maintain():
-        pass
 
 
 async def test_users_and_sessions_lead_to_their_observations(

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.finding import maintained
 from tests.sqlite.files import asked, opened, span
 from tests.sqlite.test_query_plans import statements as _statements
 from tracecore.backend import TraceQuery
 from tracecore.records import Record, Score, Session, TraceAttributes
 from tracecore.testing.samples import PROJECT, json_of, trace_id_of
-from tracecore_sqlite import SqliteBackend, erasing, search, settling
+from tracecore_sqlite import erasing, search, settling
 
 statements = _statements
 TRACES, SPANS = 200, 12
@@ -33,12 +34,6 @@ def records() -> list[Record]:
         found += [replace(one, trace=said, input=json_of(f"word{number % 2}")) for one in spans]
         found.append(Score("default", f"{number}", "tone", number, trace_id=trace_id_of(number)))
     return found
-
-
-async def maintained(backend: SqliteBackend) -> None:
-    """Do all that was put off."""
-    while await backend.maintain():
-        pass
 
 
 async def test_every_statement_follows_an_index(

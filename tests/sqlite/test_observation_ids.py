@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.finding import found, maintained
 from tests.migrations.test_schema import apply
 from tests.sqlite.files import opened, span
 from tests.sqlite.test_query_plans import Explainer
@@ -19,7 +20,7 @@ from tracecore.backend import ObservationQuery
 from tracecore.conditions import Condition
 from tracecore.testing.contract import HOSTILE_TEXTS
 from tracecore.testing.samples import PROJECT, json_of, span_id_of
-from tracecore_sqlite import SqliteBackend, search
+from tracecore_sqlite import search
 from tracecore_sqlite.schema import migrations
 
 statements = _statements
@@ -32,17 +33,6 @@ def by_id(*span_ids: str, **more: Any) -> ObservationQuery:
     """Return a query for observations with one of these ids."""
     condition = Condition("id", "=", span_ids[0]) if len(span_ids) == 1 else Condition("id", "any of", span_ids)
     return ObservationQuery(where=(condition,), **more)
-
-
-async def found(backend: SqliteBackend, query: ObservationQuery, project: str = PROJECT) -> list[str]:
-    """Return the names of what a query finds."""
-    return [one.name for one in (await backend.observations.find(project, query)).items]
-
-
-async def maintained(backend: SqliteBackend) -> None:
-    """Do all that was put off."""
-    while await backend.maintain():
-        pass
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.finding import found, maintained
 from tests.sqlite.files import opened, span
 from tests.sqlite.test_query_plans import Explainer, is_led
 from tests.sqlite.test_query_plans import statements as _statements
@@ -17,7 +18,7 @@ from tracecore.conditions import Column, Condition
 from tracecore.records import Span, TraceAttributes
 from tracecore.testing.contract import HOSTILE_TEXTS
 from tracecore.testing.samples import PROJECT, json_of
-from tracecore_sqlite import SqliteBackend, candidates, search
+from tracecore_sqlite import candidates, search
 
 statements = _statements
 SPANS, USERS = 1000, 100
@@ -33,17 +34,6 @@ def where(column: Column, *values: str, **more: Any) -> ObservationQuery:
     """Return a query for observations that have one of these values."""
     one = Condition(column, "=", values[0]) if len(values) == 1 else Condition(column, "any of", values)
     return ObservationQuery(where=(one,), **more)
-
-
-async def found(backend: SqliteBackend, query: ObservationQuery, project: str = PROJECT) -> list[str]:
-    """Return the names of what a query finds."""
-    return [one.name for one in (await backend.observations.find(project, query)).items]
-
-
-async def maintained(backend: SqliteBackend) -> None:
-    """Do all that was put off."""
-    while await backend.maintain():
-        pass
 
 
 @pytest.fixture(autouse=True)

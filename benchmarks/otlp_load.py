@@ -1,7 +1,7 @@
 """What clients of a server send: OTLP requests of 50 generations each, made beforehand, and those who send them.
 
 A generation is what Langfuse's Python SDK 5 sends for a model call: 13 attributes, an input and an output of some
-hundred characters, ids of its own, five to a trace.
+hundred characters, ids of its own. Five are a trace, all of one user and one session.
 """
 
 from __future__ import annotations
@@ -72,18 +72,26 @@ def _request(ids: random.Random, start_ns: int) -> ExportTraceServiceRequest:
     resource.resource.attributes.extend([_attribute("service.name", "shop"), _attribute("telemetry.sdk.name", "o")])
     scope = resource.scope_spans.add()
     scope.scope.name, scope.scope.version = "langfuse-sdk", "5.0.4"
-    trace_id, parent = b"", b""
+    trace_id, parent, whose = b"", b"", list[KeyValue]()
     for number in range(SPANS):
         span = scope.spans.add()
         if number % _PER_TRACE == 0:
-            trace_id, parent = ids.randbytes(16), b""
+            trace_id, parent, whose = ids.randbytes(16), b"", _whose(ids)
         span.trace_id, span.span_id, span.parent_span_id = trace_id, ids.randbytes(8), parent
         parent = parent or span.span_id
         span.name, span.kind = "answer", 1
         span.start_time_unix_nano = start_ns + ids.randrange(_REQUEST_NS)
         span.end_time_unix_nano = span.start_time_unix_nano + 1_500_000_000
-        span.attributes.extend(_attributes(ids))
+        span.attributes.extend([*_attributes(ids), *whose])
     return request
+
+
+def _whose(ids: random.Random) -> list[KeyValue]:
+    """Return what the SDK says on every span of a trace (``propagate_attributes``)."""
+    return [
+        _attribute("user.id", f"user-{ids.randrange(5000)}"),
+        _attribute("session.id", f"session-{ids.randrange(50_000)}"),
+    ]
 
 
 def _attributes(ids: random.Random) -> Iterator[KeyValue]:
@@ -97,8 +105,6 @@ def _attributes(ids: random.Random) -> Iterator[KeyValue]:
     yield _attribute("langfuse.observation.usage_details", json.dumps(usage))
     yield _attribute("langfuse.observation.metadata.tenant", '"acme"')
     yield _attribute("langfuse.trace.name", "chat")
-    yield _attribute("user.id", f"user-{ids.randrange(5000)}")
-    yield _attribute("session.id", f"session-{ids.randrange(50_000)}")
     yield _attribute("langfuse.environment", "production")
     yield _attribute("langfuse.release", "2026.11.1")
     yield _attribute("langfuse.version", "7")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tracecore.backend import LARGEST_PAGE, ObservationQuery, SessionQuery, TraceQuery
+from tracecore.conditions import Condition
 from tracecore.errors import BackendRejected
 from tracecore_sql import experiments
 from tracecore_sql.to_rows import pack_tags
@@ -120,11 +121,15 @@ def observation_conditions(project: str, query: ObservationQuery, dialect: Diale
 
 
 def start_column(query: ObservationQuery) -> str:
-    """Return the start as conditions and orders name it: within one trace, so that no index over all traces is taken.
+    """Return the start as conditions and orders name it: within some traces, so that no index over all traces is taken.
 
     A trace is one range of the unique index, and is sorted at once; its spans among those of all traces may be far.
     """
-    return "start_ns" if query.trace_id is None else "+start_ns"
+    return "+start_ns" if query.trace_id is not None or any(map(_names_traces, query.where)) else "start_ns"
+
+
+def _names_traces(condition: Condition) -> bool:
+    return condition.column == "trace_id" and condition.operator in {"=", "any of"}
 
 
 def session_conditions(query: SessionQuery) -> Conditions:

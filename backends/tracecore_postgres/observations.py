@@ -29,7 +29,7 @@ _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
-_INDEXED: Final = ("project", "trace_id", "start_ns", "substr(o.extra,")
+_INDEXED: Final = ("project", "trace_id", "o.trace_id =", "o.trace_id IN", "start_ns", "substr(o.extra,")
 _CURSOR: Final = "postgres observations"
 _ITS_WEEK: Final = "week = (SELECT t.week FROM tc_traces t WHERE t.project = ? AND t.trace_id = ?)"
 

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from tests.postgres_server import Database, admin
 from tests.torture.declaring import by_mode, torture
-from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
+from tracecore.backend import LARGEST_PAGE, LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.clock import wall_ns
 from tracecore.conditions import KINDS, OPERATORS, Condition
 from tracecore.records import LedgerEntry, Record, Score, Session, Span, TraceAttributes
@@ -275,13 +275,33 @@ async def test_lists_by_conditions(
             query = ObservationQuery(where=(condition,), **chosen)
             await reading.observations.find("default", query)
             bodies = {"tc_bodies"} if condition.reads_body else set[str]()
-            walked = not bodies and "cost" not in condition.column and "trace_id" not in chosen
+            walked = not bodies and "cost" not in condition.column
+            walked = walked and "trace_id" not in chosen and not names_traces(condition)
             walked = walked and (few < 0 or not leading_tokens("default", query))
             for plan in [plan for plan in explainer.plans() if "tc_observations" in plan.tables]:
                 # Of a phrase with very many candidates the index itself is better walked through.
                 assert plan.scanned <= {"tc_unindexed", "tc_search"}, plan
                 assert plan.tables - {"tc_traces", "tc_search", "tc_unindexed"} == {"tc_observations", *bodies}, plan
                 assert plan.walks or not walked, plan
+
+
+async def test_the_observations_of_a_page_of_traces(reading: PostgresBackend, explainer: Explainer) -> None:
+    """Each trace is a range of the key in every week; the time between the first and the last of them is not walked."""
+    traces = (await reading.traces.find("default", TraceQuery(limit=20))).items
+    explainer.plans()
+    within = Condition("trace_id", "any of", tuple(trace.trace_id for trace in traces))
+    since, until = min(trace.start_ns for trace in traces), max(trace.end_ns for trace in traces) + 1
+    for chosen in every_one_of({"since_ns": since, "until_ns": until, "name": "s7"}):
+        query = ObservationQuery(where=(within,), limit=LARGEST_PAGE, **chosen)
+        found = (await reading.observations.find("default", query)).items
+        assert len(found) == 20 * PER_TRACE or "name" in chosen
+        (plan,) = explainer.plans()
+        follows(plan, {"tc_observations_pkey"}, {"tc_observations"})
+
+
+def names_traces(condition: Condition) -> bool:
+    """Return whether a condition says in which traces its observations are, or that they are in none."""
+    return condition.column == "trace_id" and condition.operator in {"=", "any of", "is null"}
 
 
 def every_condition() -> list[Condition]:

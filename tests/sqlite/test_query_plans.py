@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from tests.sqlite.files import opened, span, url_of
 from tests.torture.declaring import by_mode, torture
-from tracecore.backend import LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
+from tracecore.backend import LARGEST_PAGE, LedgerQuery, ObservationQuery, ScoreQuery, SessionQuery, TraceQuery
 from tracecore.cli.main import main
 from tracecore.conditions import KINDS, OPERATORS, Condition
 from tracecore.records import LedgerEntry, Score, TraceAttributes
@@ -279,11 +279,32 @@ async def test_lists_by_conditions(reading: SqliteBackend, explainer: Explainer)
             elif "CROSS JOIN" in plan.sql:  # a phrase leads within a trace, too
                 assert condition.is_indexed
             else:
-                follows(plan, {OBSERVATIONS_UNIQUE if "trace_id" in chosen else "tc_observations_by_start"})
+                within = "trace_id" in chosen or names_traces(condition)
+                follows(plan, {OBSERVATIONS_UNIQUE if within else "tc_observations_by_start"})
             assert {name for name in plan.scanned if name != "SCAN tc_stale"} == set(), plan
             assert plan.tables - SEARCHED == {
                 "tc_observations", *(["tc_bodies"] if condition.reads_body else []),
             }, plan  # fmt: skip
+
+
+async def test_the_observations_of_a_page_of_traces(reading: SqliteBackend, explainer: Explainer) -> None:
+    """Each trace is a range of the unique index; the time between the first and the last of them is not walked."""
+    traces = (await reading.traces.find("default", TraceQuery(limit=20))).items
+    explainer.plans()
+    within = Condition("trace_id", "any of", tuple(trace.trace_id for trace in traces))
+    since, until = min(trace.start_ns for trace in traces), max(trace.end_ns for trace in traces) + 1
+    for chosen in every_one_of({"since_ns": since, "until_ns": until, "name": "s7", "bodies": True}):
+        query = ObservationQuery(where=(within,), limit=LARGEST_PAGE, **chosen)
+        found = (await reading.observations.find("default", query)).items
+        assert len(found) == 20 * PER_TRACE or "name" in chosen
+        (plan,) = explainer.plans()
+        follows(plan, {OBSERVATIONS_UNIQUE})
+        assert any("(project=? AND trace_id=?)" in line for line in plan.lines), plan
+
+
+def names_traces(condition: Condition) -> bool:
+    """Return whether a condition says in which traces its observations are."""
+    return condition.column == "trace_id" and condition.operator in {"=", "any of"}
 
 
 def every_condition() -> list[Condition]:

@@ -9,10 +9,10 @@ import pytest
 
 from tests.cli.recorded import Cli
 from tracecore.errors import AccessDenied
+from tracecore.kinds import catalog_of
 from tracecore.plugins import open_backend
 from tracecore.services.access import KEY_SCOPES, KeyScope, Principal
 from tracecore.services.keys import Keys
-from tracecore.services.kinds import catalog_of
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.cli.recorded import Cli, Store, span
 from tracecore.backend import TraceQuery
 from tracecore.catalog import CatalogQuery, Entry, Put
 from tracecore.cli.commands.project import _wait_for_servers
+from tracecore.kinds import Kind, catalog_of
 from tracecore.plugins import open_backend
 from tracecore.records import Score
 from tracecore.services.annotation_queues import AnnotationQueue
-from tracecore.services.kinds import Kind, catalog_of
 from tracecore.services.stores import scores_of, traces_of
 
 

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from tests.postgres.test_query_plans import EMPTY, PARENTS
 from tests.postgres_server import Database
 from tracecore.backend import ObservationQuery
+from tracecore.catalog_prompts import NewPrompt, Prompts
 from tracecore.clock import wall_ns
 from tracecore.errors import ConfigError
 from tracecore.records import Experiment, Span
 from tracecore.services.datasets import DatasetChange, Datasets, ItemChange
 from tracecore.services.experiments import ExperimentQuery, Experiments
-from tracecore.services.prompts import NewPrompt, Prompts
 from tracecore.testing.opening import opened
 from tracecore_postgres import PostgresBackend, open_backend
 from tracecore_postgres.observations import _conditions, _order

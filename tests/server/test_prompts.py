@@ -12,8 +12,8 @@ import pytest
 from msgspec import Raw
 
 from tests.server.conftest import Api
-from tracecore.services import composition
-from tracecore.services.prompts import NewPrompt, Prompts
+from tracecore import composition
+from tracecore.catalog_prompts import NewPrompt, Prompts
 from tracecore_sqlite import open_backend
 
 KEYS = {

@@ -15,9 +15,9 @@ from msgspec import Raw
 
 from tests.torture.declaring import by_mode
 from tracecore.catalog import CatalogQuery
+from tracecore.catalog_prompts import NewPrompt, Prompts, heads
 from tracecore.errors import ConfigError, NotFound
 from tracecore.memory import MemoryBackend, MemoryData
-from tracecore.services.prompts import NewPrompt, Prompts, heads
 from tracecore_sqlite import open_backend
 
 NAMES = st.sampled_from(("a", "b/c"))

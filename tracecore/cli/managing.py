@@ -15,9 +15,9 @@ import anyio
 from tracecore.backend import Backend
 from tracecore.cli.reading import Settings, is_missing_file
 from tracecore.errors import ConfigError, NotFound
+from tracecore.kinds import catalog_of
 from tracecore.plugins import configured_urls, open_backend
 from tracecore.services.keys import Keys
-from tracecore.services.kinds import catalog_of
 from tracecore.services.projects import Projects
 
 __all__ = ["change", "keys_of", "projects_of"]

@@ -26,6 +26,7 @@ from tracecore.backend import Backend
 from tracecore.catalog import CatalogStore
 from tracecore.errors import TracecoreError
 from tracecore.exact_json import encode
+from tracecore.kinds import catalog_of
 from tracecore.reporting import report
 from tracecore.server.answers import LARGE
 from tracecore.server.bodies import body_of
@@ -34,7 +35,6 @@ from tracecore.server.problems import Refusal
 from tracecore.server.state import ServerState
 from tracecore.server.surrogates import with_visible_surrogates
 from tracecore.services.access import Permission, Principal
-from tracecore.services.kinds import catalog_of
 
 __all__ = ["NO_CONTENT", "OK", "PUBLIC", "Call", "Operation", "Operations", "json_answer", "routes_of"]
 

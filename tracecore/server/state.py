@@ -9,6 +9,7 @@ import anyio
 
 from tracecore.backend import Backend, Batch
 from tracecore.clock import monotonic_ns, wall_ns
+from tracecore.kinds import catalog_of
 from tracecore.server.access import Gate
 from tracecore.server.answers import LARGE_AT_ONCE
 from tracecore.server.bodies import Allowance, Limits
@@ -16,7 +17,6 @@ from tracecore.server.probe import Probe
 from tracecore.server.requests import Requests
 from tracecore.services.ingest import BatchWriter
 from tracecore.services.keys import Keys
-from tracecore.services.kinds import catalog_of
 from tracecore.services.legacy_ingestion import TraceLocks
 from tracecore.services.models import Models
 from tracecore.services.projects import Projects

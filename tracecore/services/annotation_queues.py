@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, CatalogStore, Delete, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.services.kinds import Kind
+from tracecore.kinds import Kind
 from tracecore.services.score_configs import ScoreConfigs
 
 __all__ = ["AnnotationQueue", "AnnotationQueues", "ItemStatus", "ItemType", "QueueItem"]

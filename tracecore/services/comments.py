@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tracecore.backend import Backend
 from tracecore.catalog import CatalogQuery, Entry, Put
 from tracecore.errors import ConfigError, NotFound
-from tracecore.services.kinds import Kind, catalog_of
+from tracecore.kinds import Kind, catalog_of
 from tracecore.services.subjects import SubjectType, check_subject, subject_ref
 
 __all__ = ["LONGEST", "Comment", "Comments"]

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogPage, CatalogQuery, CatalogStore, Change, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
+from tracecore.kinds import Kind
 from tracecore.records import ABSENT
-from tracecore.services.kinds import Kind
 from tracecore.services.schemas import NULL, check_schema, problems_of
 
 __all__ = ["Dataset", "DatasetChange", "DatasetItem", "Datasets", "ItemChange", "ItemStatus", "StoredItem"]

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from tracecore.backend import LARGEST_PAGE, Backend, ObservationQuery, Page, ScoreQuery
 from tracecore.catalog import CatalogStore, Entry, Put
 from tracecore.errors import ConfigError
+from tracecore.kinds import Kind
 from tracecore.records import ABSENT, Experiment, Observation, Score, Span
-from tracecore.services.kinds import Kind
 from tracecore.services.stores import observations_of, scores_of
 from tracecore.services.text_conditions import TextCondition
 

@@ -13,7 +13,7 @@ from tracecore.backend import Backend
 from tracecore.catalog import CatalogQuery, CatalogStore, Change, Delete
 from tracecore.erasure import Erasable, Erased
 from tracecore.errors import BackendRejected
-from tracecore.services.kinds import catalog_of
+from tracecore.kinds import catalog_of
 from tracecore.services.media import LINK_KIND, MediaStore
 from tracecore.services.subjects import subject_ref
 

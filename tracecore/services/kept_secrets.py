@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tracecore.catalog import INSTALLATION, CatalogStore, Entry, Put
 from tracecore.errors import Conflict
-from tracecore.services.kinds import Kind
+from tracecore.kinds import Kind
 
 __all__ = ["kept_secret"]
 

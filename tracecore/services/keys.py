@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from tracecore.catalog import INSTALLATION, CatalogQuery, CatalogStore, Entry, Put
 from tracecore.errors import AccessDenied, ConfigError, Conflict, NotFound
+from tracecore.kinds import Kind
 from tracecore.services.access import KEY_SCOPES, KeyScope, Principal
 from tracecore.services.kept_secrets import kept_secret
-from tracecore.services.kinds import Kind
 
 __all__ = ["REVOKED_AFTER_NS", "ApiKey", "Keys", "NewKey"]
 

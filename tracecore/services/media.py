@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, CatalogStore, Delete, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.services.kinds import Kind
+from tracecore.kinds import Kind
 
 __all__ = ["CONTENT_TYPES", "LARGEST_BYTES", "LINK_KIND", "Field", "Link", "Media", "MediaStore", "media_id_of"]
 

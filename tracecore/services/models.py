@@ -17,9 +17,9 @@ from tracecore.backend import Batch, ObservationStore
 from tracecore.catalog import CatalogQuery, CatalogStore, Delete, Entry, Put
 from tracecore.clock import monotonic_ns
 from tracecore.errors import ConfigError, Conflict, NotFound
+from tracecore.kinds import Kind
 from tracecore.records import Generation, Record
 from tracecore.services.costs import Pricing
-from tracecore.services.kinds import Kind
 from tracecore.services.model_rules import LONGEST_NAME, checked
 from tracecore.services.prices import Model, price_table
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import INSTALLATION, CatalogStore, Delete, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.services.kinds import Kind
+from tracecore.kinds import Kind
 
 __all__ = ["Project", "Projects", "check_project_id"]
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, CatalogStore, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.services.kinds import Kind
+from tracecore.kinds import Kind
 
 __all__ = ["Category", "ConfigType", "ScoreConfig", "ScoreConfigs"]
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from tracecore.backend import Backend
 from tracecore.errors import NotFound
-from tracecore.services.kinds import catalog_of
+from tracecore.kinds import catalog_of
 from tracecore.services.stores import observation_of, sessions_of, traces_of
 
 __all__ = ["SubjectType", "check_subject", "subject_ref"]

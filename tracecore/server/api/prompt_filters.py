@@ -8,10 +8,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
+from tracecore.catalog_prompts import Prompt
 from tracecore.server.api.payloads import members_of, shown
 from tracecore.server.api.times import ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
-from tracecore.services.prompts import Prompt
 from tracecore.services.text_conditions import TEXT_OPERATORS, OptionOperator, TextOperator
 
 __all__ = ["filter_of"]

@@ -9,15 +9,14 @@ from datetime import datetime
 from msgspec import Raw, Struct, field
 
 from tracecore.catalog import CatalogQuery, Entry
+from tracecore.catalog_prompts import NewPrompt, Prompt, Prompts, heads
 from tracecore.errors import NotFound
+from tracecore.prompts import Graph, PromptType
 from tracecore.server.api.paging import PageMeta, Paging, page_meta, paged
 from tracecore.server.api.payloads import absent
 from tracecore.server.api.prompt_filters import filter_of
 from tracecore.server.api.times import iso, ns_of
 from tracecore.server.operations import Call, Operations
-from tracecore.services.composition import Graph
-from tracecore.services.prompt_contents import PromptType
-from tracecore.services.prompts import NewPrompt, Prompt, Prompts, heads
 
 __all__ = ["operations"]
 

@@ -1,8 +1,8 @@
 """The contract of prompts: texts and chats under a name, in versions that never change, with labels that move.
 
 A backend with a catalog keeps prompts in it (:mod:`tracecore.catalog_prompts`); one that reaches a server asks that
-(:class:`Prompting`). Both give a :class:`PromptStore`, so that whoever reads, publishes, promotes or rolls back need not
-know which it is.
+(:class:`Prompting`). Both give a :class:`PromptStore`, so that whoever reads, publishes, promotes or rolls back need
+not know which it is.
 
 A label is on one version at every moment. It may be *split*: then a share of those who ask gets another version, always
 the same for the same user or session; who cannot choose gets the version that the label is on.

@@ -19,6 +19,7 @@ from benchmarks.child import SuiteFailed, run_in_child
 from benchmarks.compare import compared, json_of, text_of
 from benchmarks.ending import ended
 from benchmarks.figures import FORMAT, ROOT, Results, Settings, Table, write_results
+from benchmarks.keeping import Place, place_of
 from benchmarks.kept import read_kept, run_of
 from benchmarks.options import parser, settings_of
 from benchmarks.progress import ProgressLine
@@ -61,7 +62,7 @@ def _list(*, as_json: bool) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        names, settings = _meant(options)
+        names, settings, place = _meant(options)
     except ValueError as error:
         return _failed(str(error))
     make_ready(names, settings.only)
@@ -76,14 +77,20 @@ def _run(options: argparse.Namespace) -> int:
         return _failed("\n".join(failures))
     if options.plot is not None and (code := _plot(results, options.plot, options.plot_format)):
         return code
-    if options.report:
-        write_results(results, _kept_as(options, settings))
-        return _report(kept.LATEST, kept.RIVALS, check=False)
-    return 0
+    return 0 if place is None else _keep(results, place)
 
 
-def _meant(options: argparse.Namespace) -> tuple[list[str], Settings]:
-    """Return which suites to run, and how.
+def _keep(results: Results, place: Place) -> int:
+    """Keep a run, and write it into the documents."""
+    try:
+        place.keep(results)
+    except (OSError, ValueError) as error:
+        return _failed(f"cannot keep: {error}")
+    return _report(kept.LATEST, kept.RIVALS, check=False)
+
+
+def _meant(options: argparse.Namespace) -> tuple[list[str], Settings, Place | None]:
+    """Return which suites to run, how, and where to keep what they say.
 
     Raises:
         ValueError: the options do not make sense, or need what is not installed.
@@ -97,24 +104,14 @@ def _meant(options: argparse.Namespace) -> tuple[list[str], Settings]:
             raise ValueError(f"--{name} {number}: at least one is needed")
     _check_places(options.save, options.plot)
     settings = settings_of(options)
-    if options.report:
-        _kept_as(options, settings)
-    if options.report or options.plot is not None:
+    place = place_of(options.suites, settings, rivals=options.rivals) if options.report else None
+    if place is not None:
+        place.check(machine.facts())
+        # A word may mean a group with suites that no whole run has.
+        names = [name for name in names if not (place.is_part and SUITES[name].only_asked)]
+    if place is not None or options.plot is not None:
         check_drawing()
-    return names, settings
-
-
-def _kept_as(options: argparse.Namespace, settings: Settings) -> Path:
-    """Return the file of the tree that keeps a run.
-
-    Raises:
-        ValueError: it is a part of a run.
-    """
-    if options.suites == ["read"] and not options.rivals and settings == Settings(rows=kept.LARGE_ROWS):
-        return kept.LARGE
-    if options.suites or settings != Settings():
-        raise ValueError("--report keeps whole runs only: leave out suites and everything that changes what they do")
-    return kept.RIVALS if options.rivals else kept.LATEST
+    return names, settings, place
 
 
 def _check_places(file: Path | None, folder: Path | None) -> None:

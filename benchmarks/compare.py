@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from benchmarks.figures import Results, Row
-from benchmarks.machine import LOAD, busyness
+from benchmarks.machine import LOAD, busyness, other_facts
 from benchmarks.tables import NONE, aligned, figure
 
 __all__ = ["OF_BYTES", "TAKEN_ONCE", "Change", "Comparison", "compared", "json_of", "text_of", "verdict_of"]
@@ -121,10 +121,9 @@ def _change(old: Row, new: Row) -> Change:
 
 def _other_facts(old: Results, new: Results) -> list[str]:
     """Name the machine facts and versions that differ; the load before is looked at by itself."""
-    names = [name for name in {**old.facts, **new.facts} if name != LOAD]
-    pairs = ((name, old.facts.get(name, "not said"), new.facts.get(name, "not said")) for name in names)
     return [
-        f"{name}: {before} in the old run, {after} in the new one" for name, before, after in pairs if before != after
+        f"{name}: {before} in the old run, {after} in the new one"
+        for name, before, after in other_facts(old.facts, new.facts)
     ]
 
 

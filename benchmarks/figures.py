@@ -110,6 +110,9 @@ class Table(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     peak_mb: float = 0.0
     """The most memory that the suite's process has had; 0 where the system does not say."""
+    when: str = ""
+    """When it was measured (UTC), and after what load, where the rest of its run was measured at another time."""
+    load: str = ""
 
     @property
     def ratio_titles(self) -> list[str]:
@@ -118,13 +121,17 @@ class Table(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Results(Struct, frozen=True, kw_only=True):
-    """Hold a whole run: when it was made (UTC), on what, how, and what came out."""
+    """Hold a whole run: when it was made (UTC), on what, how, and what came out; some tables may be newer."""
 
     format: int
     when: str
     facts: dict[str, str]
     settings: Settings
     tables: list[Table]
+
+    def when_of(self, suite: str) -> str:
+        """Return when a suite was measured, by itself or with the run."""
+        return next((table.when for table in self.tables if table.suite == suite and table.when), self.when)
 
     def row(self, key: str) -> Row | None:
         """Return the figure of this key, or None when the run did not take it."""

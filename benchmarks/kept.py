@@ -1,7 +1,7 @@
 """The results that are kept in the tree: one whole run, one of the rivals, and one of reading from a large file.
 
-All are measured by ``run --report``, which refuses other parts of runs. What the documents and their charts say is a
-function of these files.
+All are measured by ``run --report`` (:mod:`benchmarks.keeping`). What the documents and their charts say is a function
+of these files.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ __all__ = [
     "busyness",
     "facts",
     "is_optimized",
+    "other_facts",
     "peak_memory",
     "resident_memory",
     "version_of",
@@ -29,6 +30,7 @@ _PACKAGES: Final = (
     "opentelemetry-sdk",
 )  # fmt: skip
 LOAD: Final = "load before"
+_NOT_SAID: Final = "not said"
 _BUSY: Final = 0.5
 """Load per core from which on figures are somebody else's too."""
 _STATUS: Final = Path("/proc/self/status")
@@ -56,6 +58,13 @@ def busyness(facts: Mapping[str, str]) -> str:
     except (KeyError, ValueError):
         return ""
     return f"{load:.2f} on {cores} cores" if load > _BUSY * cores else ""
+
+
+def other_facts(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return the facts that differ, with what each run says of them; the load before is no part of a machine."""
+    names = [name for name in {**old, **new} if name != LOAD]
+    pairs = ((name, old.get(name, _NOT_SAID), new.get(name, _NOT_SAID)) for name in names)
+    return [(name, before, after) for name, before, after in pairs if before != after]
 
 
 def is_optimized() -> bool:

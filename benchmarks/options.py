@@ -65,7 +65,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--save", type=Path, metavar="FILE", help="also write the results here, as JSON")
     run.add_argument("--rounds", type=int, metavar="N", help="rounds to take instead of each suite's own number")
     run.add_argument("--quick", action="store_true", help="a quarter of everything or less, no busy host")
-    run.add_argument("--report", action="store_true", help="keep the results, and write them into the documents")
+    run.add_argument(
+        "--report", action="store_true",
+        help="keep the results in the tree, of all suites or of those named, and write them into the documents",
+    )  # fmt: skip
     run.add_argument("--plot", type=Path, metavar="FOLDER", help="draw charts of what was measured into this folder")
     run.add_argument("--plot-format", choices=FORMATS, default=FORMATS[0], help="of the charts (%(default)s)")
     run.add_argument(

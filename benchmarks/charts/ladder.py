@@ -40,6 +40,7 @@ def call_ladder(results: Results) -> Bars | None:
     return Bars(
         name="call", title="What one call costs the caller",
         subtitle="Blue: tracecore. Orange: the OpenTelemetry SDK in the same rounds. Less what the bare call costs.",
-        source=source_of(results), names=[_RUNGS[key][0] for key in found], roles=[_RUNGS[key][1] for key in found],
+        source=source_of(results, "call"), names=[_RUNGS[key][0] for key in found],
+        roles=[_RUNGS[key][1] for key in found],
         strong=_RUNGS[_STRONG][0], columns=[Column(title="One call", unit="ns of the caller's CPU", bars=bars)],
     )  # fmt: skip

@@ -31,7 +31,7 @@ def lag_bars(results: Results) -> Bars | None:
     return Bars(
         name="lag", title="How late the event loop is",
         subtitle="A probe asks to be woken in one ms, again and again, while requests are traced at a set pace.",
-        source=source_of(results), names=[_KINDS[kind][0] for kind in kinds],
+        source=source_of(results, "lag"), names=[_KINDS[kind][0] for kind in kinds],
         roles=[_KINDS[kind][1] for kind in kinds], strong=_OURS, columns=columns,
     )  # fmt: skip
 

@@ -44,7 +44,8 @@ def rivals_bars(results: Results) -> Bars | None:
     return Bars(
         name="rivals", title="What tracers cost the service that they trace",
         subtitle="CPU is drawn logarithmically. In parentheses: how many times the cost of tracecore.",
-        source=source_of(results), names=[calls[name].label for name in names], roles=[_role(name) for name in names],
+        source=source_of(results, "rivals/call"), names=[calls[name].label for name in names],
+        roles=[_role(name) for name in names],
         strong=calls[OURS].label if OURS in names else "", columns=columns,
     )  # fmt: skip
 

@@ -51,7 +51,8 @@ def _chart(scale: _Scale, results: Results) -> Curves | None:
         return None
     return Curves(
         name=f"scaling_{scale.name}", title=scale.title,
-        subtitle="Requests of five spans into SQLite, one process.", source=source_of(results),
+        subtitle="Requests of five spans into SQLite, one process.",
+        source=source_of(results, f"scaling/{scale.name}"),
         below=scale.below,
         marks={number: _written(number, in_bytes=scale.in_bytes) for number in numbers}, panels=panels,
     )  # fmt: skip

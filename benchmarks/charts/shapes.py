@@ -88,9 +88,10 @@ class Curves(Struct, frozen=True, kw_only=True, tag="curves"):
 Chart: TypeAlias = Bars | Curves
 
 
-def source_of(results: Results) -> str:
-    """Name the run that a chart is of."""
-    facts = (f"{results.facts.get('cores', '?')} cores", results.facts.get("Python", ""), f"run of {results.when}")
+def source_of(results: Results, suite: str) -> str:
+    """Name the run that a chart of a suite is of."""
+    when = results.when_of(suite)
+    facts = (f"{results.facts.get('cores', '?')} cores", results.facts.get("Python", ""), f"run of {when}")
     return ", ".join(fact for fact in facts if fact)
 
 

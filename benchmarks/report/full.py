@@ -11,6 +11,7 @@ from benchmarks.charts.shapes import Chart
 from benchmarks.figures import Results, Table
 from benchmarks.goals import verdicts
 from benchmarks.kept import Kept
+from benchmarks.machine import LOAD
 from benchmarks.report.pictures import picture
 from benchmarks.tables import cells_of, heading_of, markdown
 
@@ -81,9 +82,14 @@ def _design(table: Table) -> str:
     return f"[`{name}`](rejected/{name}.py)" + (f": {suite.summary}" if suite else "")
 
 
+def _apart(table: Table) -> list[str]:
+    """Say of a table when it was measured, where that was not when the rest was."""
+    return [f"Measured by itself, {table.when}, {LOAD} {table.load or 'unknown'}."] if table.when else []
+
+
 def _section(title: str, table: Table, chart: Chart | None = None) -> Sequence[str]:
-    """Return a table under its title, with what was done and a chart between them."""
+    """Return a table under its title, with what was done, when if not with the rest, and a chart between them."""
     titles = heading_of(table)
     rows = [cells_of(row, table.ratio_titles) for row in table.rows]
     shown = [] if chart is None else [picture(chart, _FOLDER)]
-    return [title, table.method, *shown, markdown(titles, rows, numbers=range(2, len(titles) - 1))]
+    return [title, table.method, *_apart(table), *shown, markdown(titles, rows, numbers=range(2, len(titles) - 1))]

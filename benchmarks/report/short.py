@@ -39,7 +39,7 @@ def _ours(results: Results) -> list[str]:
     heading = ["one call of an async function", "ns", "OpenTelemetry ÷ this", "the same, captured"]
     facts = results.facts
     return [
-        "CPU of the caller per call, over the bare call:",
+        f"CPU of the caller per call, over the bare call{_apart(results, 'call')}:",
         markdown(heading, [_call(results, key, label) for key, label in _CALLS], numbers=range(1, 4)),
         _storing(results),
         _elsewhere(results),
@@ -49,6 +49,12 @@ def _ours(results: Results) -> list[str]:
             " everything)."
         ),
     ]
+
+
+def _apart(results: Results, suite: str) -> str:
+    """Say when a suite was measured, where that was not with the others."""
+    when = results.when_of(suite)
+    return "" if when == results.when else f" (measured {when})"
 
 
 def _call(results: Results, key: str, label: str) -> list[str]:
@@ -66,7 +72,8 @@ def _storing(results: Results) -> str:
     return (
         "Into SQLite, requests of five spans with 2 KB of prompt and 1 KB of completion:"
         f" {figure(rate.value)} spans/s in one process, {figure(cpu.value)} µs of CPU per span in all threads,"
-        f" {figure(disk.value)} bytes on disk, nothing lost, every span read back and compared."
+        f" {figure(disk.value)} bytes on disk, nothing lost, every span read back and compared"
+        f"{_apart(results, 'store')}."
     )
 
 
@@ -77,5 +84,10 @@ def _elsewhere(results: Results) -> str:
     for key, label in _ELSEWHERE:
         found = [results.row(f"{key}.{name}") for name in ("rate", "cpu", "server")]
         if all(row is not None for row in found):
-            rows.append([label, *(figure(row.value) for row in found if row is not None)])
+            rows.append(
+                [
+                    label + _apart(results, key.partition(".")[0]),
+                    *(figure(row.value) for row in found if row is not None),
+                ]
+            )
     return markdown(heading, rows, numbers=range(1, 4)) if rows else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,26 +78,6 @@ def rivals_of(langfuse: float = 142_000.0) -> Results:
         Table(suite="rivals/size", title="Size", method="Weighed.", rows=size),
         langfuse="5.0.4",
     )
-
-
-@pytest.fixture
-def in_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-    """Return a function that makes the command work on a copy of both documents, without results, and returns it."""
-
-    def enter() -> Path:
-        for name in ("README.md", "benchmarks/README.md"):
-            target = tmp_path / name
-            target.parent.mkdir(exist_ok=True)
-            shutil.copy(ROOT / name, target)
-        folder = tmp_path / "benchmarks" / "results"
-        folder.mkdir()
-        monkeypatch.setattr(cli, "ROOT", tmp_path)
-        monkeypatch.setattr(kept, "LATEST", folder / "latest.json")
-        monkeypatch.setattr(kept, "RIVALS", folder / "rivals.json")
-        monkeypatch.setattr(kept, "LARGE", folder / "large.json")
-        return folder
-
-    return enter
 
 
 def test_documents_and_charts_say_what_the_results_say() -> None:
@@ -327,58 +306,6 @@ def test_results_survive_their_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "results.json"
     write_results(results_of(), path)
     assert read_results(path) == results_of()
-
-
-@pytest.mark.parametrize(
-    "more",
-    [["call"], ["--quick"], ["--rounds", "2"], ["read"], ["--rows", "10000000"], ["--rivals", "--only", "langfuse"]],
-)
-def test_only_whole_runs_are_kept(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A part of a run never replaces the figures in the documents."""
-    assert main(["run", "--report", *more]) == 2
-    assert "whole runs only" in capsys.readouterr().err
-
-
-def test_reading_from_a_large_file_is_kept_beside_the_whole_run(
-    in_copy: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten million spans take too long for every run: their figures have a file, goals and a table of their own."""
-    times = iter((12.5, 60.5))
-
-    def read(suite: str, *_: object) -> Table:
-        row = Row(key="read.newest", label="newest traces, p95", unit="ms", value=next(times))
-        return Table(suite=suite, title="Spans in SQLite", method="Asked often.", rows=[row])
-
-    folder = in_copy()
-    monkeypatch.setattr(cli, "chosen", lambda *_, **__: ["read"])
-    monkeypatch.setattr(cli, "run_in_child", read)
-    assert main(["run", "--report"]) == 0
-    assert main(["run", "read", "--rows", "10000000", "--report"]) == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["large.json", "latest.json"]
-    said = (folder.parent / "README.md").read_text()
-    assert "| 1,000,000 spans, p95: newest traces | ≤ 50 ms | 12.5 ms | met |" in said
-    assert "| 10,000,000 spans, p95: newest traces | ≤ 50 ms | 60.5 ms | missed |" in said
-    assert "Asked often." in said.partition("## A larger file")[2]
-
-
-@pytest.mark.parametrize(("more", "name"), [([], "latest.json"), (["--rivals"], "rivals.json")])
-def test_a_whole_run_is_kept_with_its_kind(
-    more: list[str], name: str, in_copy: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What tracecore costs and what the rivals cost are measured, and kept, apart from each other."""
-
-    def empty(suite: str, *_: object) -> Table:
-        return Table(suite=suite, title=suite, method=f"Did {suite}.", rows=[])
-
-    folder = in_copy()
-    monkeypatch.setattr(cli, "run_in_child", empty)
-    monkeypatch.setattr(cli, "make_ready", lambda names, only: None)
-    assert main(["run", "--report", *more]) == 0
-    assert [path.name for path in folder.iterdir()] == [name]
-    results = read_results(folder / name)
-    assert [table.suite for table in results.tables] == chosen([], rivals=bool(more))
-    assert ("langfuse" in results.facts) == bool(more)
-    assert f"Did {results.tables[0].suite}." in (folder.parent / "README.md").read_text()
 
 
 def test_a_run_is_plotted_where_asked(

@@ -20,14 +20,17 @@ from tracecore.backend import LARGEST_PAGE
 from tracecore.errors import BackendRejected, Conflict
 
 __all__ = [
-    "INSTALLATION", "LARGEST_COMMIT", "CatalogPage", "CatalogQuery", "CatalogStore", "Catalogued", "Change", "Delete",
-    "Entry", "Put", "check_commit", "check_page", "conflict_of_name", "conflict_of_revision",
+    "INSTALLATION", "LARGEST_COMMIT", "LARGEST_LIST", "CatalogPage", "CatalogQuery", "CatalogStore", "Catalogued",
+    "Change", "Delete", "Entry", "Put", "catalog_page", "check_commit", "check_page", "conflict_of_name",
+    "conflict_of_revision",
 ]  # fmt: skip
 
 INSTALLATION: Final = ""
 """The project of what belongs to no project."""
 LARGEST_COMMIT: Final = 1000
 """Changes of one commit, at most."""
+LARGEST_LIST: Final = 32 << 20
+"""Bytes of the bodies of one page, at most, unless a query says another number."""
 
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,6 +99,8 @@ class CatalogQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     offset: int = 0
     ascending: bool = False
     """Lowest position first, ties by id ascending."""
+    max_bytes: int = LARGEST_LIST
+    """A page ends before the entry with which its bodies would be longer together; one entry is always on it."""
 
 
 class CatalogPage(Struct, frozen=True):
@@ -103,6 +108,8 @@ class CatalogPage(Struct, frozen=True):
 
     items: list[Entry]
     total: int
+    is_cut: bool = False
+    """It ends early because of ``max_bytes``; the next entry is that of ``offset`` plus its length."""
 
 
 class CatalogStore(Protocol):
@@ -117,7 +124,7 @@ class CatalogStore(Protocol):
         ...
 
     async def find(self, project: str, query: CatalogQuery) -> CatalogPage:
-        """Return one page of entries. Raises ``BackendRejected`` for a limit or an offset out of range."""
+        """Return one page of entries. Raises ``BackendRejected`` for a limit, offset or length out of range."""
         ...
 
     async def commit(self, changes: Sequence[Change]) -> None:
@@ -140,16 +147,23 @@ class Catalogued(Protocol):
         ...
 
 
+def catalog_page(query: CatalogQuery, items: list[Entry], total: int) -> CatalogPage:
+    """Return the page of entries that were found; it is cut where there are fewer of them than there should be."""
+    return CatalogPage(items, total, is_cut=len(items) < min(query.limit, total - query.offset))
+
+
 def check_page(query: CatalogQuery) -> None:
     """Refuse a page out of range.
 
     Raises:
-        BackendRejected: the limit is not 1 to 1,000, or the offset is negative.
+        BackendRejected: the limit is not 1 to 1,000, the offset is negative, or there may be no byte.
     """
     if not 1 <= query.limit <= LARGEST_PAGE:
         raise BackendRejected(f"limit = {query.limit}", f"ask for 1 to {LARGEST_PAGE} items")
     if not 0 <= query.offset < 1 << 62:
         raise BackendRejected(f"offset = {query.offset}", "ask for a page that can be")
+    if not 1 <= query.max_bytes < 1 << 62:
+        raise BackendRejected(f"max_bytes = {query.max_bytes}", "ask for 1 byte or more")
 
 
 def check_commit(changes: Sequence[Change]) -> None:

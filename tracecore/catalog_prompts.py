@@ -10,7 +10,7 @@ again while the name is there.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from msgspec import Raw, Struct
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tracecore.catalog import CatalogPage, CatalogQuery, CatalogStore, Change, Delete, Entry, Put
 from tracecore.composition import Reference, Source, references, resolved
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.kinds import Kind
+from tracecore.kinds import Kind, numbered_page
 from tracecore.prompt_contents import (
     check_content,
     check_labels,
@@ -226,17 +226,15 @@ class Prompts:
 
     async def find(self, query: CatalogQuery) -> CatalogPage:
         """Return one page of names: entries of the kind ``heads``, whose name, references and position are theirs."""
-        return await self._catalog.find(self._project, query)
+        return await numbered_page(self._catalog, self._project, query)
 
-    async def every(self) -> list[Prompt]:
-        """Return every version of every name, with nothing inserted, for what no index of the catalog knows."""
-        known = {entry.id: heads.of(entry) for entry in await heads.every(self._catalog, self._project)}
-        found: list[Prompt] = []
-        for entry in await _versions.every(self._catalog, self._project):
+    async def every(self) -> AsyncIterator[Prompt]:
+        """Yield every version of every name, with nothing inserted, for what no index of the catalog knows."""
+        known = {entry.id: heads.of(entry) async for entry in heads.walk(self._catalog, self._project)}
+        async for entry in _versions.walk(self._catalog, self._project):
             head = known.get(entry.parent or "")
             if head is not None and entry.position in head.versions:
-                found.append(_prompt(entry.parent or "", entry.position, head, _versions.of(entry)))
-        return found
+                yield _prompt(entry.parent or "", entry.position, head, _versions.of(entry))
 
     async def _changed(self, name: str, step: _Step[T]) -> T:
         """Make the changes that follow from a head; begin anew where somebody else changed it meanwhile."""
@@ -284,7 +282,7 @@ class Prompts:
         """Refuse to remove versions, or the last version with a label, that other prompts insert."""
         left = replace(head, versions=tuple(version for version in head.versions if version not in gone))
         uses = CatalogQuery(kind=_versions.name, refs=(f"uses:{name}",))
-        for entry in await _versions.every(self._catalog, self._project, uses):
+        async for entry in _versions.walk(self._catalog, self._project, uses):
             parent = entry.parent or ""
             for use in _versions.of(entry).uses:
                 if use.name == name and parent != name and _breaks(use, head, left, gone):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from tracecore.backend import Backend
-from tracecore.catalog import CatalogQuery, CatalogStore, Catalogued, Entry
-from tracecore.errors import BackendRejected
+from tracecore.catalog import CatalogPage, CatalogQuery, CatalogStore, Catalogued, Entry
+from tracecore.errors import BackendRejected, ConfigError
 from tracecore.exact_json import decode, encode
 
-__all__ = ["Kind", "catalog_of"]
+__all__ = ["Kind", "catalog_of", "numbered_page"]
 
 T = TypeVar("T", bound=Struct)
 
@@ -34,14 +34,35 @@ class Kind(Generic[T]):
         return Raw(encode(value))
 
     async def every(self, catalog: CatalogStore, project: str, query: CatalogQuery | None = None) -> Sequence[Entry]:
-        """Return all entries of this kind, page by page; for kinds of which there are few."""
+        """Return all entries of this kind; for kinds of which there are few, and short ones."""
+        return [entry async for entry in self.walk(catalog, project, query)]
+
+    async def walk(
+        self, catalog: CatalogStore, project: str, query: CatalogQuery | None = None
+    ) -> AsyncIterator[Entry]:
+        """Yield all entries of this kind, with one page of them in memory at a time."""
         asked = msgspec.structs.replace(query or CatalogQuery(kind=self.name), limit=1000, offset=0)
-        found: list[Entry] = []
         while True:
-            page = await catalog.find(project, msgspec.structs.replace(asked, offset=len(found)))
-            found += page.items
-            if not page.items or len(found) >= page.total:
-                return found
+            page = await catalog.find(project, asked)
+            for entry in page.items:
+                yield entry
+            asked = msgspec.structs.replace(asked, offset=asked.offset + len(page.items))
+            if not page.items or asked.offset >= page.total:
+                return
+
+
+async def numbered_page(catalog: CatalogStore, project: str, query: CatalogQuery) -> CatalogPage:
+    """Return a page that is a number to whoever asks for it: what is cut off would be on no page at all.
+
+    Raises:
+        ConfigError: it is cut; with a ``limit`` of 1 none ever is.
+    """
+    page = await catalog.find(project, query)
+    if page.is_cut:
+        count, fit = min(query.limit, page.total - query.offset), len(page.items)
+        too_long = f"the {count} items of this page are longer than {query.max_bytes} bytes together"
+        raise ConfigError("limit", query.limit, "the request", f"{fit} at most here: {too_long}")
+    return page
 
 
 def catalog_of(backend: Backend) -> CatalogStore:

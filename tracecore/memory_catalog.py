@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from tracecore.catalog import (
     Change,
     Entry,
     Put,
+    catalog_page,
     check_commit,
     check_page,
     conflict_of_name,
@@ -46,8 +48,8 @@ class MemoryCatalog:
         check_page(query)
         found = [entry for entry in self._of(project, query.kind) if _matches(entry, query)]
         found.sort(key=lambda entry: (entry.position, entry.id), reverse=not query.ascending)
-        page = found[query.offset : query.offset + query.limit]
-        return CatalogPage([replace(entry, attachment=b"") for entry in page], len(found))
+        page = _within(found[query.offset : query.offset + query.limit], query.max_bytes)
+        return catalog_page(query, [replace(entry, attachment=b"") for entry in page], len(found))
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make all changes, or none."""
@@ -62,6 +64,12 @@ class MemoryCatalog:
 
     def _of(self, project: str, kind: str) -> list[Entry]:
         return [entry for entry in self._entries().values() if (entry.project, entry.kind) == (project, kind)]
+
+
+def _within(entries: list[Entry], max_bytes: int) -> list[Entry]:
+    """Return the first entries: as many as are not longer together, and one at least."""
+    lengths = accumulate(memoryview(entry.body).nbytes for entry in entries)
+    return entries[: max(1, sum(length <= max_bytes for length in lengths))]
 
 
 def _matches(entry: Entry, query: CatalogQuery) -> bool:

@@ -21,6 +21,7 @@ from tracecore.catalog import (
     Delete,
     Entry,
     Put,
+    catalog_page,
     check_commit,
     check_page,
     conflict_of_name,
@@ -33,12 +34,14 @@ from tracecore_postgres.schema import LOCK
 from tracecore_postgres.texts import stored_values, values_of
 from tracecore_sql.catalog import (
     ENTRY_COLUMNS,
+    ENTRY_LIST,
     ONE_ENTRY,
     counted,
     entry_conditions,
     entry_of,
+    entry_order,
     entry_values,
-    listed,
+    page_of_keys,
     tested,
 )
 from tracecore_sql.filters import Conditions
@@ -115,13 +118,12 @@ class PostgresCatalog:
         check_page(query)
         where = _conditions(project, query)
         # One statement, which says how many there are on a page without any entry, too.
-        order = "ASC" if query.ascending else "DESC"
         sql = (
-            f"SELECT n.total, p.* FROM ({counted(where, query)}) n LEFT JOIN ({listed(where, query)}) p ON true "
-            f"ORDER BY p.position {order}, p.key {order}"
+            f"SELECT n.total, p.* FROM ({counted(where, query)}) n LEFT JOIN ({_listed(where, query)}) p ON true "
+            f"ORDER BY {entry_order(query, 'p')}"
         )
         rows = await fetch(self._reading, sql, [*where.values, *where.values, query.offset])
-        return CatalogPage([entry_of(row[1:]) for row in rows if row[1] is not None], rows[0][0])
+        return catalog_page(query, [entry_of(row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make all changes, or none."""
@@ -246,6 +248,19 @@ async def _rows(
     bytes_of = [columns.pop()] if attached else []
     values = [*map(stored_values, columns), *bytes_of]
     return [values_of(row) for row in await connection.fetch(statement, *values)]
+
+
+def _listed(where: Conditions, query: CatalogQuery) -> str:
+    """Return the statement of one page, whose last mark is the offset.
+
+    Which entries are on it is found first, then how long they are, which the database knows without reading them.
+    """
+    measured = (
+        f"SELECT {ENTRY_LIST}, row_number() OVER w AS place, sum(octet_length(e.body)) OVER w AS length "
+        f"FROM ({page_of_keys(where, query)}) p CROSS JOIN tc_catalog e "
+        f"WHERE e.project = p.project AND e.kind = p.kind AND e.key = p.key WINDOW w AS (ORDER BY {entry_order(query)})"
+    )
+    return f"SELECT {ENTRY_LIST} FROM ({measured}) e WHERE e.place = 1 OR e.length <= {query.max_bytes}"
 
 
 def _conditions(project: str, query: CatalogQuery) -> Conditions:

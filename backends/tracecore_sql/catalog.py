@@ -11,16 +11,29 @@ from tracecore_sql.filters import Conditions
 from tracecore_sql.from_rows import Row, payload_of, text_of, unpack_tags
 from tracecore_sql.to_rows import pack_tags, payload_value
 
-__all__ = ["ENTRY_COLUMNS", "ONE_ENTRY", "counted", "entry_conditions", "entry_of", "entry_values", "listed", "tested"]
+__all__ = [
+    "ENTRY_COLUMNS",
+    "ENTRY_LIST",
+    "ONE_ENTRY",
+    "counted",
+    "entry_conditions",
+    "entry_of",
+    "entry_order",
+    "entry_values",
+    "listed",
+    "page_of_keys",
+    "tested",
+]
 
 ENTRY_COLUMNS: Final = (
     "project", "kind", "key", "name", "parent", "refs", "position", "since_ns", "until_ns", "revision", "body",
 )  # fmt: skip
 """The columns of an entry, all but its attachment; the first three are its identity."""
-_COLUMNS: Final = ", ".join(f"e.{column}" for column in ENTRY_COLUMNS)
+ENTRY_LIST: Final = ", ".join(f"e.{column}" for column in ENTRY_COLUMNS)
+"""The columns of entries ``e``, as a statement lists them."""
 
 ONE_ENTRY: Final = (
-    f"SELECT {_COLUMNS}, a.attachment FROM tc_catalog e LEFT JOIN tc_catalog_attachments a "
+    f"SELECT {ENTRY_LIST}, a.attachment FROM tc_catalog e LEFT JOIN tc_catalog_attachments a "
     "ON a.project = e.project AND a.kind = e.kind AND a.key = e.key WHERE e.project = ? AND e.kind = ? AND "
 )
 """The statement that reads one entry and its attachment, up to its last condition."""
@@ -79,15 +92,24 @@ def listed(where: Conditions, query: CatalogQuery) -> str:
 
     Which entries are on it is found first, so that the bodies of all others are left alone.
     """
-    order = "ASC" if query.ascending else "DESC"
-    page = (
-        f"SELECT e.project, e.kind, e.key FROM {_source(query)} WHERE {where.sql} "
-        f"ORDER BY e.position {order}, e.key {order} LIMIT {query.limit} OFFSET ?"
-    )
     return (
-        f"SELECT {_COLUMNS} FROM ({page}) p CROSS JOIN tc_catalog e "
-        f"WHERE e.project = p.project AND e.kind = p.kind AND e.key = p.key ORDER BY e.position {order}, e.key {order}"
+        f"SELECT {ENTRY_LIST} FROM ({page_of_keys(where, query)}) p CROSS JOIN tc_catalog e "
+        f"WHERE e.project = p.project AND e.kind = p.kind AND e.key = p.key ORDER BY {entry_order(query)}"
     )
+
+
+def page_of_keys(where: Conditions, query: CatalogQuery) -> str:
+    """Return the statement that finds which entries are on a page, whose last mark is the offset."""
+    return (
+        f"SELECT e.project, e.kind, e.key FROM {_source(query)} WHERE {where.sql} "
+        f"ORDER BY {entry_order(query)} LIMIT {query.limit} OFFSET ?"
+    )
+
+
+def entry_order(query: CatalogQuery, entry: str = "e") -> str:
+    """Return the order of a list of entries, by the name that they have in a statement."""
+    order = "ASC" if query.ascending else "DESC"
+    return f"{entry}.position {order}, {entry}.key {order}"
 
 
 def counted(where: Conditions, query: CatalogQuery) -> str:

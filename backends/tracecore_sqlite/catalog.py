@@ -14,6 +14,7 @@ from tracecore.catalog import (
     Change,
     Entry,
     Put,
+    catalog_page,
     check_commit,
     check_page,
     conflict_of_name,
@@ -81,11 +82,25 @@ def _page(raw: sqlite3.Connection, project: str, query: CatalogQuery) -> Catalog
     where = _conditions(project, query)
     raw.execute("BEGIN")
     try:
-        rows = rows_of(raw, listed(where, query), [*where.values, query.offset])
+        found = _within(raw, listed(where, query), [*where.values, query.offset], query.max_bytes)
         [(total,)] = rows_of(raw, counted(where, query), where.values)
     finally:
         raw.execute("COMMIT")
-    return CatalogPage([entry_of(row) for row in rows], total)
+    return catalog_page(query, found, total)
+
+
+def _within(raw: sqlite3.Connection, sql: str, values: Sequence[Any], max_bytes: int) -> list[Entry]:
+    """Return the first entries of a list: rows are read one by one, and none after the one that is too much."""
+    found, left = list[Entry](), max_bytes
+    rows = raw.execute(sql, storable(values))
+    for row in rows:
+        entry = entry_of(row)
+        left -= memoryview(entry.body).nbytes
+        if found and left < 0:
+            break
+        found.append(entry)
+    rows.close()
+    return found
 
 
 def _commit(raw: sqlite3.Connection, changes: Sequence[Change]) -> None:

@@ -79,6 +79,14 @@ class Narrow(MemoryCatalog):
         return CatalogPage(page.items, len(page.items))
 
 
+class Endless(MemoryCatalog):
+    """A page has no bound but its limit."""
+
+    async def find(self, project: str, query: CatalogQuery) -> CatalogPage:
+        """Make the mistake."""
+        return await super().find(project, replace(query, max_bytes=1 << 40))
+
+
 class Lasting(MemoryCatalog):
     """What held until a time holds at that time, too."""
 
@@ -155,7 +163,7 @@ class Sparing(MemoryBackend):
         return more
 
 
-CATALOGS = [HalfCommits, Unconditional, Trusting, Attaching, Narrow, Lasting, Either, Namesakes]
+CATALOGS = [HalfCommits, Unconditional, Trusting, Attaching, Narrow, Lasting, Endless, Either, Namesakes]
 ERASERS = [Orphaning, Crossing, Boasting, Beginning, Sparing]
 
 

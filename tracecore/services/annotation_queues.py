@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, CatalogStore, Delete, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.kinds import Kind
+from tracecore.kinds import Kind, numbered_page
 from tracecore.services.score_configs import ScoreConfigs
 
 __all__ = ["AnnotationQueue", "AnnotationQueues", "ItemStatus", "ItemType", "QueueItem"]
@@ -90,7 +90,7 @@ class AnnotationQueues:
 
     async def find(self, query: CatalogQuery) -> tuple[list[AnnotationQueue], int]:
         """Return a page of queues, the newest first, and how many there are."""
-        page = await self._catalog.find(self._project, replace(query, kind=_QUEUES.name))
+        page = await numbered_page(self._catalog, self._project, replace(query, kind=_QUEUES.name))
         return [_QUEUES.of(entry) for entry in page.items], page.total
 
     async def add(self, queue_id: str, item: QueueItem, *, now_ns: int) -> QueueItem:
@@ -115,7 +115,8 @@ class AnnotationQueues:
         """Return a page of what is in a queue, the newest first, and how much that is."""
         await self.get(queue_id)
         refs = (f"status:{status}",) if status else ()
-        page = await self._catalog.find(self._project, replace(query, kind=_ITEMS.name, parent=queue_id, refs=refs))
+        asked = replace(query, kind=_ITEMS.name, parent=queue_id, refs=refs)
+        page = await numbered_page(self._catalog, self._project, asked)
         return [_ITEMS.of(entry) for entry in page.items], page.total
 
     async def set_status(self, queue_id: str, item_id: str, status: ItemStatus | None, *, now_ns: int) -> QueueItem:

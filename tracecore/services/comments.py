@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tracecore.backend import Backend
 from tracecore.catalog import CatalogQuery, Entry, Put
 from tracecore.errors import ConfigError, NotFound
-from tracecore.kinds import Kind, catalog_of
+from tracecore.kinds import Kind, catalog_of, numbered_page
 from tracecore.services.subjects import SubjectType, check_subject, subject_ref
 
 __all__ = ["LONGEST", "Comment", "Comments"]
@@ -82,14 +82,14 @@ class Comments:
         """Return a page of comments, the newest first, and how many there are; of a subject its type is needed, too.
 
         Raises:
-            ConfigError: a subject is named without its type.
+            ConfigError: a subject is named without its type, or they are too long together.
         """
         refs = [f"author:{author}"] if author is not None else []
         if subject_type is not None:
             refs.append(f"type:{subject_type}" if subject_id is None else subject_ref(subject_type, subject_id))
         elif subject_id is not None:
             raise ConfigError("objectType", "", "the request", "the type of the object that objectId names")
-        page = await self._catalog.find(project, replace(query, kind=_KIND.name, refs=tuple(refs)))
+        page = await numbered_page(self._catalog, project, replace(query, kind=_KIND.name, refs=tuple(refs)))
         return [_KIND.of(entry) for entry in page.items], page.total
 
 

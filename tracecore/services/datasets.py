@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogPage, CatalogQuery, CatalogStore, Change, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.kinds import Kind
+from tracecore.kinds import Kind, numbered_page
 from tracecore.records import ABSENT
 from tracecore.services.schemas import NULL, check_schema, problems_of
 
@@ -165,7 +165,8 @@ class Datasets:
 
     async def find(self, *, limit: int, offset: int) -> tuple[list[Dataset], int]:
         """Return one page of datasets, the newest first, and how many there are."""
-        page = await self._catalog.find(self._project, CatalogQuery(kind=_datasets.name, limit=limit, offset=offset))
+        query = CatalogQuery(kind=_datasets.name, limit=limit, offset=offset)
+        page = await numbered_page(self._catalog, self._project, query)
         return [_datasets.of(entry) for entry in page.items], page.total
 
     async def put_item(self, change: ItemChange, *, now_ns: int) -> tuple[Dataset, StoredItem]:
@@ -234,21 +235,24 @@ class Datasets:
         limit: int,
         offset: int,
     ) -> tuple[list[StoredItem], int]:
-        """Return one page of the active items, the newest first, as they are or were, and how many there are."""
+        """Return one page of the active items, the newest first, as they are or were, and how many there are.
+
+        Raises:
+            ConfigError: they are too long together for one page.
+        """
         refs = [f"trace:{trace_id}"] if trace_id is not None else []
         refs += [f"observation:{observation_id}"] if observation_id is not None else []
         if dataset is None and not refs:
             refs = ["active"]
-        page = await self._page(
-            CatalogQuery(
-                kind=_items.name,
-                parent=None if dataset is None else dataset.id,
-                refs=tuple(refs),
-                at_ns=_NOW_NS if at_ns is None else at_ns,
-                limit=limit,
-                offset=offset,
-            )
+        query = CatalogQuery(
+            kind=_items.name,
+            parent=None if dataset is None else dataset.id,
+            refs=tuple(refs),
+            at_ns=_NOW_NS if at_ns is None else at_ns,
+            limit=limit,
+            offset=offset,
         )
+        page = await numbered_page(self._catalog, self._project, query)
         return [_stored(entry) for entry in page.items], page.total
 
     async def names(self, dataset_ids: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, CatalogStore, Entry, Put
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.kinds import Kind
+from tracecore.kinds import Kind, numbered_page
 
 __all__ = ["Category", "ConfigType", "ScoreConfig", "ScoreConfigs"]
 
@@ -96,7 +96,7 @@ class ScoreConfigs:
 
     async def page(self, project: str, *, limit: int, offset: int) -> tuple[list[ScoreConfig], int]:
         """Return some configs, the newest first, and how many there are."""
-        page = await self._catalog.find(project, CatalogQuery(kind=_KIND.name, limit=limit, offset=offset))
+        page = await numbered_page(self._catalog, project, CatalogQuery(kind=_KIND.name, limit=limit, offset=offset))
         return [_KIND.of(entry) for entry in page.items], page.total
 
     async def update(self, project: str, config_id: str, changes: Mapping[str, Any], *, now_ns: int) -> ScoreConfig:

@@ -78,6 +78,7 @@ queries: Final[SearchStrategy[CatalogQuery]] = st.builds(
     limit=st.integers(1, 4),
     offset=st.integers(0, 3),
     ascending=st.booleans(),
+    max_bytes=st.sampled_from((1000, 1, 2, 3)),  # each body is one byte
 )
 
 

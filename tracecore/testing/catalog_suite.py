@@ -12,20 +12,19 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from tracecore.backend import Backend
 from tracecore.catalog import (
     INSTALLATION,
     LARGEST_COMMIT,
     CatalogPage,
     CatalogQuery,
     CatalogStore,
-    Catalogued,
     Change,
     Delete,
     Entry,
     Put,
 )
 from tracecore.errors import BackendRejected, Conflict, TracecoreError
+from tracecore.testing.catalog_length_suite import CatalogLengthSuite, catalog_in
 from tracecore.testing.comparing import same
 from tracecore.testing.contract import HOSTILE_TEXTS, Contract
 from tracecore.testing.opening import MakeBackend, opened
@@ -39,12 +38,6 @@ _FULL: Final = Entry(
     refs=("trace:1", "label:x"), position=2**62, since_ns=5, until_ns=2**62, attachment=b"\0\xff" * 1000, revision=77,
 )  # fmt: skip
 """An entry with every field set to something that is not its default."""
-
-
-def catalog_in(backend: Backend) -> CatalogStore:
-    """Return the catalog, which must be there."""
-    assert isinstance(backend, Catalogued), "the backend has no catalog, though its tests have joined the suite of it"
-    return backend.catalog
 
 
 def _thing(id: str, **fields: Any) -> Entry:  # noqa: A002 - the name of the field
@@ -380,7 +373,7 @@ async def _count(catalog: CatalogStore, times: int) -> int:
     return done
 
 
-class CatalogSuite(_CommitSuite, _TogetherSuite):
+class CatalogSuite(_CommitSuite, _TogetherSuite, CatalogLengthSuite):
     """Prove that entries are kept and found as :class:`tracecore.catalog.CatalogStore` says."""
 
     async def test_every_condition_selects_the_entries_it_names(self, make: MakeBackend) -> None:
@@ -426,13 +419,14 @@ class CatalogSuite(_CommitSuite, _TogetherSuite):
                 same(await _ids(catalog, _query(more)), sorted(ids, reverse=True))
 
     async def test_pages_out_of_range_are_refused(self, make: MakeBackend) -> None:
-        """CatalogStore.find: "Raises BackendRejected for a limit or an offset out of range"."""
+        """CatalogStore.find: "Raises BackendRejected for a limit, offset or length out of range"."""
         async with opened(make()) as backend:
             catalog = catalog_in(backend)
             await catalog.commit(_puts(_THINGS))
             asked = CatalogQuery(kind=_KIND)
             wrong = [replace(asked, limit=limit) for limit in (0, -1, 1001)]
-            for query in (*wrong, *(replace(asked, offset=offset) for offset in (-1, 2**63))):
+            wrong += [replace(asked, offset=offset) for offset in (-1, 2**63)]
+            for query in (*wrong, *(replace(asked, max_bytes=length) for length in (0, -1, 2**63))):
                 with pytest.raises(BackendRejected):
                     await catalog.find(PROJECT, query)
             same(await catalog.find(PROJECT, CatalogQuery(kind=_KIND, offset=2**40)), CatalogPage([], len(_THINGS)))

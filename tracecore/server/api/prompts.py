@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, Entry
 from tracecore.catalog_prompts import NewPrompt, Prompt, Prompts, heads
@@ -164,7 +165,7 @@ async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], b
     since_ns = None if query.from_updated_at is None else ns_of(query.from_updated_at)
     until_ns = None if query.to_updated_at is None else ns_of(query.to_updated_at)
     by_name: dict[str, list[Prompt]] = {}
-    for prompt in await _prompts(call).every():
+    async for prompt in _prompts(call).every():
         if (
             (query.name is None or prompt.name == query.name)
             and (query.label is None or query.label in prompt.labels)
@@ -173,7 +174,9 @@ async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], b
             and (until_ns is None or prompt.updated_ns < until_ns)
             and meets(prompt)
         ):
-            by_name.setdefault(prompt.name, []).append(prompt)
+            # Of what may be long only the configuration is shown, and not what lies around it.
+            kept = replace(prompt, prompt=Raw(b"null"), config=prompt.config.copy())
+            by_name.setdefault(prompt.name, []).append(kept)
     found = [_meta_of(sorted(several, key=lambda one: one.version)) for several in by_name.values()]
     found.sort(key=lambda one: (one.last_updated_at, one.name), reverse=True)
     return PromptsAnswer(found[query.offset : query.offset + query.limit], page_meta(query, len(found)))

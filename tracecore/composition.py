@@ -16,13 +16,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tracecore.errors import ConfigError
-from tracecore.prompts import Graph, Part, PromptType
+from tracecore.prompts import Graph, Part, Prompt
 
 __all__ = [
     "DEEPEST",
     "LONGEST_RESOLVED",
     "Reference",
-    "Source",
     "references",
     "resolved",
     "texts_of",
@@ -49,17 +48,7 @@ class Reference(Struct, frozen=True, omit_defaults=True):
         return f"{self.name} version {self.version}" if self.label is None else f"{self.name} label {self.label}"
 
 
-class Source(Struct, frozen=True, kw_only=True):
-    """Describe a version of a prompt, as far as composition reads it."""
-
-    id: str
-    name: str
-    version: int
-    type: PromptType
-    prompt: Raw
-
-
-Find: TypeAlias = Callable[[Reference], Awaitable[Source | None]]
+Find: TypeAlias = Callable[[Reference], Awaitable[Prompt | None]]
 """Returns what a reference names, or None."""
 
 
@@ -82,7 +71,7 @@ def references(texts: Iterable[str]) -> list[Reference]:
     return list(dict.fromkeys(found))
 
 
-async def resolved(prompt: Source, find: Find) -> tuple[Raw, Graph | None]:
+async def resolved(prompt: Prompt, find: Find) -> tuple[Raw, Graph | None]:
     """Return a prompt with everything inserted, and what was; a prompt that inserts nothing as it is, and None.
 
     Raises:
@@ -111,11 +100,11 @@ class _Text(Struct, frozen=True):
 class _Resolver:
     """Insert into one prompt; what is inserted twice is found and resolved once."""
 
-    def __init__(self, root: Source, find: Find) -> None:
+    def __init__(self, root: Prompt, find: Find) -> None:
         self.dependencies: dict[str, list[Part]] = {}
         self._root = root
         self._find = find
-        self._found: dict[Reference, Source] = {}
+        self._found: dict[Reference, Prompt] = {}
         self._done: dict[str, _Text] = {}
 
     async def message(self, message: Any) -> Any:
@@ -126,7 +115,7 @@ class _Resolver:
             return message
         return {**members, "content": (await self.text(text, self._root, (self._root.name,))).text}
 
-    async def text(self, text: str, holder: Source, path: tuple[str, ...]) -> _Text:
+    async def text(self, text: str, holder: Prompt, path: tuple[str, ...]) -> _Text:
         """Return a text of a prompt with everything inserted; ``path`` names the prompts it is inside, and its own."""
         inserted: dict[Reference, str] = {}
         height, names = 1, frozenset({holder.name})
@@ -141,7 +130,7 @@ class _Resolver:
         self._check_length(text, inserted)
         return _Text(_TAG.sub(lambda match: inserted[_reference(match)], text), height, names)
 
-    async def _inside(self, part: Source, path: tuple[str, ...], reference: Reference) -> _Text:
+    async def _inside(self, part: Prompt, path: tuple[str, ...], reference: Reference) -> _Text:
         """Return a prompt that is inserted, checked against the way that leads to it."""
         known = self._done.get(part.id)
         names = frozenset({part.name}) if known is None else known.names
@@ -156,7 +145,7 @@ class _Resolver:
             known = self._done[part.id] = await self.text(text, part, (*path, part.name))
         return known
 
-    async def _wanted(self, reference: Reference, holder: Source) -> Source:
+    async def _wanted(self, reference: Reference, holder: Prompt) -> Prompt:
         part = self._found.get(reference) or await self._find(reference)
         if part is None:
             raise _wrong(self._root, f"{reference}, which {holder.name} inserts, to be there")
@@ -176,9 +165,9 @@ def _reference(match: re.Match[str]) -> Reference:
     return Reference(match["name"], None if version is None else int(version), match["label"])
 
 
-def _part(prompt: Source) -> Part:
+def _part(prompt: Prompt) -> Part:
     return Part(prompt.name, prompt.version, prompt.id)
 
 
-def _wrong(root: Source, expected: str) -> ConfigError:
+def _wrong(root: Prompt, expected: str) -> ConfigError:
     return ConfigError("prompt", root.name, "the request", expected)

@@ -198,6 +198,9 @@ class PromptQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What the name begins with, up to a slash."""
     label: str | None = None
     tag: str | None = None
+    since_ns: int | None = None
+    """From when on it changed last; ``until_ns``: before when."""
+    until_ns: int | None = None
     limit: int = 50
     offset: int = 0
 

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from tests.postgres.test_query_plans import EMPTY, PARENTS
 from tests.postgres_server import Database
 from tracecore.backend import ObservationQuery
-from tracecore.catalog_prompts import NewPrompt, Prompts
+from tracecore.catalog_prompts import CatalogPrompts
 from tracecore.clock import wall_ns
 from tracecore.errors import ConfigError
+from tracecore.prompts import LabelMove, NewPrompt
 from tracecore.records import Experiment, Span
 from tracecore.services.datasets import DatasetChange, Datasets, ItemChange
 from tracecore.services.experiments import ExperimentQuery, Experiments
@@ -37,18 +38,18 @@ async def two(postgres: Database) -> AsyncIterator[list[PostgresBackend]]:
 
 async def test_all_publish_at_once(two: list[PostgresBackend]) -> None:
     """Publishers get a version each, and every label is on one of them."""
-    keepers = [Prompts(backend.catalog, "p") for backend in two]
+    keepers = [CatalogPrompts(backend.catalog) for backend in two]
 
     async def one(number: int) -> int:
         new = NewPrompt(name="n", type="text", prompt=Raw(b'"x"'), labels=("production",))
-        return (await keepers[number % 2].publish(new, now_ns=number)).version
+        return (await keepers[number % 2].publish("p", new)).version
 
     async def move(number: int) -> None:
-        await keepers[number % 2].label("n", 1 + number % 2, ["moving"], now_ns=number)
+        await keepers[number % 2].change("p", "n", LabelMove(version=1 + number % 2, labels=("moving",)))
 
     assert sorted(await asyncio.gather(*map(one, range(12)))) == list(range(1, 13))
     await asyncio.gather(*map(move, range(6)), *map(one, range(4)))
-    found = [await keepers[0].get("n", version=version) for version in range(1, 17)]
+    found = [await keepers[0].get("p", "n", version=version) for version in range(1, 17)]
     for label in ("production", "moving", "latest"):
         assert [label in prompt.labels for prompt in found].count(True) == 1
 

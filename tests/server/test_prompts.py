@@ -13,7 +13,8 @@ from msgspec import Raw
 
 from tests.server.conftest import Api
 from tracecore import composition
-from tracecore.catalog_prompts import NewPrompt, Prompts
+from tracecore.catalog_prompts import CatalogPrompts
+from tracecore.prompts import LabelMove, NewPrompt
 from tracecore_sqlite import open_backend
 
 KEYS = {
@@ -380,19 +381,19 @@ async def test_all_publish_at_once(tmp_path: Path) -> None:
     backends = [open_backend(f"sqlite:///{tmp_path}/a.db", access="write") for _ in range(2)]
     for backend in backends:
         await backend.open()
-    keepers = [Prompts(backend.catalog, "p") for backend in backends]
+    keepers = [CatalogPrompts(backend.catalog) for backend in backends]
 
     async def one(number: int) -> int:
         new = NewPrompt(name="n", type="text", prompt=Raw(json.dumps(f"{number}").encode()), labels=("production",))
-        return (await keepers[number % 2].publish(new, now_ns=number)).version
+        return (await keepers[number % 2].publish("p", new)).version
 
     async def move(number: int) -> None:
-        await keepers[number % 2].label("n", 1 + number % 3, ["moving"], now_ns=number)
+        await keepers[number % 2].change("p", "n", LabelMove(version=1 + number % 3, labels=("moving",)))
 
     versions = await asyncio.gather(*map(one, range(20)))
     assert sorted(versions) == list(range(1, 21))
     await asyncio.gather(*map(move, range(10)), *map(one, range(10)))
-    found = [await keepers[0].get("n", version=version) for version in range(1, 31)]
+    found = [await keepers[0].get("p", "n", version=version) for version in range(1, 31)]
     for label in ("production", "moving", "latest"):
         assert [label in prompt.labels for prompt in found].count(True) == 1
     assert "latest" in found[-1].labels
@@ -402,9 +403,9 @@ async def test_all_publish_at_once(tmp_path: Path) -> None:
 
 async def test_more_versions_than_one_commit_removes(api: Api) -> None:
     """A name with a thousand versions goes as a whole."""
-    keeper = Prompts(api.server.state.backend.catalog, "p")
-    for number in range(1001):
-        await keeper.publish(NewPrompt(name="n", type="text", prompt=Raw(b'"x"')), now_ns=number)
-    await keeper.delete("n", now_ns=0)
+    keeper = CatalogPrompts(api.server.state.backend.catalog)
+    for _ in range(1001):
+        await keeper.publish("p", NewPrompt(name="n", type="text", prompt=Raw(b'"x"')))
+    await keeper.delete("p", "n")
     assert (await api.get("/v2/prompts"))["data"] == []
     assert await status(api, "/v2/prompts/n", version=1001) == 404

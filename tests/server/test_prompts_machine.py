@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from msgspec import Raw
 
 from tests.torture.declaring import by_mode
-from tracecore.catalog import CatalogQuery
-from tracecore.catalog_prompts import NewPrompt, Prompts, heads
+from tracecore.catalog_prompts import CatalogPrompts
 from tracecore.errors import ConfigError, NotFound
 from tracecore.memory import MemoryBackend, MemoryData
+from tracecore.prompts import LabelMove, NewPrompt, PromptQuery
 from tracecore_sqlite import open_backend
 
 NAMES = st.sampled_from(("a", "b/c"))
@@ -60,7 +60,7 @@ class PromptMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.backend = type(self).make()
         self.runner.run(self.backend.open())
-        self.prompts = Prompts(self.backend.catalog, "p")
+        self.prompts = CatalogPrompts(self.backend.catalog, wall=lambda: self.now_ns)
         self.models: dict[str, Model] = {}
         self.now_ns = 0
 
@@ -81,10 +81,10 @@ class PromptMachine(RuleBasedStateMachine):
         )  # fmt: skip
         known = self.models.get(name)
         if known is not None and known.kind != kind:
-            assert self._fails(self.prompts.publish(new, now_ns=self.now_ns)) is ConfigError
+            assert self._fails(self.prompts.publish("p", new)) is ConfigError
             return
         model = self.models.setdefault(name, Model(kind))
-        made = self.runner.run(self.prompts.publish(new, now_ns=self.now_ns))
+        made = self.runner.run(self.prompts.publish("p", new))
         model.newest += 1
         model.texts[model.newest] = json.dumps(content)
         model.labels.update(dict.fromkeys(set(labels) - {"latest"}, model.newest))
@@ -96,7 +96,7 @@ class PromptMachine(RuleBasedStateMachine):
         """Put labels on a version."""
         self.now_ns += 1
         model = self.models.get(name)
-        asked = self.prompts.label(name, version, labels, now_ns=self.now_ns)
+        asked = self.prompts.change("p", name, LabelMove(version=version, labels=tuple(labels)))
         if "latest" in labels:
             assert self._fails(asked) is ConfigError
         elif model is None or version not in model.texts:
@@ -110,7 +110,7 @@ class PromptMachine(RuleBasedStateMachine):
         """Delete a version, or all."""
         self.now_ns += 1
         model = self.models.get(name)
-        asked = self.prompts.delete(name, version=version, label=label, now_ns=self.now_ns)
+        asked = self.prompts.delete("p", name, version=version, label=label)
         if version is not None and label is not None:
             assert self._fails(asked) is ConfigError
             return
@@ -129,27 +129,24 @@ class PromptMachine(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         """Every version and label is what the model says, and so is the list."""
-        page = self.runner.run(self.prompts.find(CatalogQuery(kind=heads.name)))
-        listed = {entry.id: heads.of(entry) for entry in page.items}
-        assert {name: list(head.versions) for name, head in listed.items()} == {
+        page = self.runner.run(self.prompts.find("p", PromptQuery()))
+        assert {one.name: list(one.versions) for one in page.items} == {
             name: sorted(model.texts) for name, model in self.models.items()
         }
         for name, model in self.models.items():
             for version, text in model.texts.items():
-                got = self.runner.run(self.prompts.get(name, version=version))
+                got = self.runner.run(self.prompts.get("p", name, version=version))
                 assert bytes(got.prompt).decode() == text
                 assert (set(got.labels), len(got.labels)) == (model.labels_of(version), len(set(got.labels)))
                 assert set(got.tags) == model.tags
             for label in ("production", "blue", "green", "latest"):
                 wanted = model.find(None, label)
-                entries = self.runner.run(
-                    self.prompts.find(CatalogQuery(kind=heads.name, name=name, refs=(f"label:{label}",)))
-                )
+                entries = self.runner.run(self.prompts.find("p", PromptQuery(name=name, label=label)))
                 assert entries.total == (wanted is not None)
                 if wanted is None:
-                    assert self._fails(self.prompts.get(name, label=label)) is NotFound
+                    assert self._fails(self.prompts.get("p", name, label=label)) is NotFound
                 else:
-                    assert self.runner.run(self.prompts.get(name, label=label)).version == wanted
+                    assert self.runner.run(self.prompts.get("p", name, label=label)).version == wanted
 
     def _fails(self, asked: Any) -> type[Exception]:
         try:

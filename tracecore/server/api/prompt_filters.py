@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from tracecore.catalog_prompts import Prompt
+from tracecore.prompts import Prompt
 from tracecore.server.api.payloads import members_of, shown
 from tracecore.server.api.times import ns_of
 from tracecore.server.langfuse_errors import InvalidRequest

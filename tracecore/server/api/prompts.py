@@ -9,11 +9,11 @@ from datetime import datetime
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
-from tracecore.catalog import CatalogQuery, Entry
-from tracecore.catalog_prompts import NewPrompt, Prompt, Prompts, heads
+from tracecore.catalog_prompts import CatalogPrompts
 from tracecore.errors import NotFound
-from tracecore.prompts import Graph, PromptType
-from tracecore.server.api.paging import PageMeta, Paging, page_meta, paged
+from tracecore.prompts import Author, Graph, LabelMove, NewPrompt, Prompt, PromptSummary, PromptType
+from tracecore.prompts import PromptQuery as NamesQuery
+from tracecore.server.api.paging import PageMeta, Paging, page_meta
 from tracecore.server.api.payloads import absent
 from tracecore.server.api.prompt_filters import filter_of
 from tracecore.server.api.times import iso, ns_of
@@ -46,8 +46,8 @@ class PromptAnswer(Struct, frozen=True, rename="camel"):
     type: PromptType
     prompt: Raw
     config: Raw
-    labels: list[str]
-    tags: list[str]
+    labels: tuple[str, ...]
+    tags: tuple[str, ...]
     commit_message: str | None
     created_by: str
     created_at: str
@@ -104,8 +104,8 @@ class PromptsAnswer(Struct, frozen=True):
 async def label_prompt(call: Call, name: str, version: str, body: LabelsBody) -> PromptAnswer:
     """Put labels on a version; each leaves the version that it was on."""
     number = int(version) if version.isdecimal() and len(version) <= 9 else 0  # noqa: PLR2004 - no version is 0
-    prompt = await _prompts(call).label(name, number, body.new_labels, now_ns=call.now_ns)
-    return _answer(call, prompt)
+    change = LabelMove(version=number, labels=body.new_labels)
+    return _answer(call, await _prompts(call).change(call.project, name, change, author=_author(call)))
 
 
 @operations.get("/v2/prompts", permission="prompts:read")
@@ -113,22 +113,17 @@ async def list_prompts(call: Call, query: PromptsQuery) -> PromptsAnswer:
     """List names with their versions, labels and tags."""
     if query.filter is not None:
         return await _filtered(call, query, filter_of(query.filter))
-    refs = ([] if query.label is None else [f"label:{query.label}"]) + (
-        [] if query.tag is None else [f"tag:{query.tag}"]
+    asked = NamesQuery(
+        name=query.name,
+        label=query.label,
+        tag=query.tag,
+        since_ns=None if query.from_updated_at is None else ns_of(query.from_updated_at),
+        until_ns=None if query.to_updated_at is None else ns_of(query.to_updated_at),
+        limit=query.limit,
+        offset=query.offset,
     )
-    page = await _prompts(call).find(
-        paged(
-            CatalogQuery(
-                kind=heads.name,
-                name=query.name,
-                refs=tuple(refs),
-                min_position=None if query.from_updated_at is None else ns_of(query.from_updated_at),
-                max_position=None if query.to_updated_at is None else ns_of(query.to_updated_at) - 1,
-            ),
-            query,
-        )
-    )
-    return PromptsAnswer([await _meta(call, entry, query.label) for entry in page.items], page_meta(query, page.total))
+    page = await _prompts(call).find(call.project, asked)
+    return PromptsAnswer([await _meta(call, one, query.label) for one in page.items], page_meta(query, page.total))
 
 
 @operations.post("/v2/prompts", permission="prompts:CUD", status=201)
@@ -142,22 +137,25 @@ async def create_prompt(call: Call, body: PromptBody) -> PromptAnswer:
         labels=body.labels or (),
         tags=body.tags or None,  # clients send an empty list for none
         commit_message=body.commit_message,
-        created_by=call.principal.key,
+        author=_author(call),
     )
-    return _answer(call, await _prompts(call).publish(new, now_ns=call.now_ns))
+    return _answer(call, await _prompts(call).publish(call.project, new))
 
 
 @operations.get("/v2/prompts/{prompt_name:path}", permission="prompts:read")
 async def get_prompt(call: Call, prompt_name: str, query: PromptQuery) -> PromptAnswer:
     """Return a version, by default the one labelled ``production``, with other prompts inserted."""
-    prompt = await _prompts(call).get(prompt_name, version=query.version, label=query.label, resolve=query.resolve)
-    return _answer(call, prompt)
+    store, version, label = _prompts(call), query.version, query.label
+    return _answer(
+        call, await store.get(call.project, prompt_name, version=version, label=label, resolve=query.resolve)
+    )
 
 
 @operations.delete("/v2/prompts/{prompt_name:path}", permission="prompts:CUD")
 async def delete_prompt(call: Call, prompt_name: str, query: PromptQuery) -> None:
     """Delete the version that is named, or all versions; refused while other prompts insert it."""
-    await _prompts(call).delete(prompt_name, version=query.version, label=query.label, now_ns=call.now_ns)
+    version, label, author = query.version, query.label, _author(call)
+    await _prompts(call).delete(call.project, prompt_name, version=version, label=label, author=author)
 
 
 async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], bool]) -> PromptsAnswer:
@@ -165,7 +163,7 @@ async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], b
     since_ns = None if query.from_updated_at is None else ns_of(query.from_updated_at)
     until_ns = None if query.to_updated_at is None else ns_of(query.to_updated_at)
     by_name: dict[str, list[Prompt]] = {}
-    async for prompt in _prompts(call).every():
+    async for prompt in _prompts(call).every(call.project):
         if (
             (query.name is None or prompt.name == query.name)
             and (query.label is None or query.label in prompt.labels)
@@ -187,13 +185,17 @@ def _meta_of(versions: list[Prompt]) -> PromptMeta:
     last = versions[-1]
     return PromptMeta(
         name=last.name, type=last.type, versions=[one.version for one in versions],
-        labels=[label for one in versions for label in one.labels], tags=last.tags,
+        labels=[label for one in versions for label in one.labels], tags=list(last.tags),
         last_updated_at=iso(max(one.updated_ns for one in versions)), last_config=last.config,
     )  # fmt: skip
 
 
-def _prompts(call: Call) -> Prompts:
-    return Prompts(call.catalog, call.project)
+def _prompts(call: Call) -> CatalogPrompts:
+    return CatalogPrompts(call.catalog, wall=lambda: call.now_ns)
+
+
+def _author(call: Call) -> Author:
+    return Author(call.principal.key)
 
 
 def _answer(call: Call, prompt: Prompt) -> PromptAnswer:
@@ -215,16 +217,16 @@ def _answer(call: Call, prompt: Prompt) -> PromptAnswer:
     )
 
 
-async def _meta(call: Call, entry: Entry, label: str | None) -> PromptMeta:
-    head, config = heads.of(entry), None
-    versions = list(head.versions)
-    if label is not None and (version := head.version_of(label)) is not None:
-        versions = [version]
-        if version != head.versions[-1]:
+async def _meta(call: Call, name: PromptSummary, label: str | None) -> PromptMeta:
+    config, versions = name.last_config, list(name.versions)
+    if label is not None and label in name.labels:
+        versions = [name.labels[label].version]
+        if versions != [name.versions[-1]]:
             with suppress(NotFound):  # it was deleted since
-                config = (await _prompts(call).get(entry.id, version=version, resolve=False)).config
-    labels = [found for version in versions for found in head.labels_of(version)]
+                kept = await _prompts(call).get(call.project, name.name, version=versions[0], resolve=False)
+                config = kept.config
+    labels = [found for version in versions for found, held in name.labels.items() if held.version == version]
     return PromptMeta(
-        name=entry.id, type=head.type, versions=versions, labels=labels, tags=list(head.tags),
-        last_updated_at=iso(head.updated_ns), last_config=head.last_config if config is None else config,
+        name=name.name, type=name.type, versions=versions, labels=labels, tags=list(name.tags),
+        last_updated_at=iso(name.updated_ns), last_config=config,
     )  # fmt: skip

@@ -56,7 +56,7 @@ SUITES: Final = {
         ),
         Suite(
             "server", "suites.server",
-            "OTLP requests into `tracecore serve` over SQLite: rate, waiting, lists beside it, idle, a bomb",
+            "OTLP requests into `tracecore serve` over SQLite, new and large: rate, waiting, lists, idle, a bomb",
         ),
         Suite(
             "server/otlp", "suites.server_otlp",

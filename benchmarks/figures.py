@@ -66,7 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     spans: int = 50_000
     """Of ``throughput``: spans in a round."""
     rows: int = 1_000_000
-    """Of ``read`` and ``postgres/read``: spans in the store."""
+    """Of ``read``, ``postgres/read`` and ``server``: spans in the store."""
     seconds: int = 60
     """Of ``soak``."""
     only: tuple[str, ...] = ()

@@ -98,7 +98,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         default=usual.rows,
-        help="spans that `read`, `postgres/read` ask (%(default)s)",
+        help="spans that `read`, `postgres/read` ask, and `server` begins with (%(default)s)",
     )
     others.add_argument(
         "--seconds", type=int, metavar="N", default=usual.seconds, help="how long `soak` goes on (%(default)s)"

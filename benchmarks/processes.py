@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from msgspec import Struct
 from benchmarks.figures import ROOT
 from benchmarks.rivals.member import Failed, Process
 
-__all__ = ["Served", "cpu_seconds", "served"]
+__all__ = ["Served", "cpu_seconds", "peak_mb", "resident_mb", "served", "used_share"]
 
 _TO_START_S: Final = 60.0
 _TO_END_S: Final = 20.0
@@ -64,3 +65,26 @@ def cpu_seconds(pid: int) -> float:
     except (FileNotFoundError, ProcessLookupError):  # ended meanwhile: its time is that of its parent's ended children
         return 0.0
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, children))
+
+
+def used_share(pid: int, seconds: float) -> float:
+    """Return the share of a core that a process uses for so long."""
+    before = cpu_seconds(pid)
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / seconds
+
+
+def resident_mb(pid: int) -> float:
+    """Return the MB that a process has in memory."""
+    return _status_mb(pid, "VmRSS:")
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most MB that a process has had in memory."""
+    return _status_mb(pid, "VmHWM:")
+
+
+def _status_mb(pid: int, field: str) -> float:
+    """Return a field of ``/proc/PID/status``, which has KB of 1,024 bytes there."""
+    lines = (_PROCESSES / str(pid) / "status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), 0.0)

@@ -1,51 +1,56 @@
 """The server: OTLP requests of other people's clients into SQLite, how long they wait, and what it takes when idle.
 
-It begins over a file in which as many spans are as ``--rows`` says.
+It begins with a new and empty file, and goes on over one in which as many spans are as ``--rows`` says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-import statistics
-import threading
 import time
-from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import Row, Settings, Table
 from benchmarks.measure import percentile, row_of
-from benchmarks.otlp_load import SPANS, Answered, Client, as_json, bodies, closed_loop, open_loop
-from benchmarks.processes import Served, cpu_seconds, served
+from benchmarks.otlp_load import SPANS, Client, as_json, bodies
+from benchmarks.processes import Served, peak_mb, resident_mb, served, used_share
 from benchmarks.progress import Step
-from benchmarks.serving import KEY
-from benchmarks.stored import maintained
+from benchmarks.server_load import CONNECTIONS, as_fast_as_answered, beside_lists, count_stored, fill
 from benchmarks.stores import store_of
-from tracecore.plugins import open_backend
-from tracecore.server.otlp import Destination, decode
 
 __all__ = ["run"]
 
 METHOD: Final = (
-    "`tracecore serve` as a process of its own over an SQLite file that holds a million spans (in a quick run 10,000)."
-    " Requests of 50 generations (13 attributes, about 1.4 KB a span, as Langfuse's SDK sends them) are made beforehand"
-    " and sent over 8 connections on the loopback interface by another process; each is answered after the commit. Per"
-    " core is spans by the CPU that the server has used, all its threads, with what of the search index is made"
-    " meanwhile. Waiting is measured at half of the rate reached, with requests due at set moments: what waits for its"
-    " turn counts. Lists are pages of 50 beside the same half load: the newest observations, those of a type since a"
-    " time, traces of a session, scores. Observations of one user in 5,000 are read beside nothing. Everything is read"
-    " back and counted. Idle is measured when deferred work is done. The bomb is 1 MB of gzip."
+    "`tracecore serve` as a process of its own, over a new and empty SQLite file, and then over one that holds a"
+    " million spans (in a quick run 10,000), and a score for every 50. Requests of 50 generations (13 attributes, about"
+    " 1.2 KB a span, as Langfuse's SDK sends them; five are a trace, all of one user and one session) are made"
+    " beforehand and sent over 8 connections on the loopback interface by another process; each is answered after the"
+    " commit. Per core is spans by the CPU that the server has used, all its threads, with what of the search index is"
+    " made meanwhile. All else is over the large file. Waiting is measured at half of the rate reached, with requests"
+    " due at set moments: what waits for its turn counts. Lists are pages of 50 beside the same load, read in turn."
+    " Observations of one user in 5,000 are read beside nothing. Everything is read back and counted. Idle is measured"
+    " when deferred work is done. The bomb is 1 MB of gzip."
 )
 _ROUNDS: Final = 3
 _REQUESTS: Final = 600
-_CONNECTIONS: Final = 8
-_OF_USER: Final = "/api/public/v2/observations?limit=50&userId=user-7"
-_LISTS: Final = (
-    "/api/public/v2/observations?limit=50",
-    "/api/public/v2/observations?limit=50&fields=core,basic,io,usage&type=GENERATION&fromStartTime=2026-01-01T00:00:00Z",
-    "/api/public/traces?limit=50&sessionId=session-7", "/api/public/v3/scores?limit=50",
+_PROTOBUF: Final = "application/x-protobuf"
+_WAYS: Final = (
+    ("protobuf", "OTLP protobuf", _PROTOBUF, False), ("gzip", "OTLP protobuf, gzip", _PROTOBUF, True),
+    ("json", "OTLP JSON", "application/json", False),
 )  # fmt: skip
-_FILL_AT_ONCE: Final = 40
+"""Key, label, content type of a request, and whether it is compressed."""
+_OBSERVATIONS: Final = "/api/public/v2/observations?limit=50"
+_OF_USER: Final = f"{_OBSERVATIONS}&userId=user-7"
+_LISTS: Final = {
+    "newest": ("the newest observations", _OBSERVATIONS),
+    "type": (
+        "generations since a time, with payloads and usage",
+        f"{_OBSERVATIONS}&fields=core,basic,io,usage&type=GENERATION&fromStartTime=2026-01-01T00:00:00Z",
+    ),
+    "session": ("traces of a session", "/api/public/traces?limit=50&sessionId=session-7"),
+    "scores": ("the newest scores", "/api/public/v3/scores?limit=50"),
+}
+"""Label and path of each list, by the end of its key."""
 _IDLE_S: Final = 10.0
 _QUICK_IDLE_S: Final = 1.0
 _LOOK_S: Final = 1.0
@@ -56,7 +61,7 @@ _BOMB: Final = gzip.compress(bytes(1 << 30), 9)[: 1 << 20]
 
 
 class Run:
-    """Load a server, round by round."""
+    """Load servers, round by round; ``stored`` spans are in the file of the one at work."""
 
     def __init__(self, settings: Settings, step: Step) -> None:
         self._requests = settings.size_of(_REQUESTS)
@@ -64,72 +69,57 @@ class Run:
         self._step = step
         self._seed = settings.seed
         self._idle_s = _QUICK_IDLE_S if settings.quick else _IDLE_S
-        self._stored = settings.rows // 100 if settings.quick else settings.rows
+        self._before = (settings.rows // 100 if settings.quick else settings.rows) // SPANS
+        self.stored = 0
         self.rows: list[Row] = []
 
     def fill(self, url: str) -> None:
         """Write the spans that are there before."""
-        asyncio.run(self._fill(url))
+        self.stored = self._before * SPANS
 
-    async def _fill(self, url: str) -> None:
-        backend = open_backend(url)
-        await backend.open()
-        into = Destination(project="default", api_key=KEY[0], received_ns=1)
-        requests = self._stored // SPANS
-        try:
-            for first in range(0, requests, _FILL_AT_ONCE):
-                self._step(f"storing {self._stored:,} spans", 0.4 * first / requests)
-                self._seed += 1
-                some = bodies(min(_FILL_AT_ONCE, requests - first), seed=self._seed)
-                await backend.write([one for body in some for one in decode(body, "protobuf", into).records])
-            await maintained(backend)
-        finally:
-            await backend.close()
-        self._stored = requests * SPANS
+        def note(share: float) -> None:
+            self._step(f"storing {self.stored:,} spans", 0.1 + 0.3 * share)
 
-    def ingest(self, process: Served) -> float:
-        """Send as fast as answers come, in each encoding; return the rate of protobuf in requests a second."""
-        reached = 0.0
-        for key, label, encoding, compressed in (
-            ("protobuf", "OTLP protobuf", "application/x-protobuf", False),
-            ("gzip", "OTLP protobuf, gzip", "application/x-protobuf", True),
-            ("json", "OTLP JSON", "application/json", False),
-        ):
-            rates, cores = list[float](), list[float]()
-            for number in range(self._rounds):
-                self._step(f"{label}: round {number + 1} of {self._rounds}", 0.4 + len(self.rows) / 24)
-                load = self._bodies(compressed=compressed)
-                if key == "json":
-                    load = [as_json(body) for body in load]
-                answered, cpu = _measured(process, load, encoding=encoding, compressed=compressed)
-                rates.append(len(load) * SPANS / answered.seconds)
-                cores.append(len(load) * SPANS / cpu)
-            self.rows.append(
-                row_of(f"server.{key}.rate", f"{label}: durable, over {_CONNECTIONS} connections", "spans/s", rates)
+        self._seed = asyncio.run(fill(url, self._before, after=self._seed, note=note))
+
+    def ingest(self, process: Served, key: str, label: str, encoding: str, *, compressed: bool = False) -> float:
+        """Send as fast as answers come, and return the rate in requests a second."""
+        note = f"{self.stored:,} spans before"
+        taken: list[tuple[float, float]] = []
+        for number in range(self._rounds):
+            self._step(
+                f"{label}: round {number + 1} of {self._rounds}", 0.4 + len(self.rows) / 24 if key != "new" else 0
             )
-            self.rows.append(row_of(f"server.{key}.core", f"{label}: per core of the server", "spans/s", cores))
-            reached = reached or statistics.median(rates) / SPANS
-        return reached
+            load = self._bodies(compressed=compressed)
+            if key == "json":
+                load = [as_json(body) for body in load]
+            taken.append(as_fast_as_answered(process, load, encoding=encoding, compressed=compressed))
+        rates, cores = zip(*taken, strict=True)
+        rate = row_of(
+            f"server.{key}.rate", f"{label}: durable, over {CONNECTIONS} connections", "spans/s", rates, note=note
+        )
+        self.rows += [
+            rate,
+            row_of(f"server.{key}.core", f"{label}: per core of the server", "spans/s", cores, note=note),
+        ]
+        return (rate.value or 0.0) / SPANS
 
     def wait(self, process: Served, per_second: float) -> None:
-        """Send at half the rate, and note how long requests wait, and lists beside them."""
-        load = self._bodies()
-        answered, lists = _beside(process, load, per_second / 2)
-        waited = [1e3 * seconds for seconds in answered.each]
-        note = f"{per_second / 2 * SPANS:,.0f} spans/s"
-        for percent in (50, 99):
-            self.rows.append(
-                Row(
-                    key=f"server.wait.p{percent}", label=f"a request of {SPANS} spans at half that rate: p{percent}",
-                    unit="ms", value=percentile(waited, percent), note=note,
-                )
-            )  # fmt: skip
-        self.rows.append(
-            Row(
-                key="server.list.p95", label="lists of 50 beside it: p95", unit="ms",
-                value=percentile([1e3 * seconds for seconds in lists], 95), note=f"{self._stored:,} spans stored",
-            )
-        )  # fmt: skip
+        """Send so many requests a second, and note how long they wait, and lists beside them."""
+        paths = {name: path for name, (_, path) in _LISTS.items()}
+        answered, lists = beside_lists(process, self._bodies(), per_second=per_second, lists=paths)
+        note = f"{per_second * SPANS:,.0f} spans/s"
+        waits = f"a request of {SPANS} spans at half that rate"
+        self.rows += [
+            _percentile(f"server.wait.p{percent}", f"{waits}: p{percent}", answered.each, percent, note)
+            for percent in (50, 99)
+        ]
+        every = [seconds for taken in lists.values() for seconds in taken]
+        note = f"{len(every)} lists, {self.stored:,} spans stored"
+        self.rows.append(_percentile("server.list.p95", "lists of 50 beside it, all: p95", every, 95, note))
+        for name, taken in lists.items():
+            label = f"lists of 50 beside it, {_LISTS[name][0]}: p95"
+            self.rows.append(_percentile(f"server.list.{name}", label, taken, 95, f"{len(taken)} lists"))
 
     def of_user(self, process: Served) -> None:
         """Read the observations of one user."""
@@ -144,17 +134,17 @@ class Run:
     def idle(self, process: Served) -> None:
         """Note what the server takes while nobody asks."""
         began = time.monotonic()
-        while _used(process, _LOOK_S) > _BUSY and time.monotonic() - began < _CATCHING_UP_S:
+        while used_share(process.pid, _LOOK_S) > _BUSY and time.monotonic() - began < _CATCHING_UP_S:
             self._step("waiting for deferred work", 0.85)
-        used = _used(process, self._idle_s)
+        used = used_share(process.pid, self._idle_s)
         self.rows += [
             Row(key="server.idle.cpu", label="idle: share of a core", unit="%", value=100 * used),
-            Row(key="server.idle.memory", label="idle: resident memory", unit="MB", value=_resident(process.pid)),
+            Row(key="server.idle.memory", label="idle: resident memory", unit="MB", value=resident_mb(process.pid)),
         ]
 
     def bomb(self, process: Served) -> None:
         """Send a bomb, and note what it costs until it is refused."""
-        before, began = _resident(process.pid), time.perf_counter()
+        before, began = resident_mb(process.pid), time.perf_counter()
         client = Client(process.url, compressed=True)
         status = client.post(_BOMB)
         client.close()
@@ -162,7 +152,7 @@ class Run:
         note = f"answered with {status}"
         self.rows += [
             Row(key="server.bomb.seconds", label="1 MB of gzip that becomes 1 GB", unit="s", value=seconds, note=note),
-            Row(key="server.bomb.memory", label="memory it takes", unit="MB", value=_peak(process.pid) - before),
+            Row(key="server.bomb.memory", label="memory it takes", unit="MB", value=peak_mb(process.pid) - before),
         ]
 
     def check(self, process: Served) -> None:
@@ -171,96 +161,42 @@ class Run:
         Raises:
             RuntimeError: they are not those that were sent.
         """
-        client = Client(process.url)
-        found, cursor = 0, ""
-        while True:
-            page = client.get(f"/api/public/v2/observations?limit=1000{cursor}")
-            found += len(page["data"])
-            if not page["meta"].get("cursor"):
-                break
-            cursor = f"&cursor={page['meta']['cursor']}"
-        client.close()
-        if found != self._stored:
-            raise RuntimeError(f"{self._stored} spans were answered for, and {found} are there")
+        found = count_stored(process)
+        if found != self.stored:
+            raise RuntimeError(f"{self.stored} spans were answered for, and {found} are there")
 
     def _bodies(self, *, compressed: bool = False) -> list[bytes]:
         self._seed += 1
-        self._stored += self._requests * SPANS
+        self.stored += self._requests * SPANS
         return bodies(self._requests, seed=self._seed, compressed=compressed)
 
 
+def _percentile(key: str, label: str, seconds: list[float], percent: int, note: str) -> Row:
+    return Row(key=key, label=label, unit="ms", value=percentile([1e3 * one for one in seconds], percent), note=note)
+
+
 def run(settings: Settings, step: Step) -> Table:
-    """Load one server in every way."""
+    """Load a server over a new file, and one over a large file in every way."""
     asked = Run(settings, step)
+    with store_of("sqlite") as url, served("benchmarks.serving", url) as process:
+        asked.ingest(process, "new", "OTLP protobuf into a new file", _PROTOBUF)
+        asked.check(process)
     with store_of("sqlite") as url:
         asked.fill(url)
-        _load(asked, url, step)
+        with served("benchmarks.serving", url) as process:
+            _load(asked, process, step)
     return Table(suite="server", title="The server", method=METHOD, rows=asked.rows)
 
 
-def _load(asked: Run, url: str, step: Step) -> None:
-    with served("benchmarks.serving", url) as process:
-        reached = asked.ingest(process)
-        step("at half the rate", 0.7)
-        asked.wait(process, reached)
-        step("reading back", 0.8)
-        asked.check(process)
-        asked.of_user(process)
-        step("idle", 0.9)
-        asked.idle(process)
-        asked.bomb(process)
-
-
-def _measured(process: Served, load: list[bytes], *, encoding: str, compressed: bool) -> tuple[Answered, float]:
-    clients = [Client(process.url, encoding=encoding, compressed=compressed) for _ in range(_CONNECTIONS)]
-    before = cpu_seconds(process.pid)
-    answered = closed_loop(clients, load)
-    for client in clients:
-        client.close()
-    return answered, cpu_seconds(process.pid) - before
-
-
-def _beside(process: Served, load: list[bytes], per_second: float) -> tuple[Answered, list[float]]:
-    """Send at set moments, and meanwhile read a list again and again."""
-    clients = [Client(process.url) for _ in range(_CONNECTIONS)]
-    reader, lists, done = Client(process.url), list[float](), threading.Event()
-
-    def read() -> None:
-        while not done.wait(0.05):
-            began = time.perf_counter()
-            reader.get(_LISTS[len(lists) % len(_LISTS)])
-            lists.append(time.perf_counter() - began)
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        answered = open_loop(clients, load, per_second=per_second)
-    finally:
-        done.set()
-        thread.join()
-        for client in (*clients, reader):
-            client.close()
-    return answered, lists
-
-
-def _used(process: Served, seconds: float) -> float:
-    """Return the share of a core that a process uses for so long."""
-    before = cpu_seconds(process.pid)
-    time.sleep(seconds)
-    return (cpu_seconds(process.pid) - before) / seconds
-
-
-def _resident(pid: int) -> float:
-    return _status(pid, "VmRSS")
-
-
-def _peak(pid: int) -> float:
-    return _status(pid, "VmHWM")
-
-
-def _status(pid: int, name: str) -> float:
-    """Return a figure of a process's memory in MB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def _load(asked: Run, process: Served, step: Step) -> None:
+    reached = [
+        asked.ingest(process, key, label, encoding, compressed=compressed) for key, label, encoding, compressed in _WAYS
+    ]
+    step("at half the rate", 0.7)
+    asked.wait(process, reached[0] / 2)
+    step("reading back", 0.8)
+    asked.check(process)
+    asked.of_user(process)
+    step("idle", 0.9)
+    asked.idle(process)
+    asked.bomb(process)

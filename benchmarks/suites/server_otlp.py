@@ -181,11 +181,6 @@ def run(settings: Settings, step: Step) -> Table:
         shape, _, way = name.partition(".")
         base = statistics.median(taken[f"{shape}.bare"])
         ratios = {} if way == "bare" else {_BARE: ratio(statistics.median(figures), base)}
-        said = {
-            "protobuf": "protobuf, decoded and mapped",
-            "json": "JSON, decoded and mapped",
-            "bare": "protobuf, bare",
-        }
-        label = f"{_SHAPES[shape][0]}: {said[way]}"
+        label = f"{_SHAPES[shape][0]}: {_WAYS[way]}"
         rows.append(row_of(f"server.otlp.{name}", label, "µs", figures, ratios=ratios, note=f"{sizes[name]} B"))
     return Table(suite="server/otlp", title="A span over OTLP", method=METHOD, rows=rows)

@@ -137,6 +137,9 @@ def test_figures_are_of_what_they_say(quickest_run: Results) -> None:
         assert min(value[f"recovery.{spans}.read"], value[f"recovery.{spans}.stored"]) > 0
         assert value[f"recovery.{spans}.spans"] == pytest.approx((8 << 20) / (1_024 * int(spans[0])), rel=0.05)
     assert value["sync.none"] < value["sync.always"]
+    assert min(value[f"server.{file}.{figure}"] for file in ("new", "protobuf") for figure in ("rate", "core")) > 0
+    lists = [value[f"server.list.{name}"] for name in ("newest", "type", "session", "scores")]
+    assert 0 < min(lists) <= value["server.list.p95"] <= max(lists)
 
 
 @pytest.mark.parametrize("suite", SCALES)

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from tracecore.composition import members_of, texts_of
 from tracecore.errors import ConfigError
+from tracecore.prompt_text import variables_in
 from tracecore.prompts import PromptType
 
 __all__ = [
@@ -21,19 +22,18 @@ __all__ = [
     "check_labels",
     "check_name",
     "check_tags",
-    "variables",
 ]
 
-_REQUEST: Final = "the request"
+REQUEST: Final = "the request"
 _LONGEST_NAME: Final = 255
 _LONGEST_LABEL: Final = 36
+_MOST_LABELS: Final = 200
 _LONGEST_TAG: Final = 255
 _MOST_TAGS: Final = 100
 _LABEL: Final = re.compile(r"[a-z0-9_\-.]+")
 _NAME: Final = re.compile(r"[^|/]+(/[^|/]+)*")
 _RESERVED: Final = frozenset({"new", "metrics", "prompt-detail"})
 _A_PATH: Final = re.compile(r".*/versions/[^/]+", re.DOTALL)
-_VARIABLE: Final = re.compile(r"{{\s*([A-Za-z][A-Za-z0-9_]*)\s*}}")
 _PLACEHOLDER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -55,20 +55,22 @@ def check_name(name: str) -> None:
     """
     if not (1 <= len(name) <= _LONGEST_NAME and name.isprintable() and name == name.strip() and _NAME.fullmatch(name)):
         expected = f"1 to {_LONGEST_NAME} printable characters without '|', folders between single slashes"
-        raise ConfigError("name", name, _REQUEST, expected)
+        raise ConfigError("name", name, REQUEST, expected)
     if name in _RESERVED or _A_PATH.fullmatch(name):
-        raise ConfigError("name", name, _REQUEST, f"none of {', '.join(sorted(_RESERVED))}, and not …/versions/…")
+        raise ConfigError("name", name, REQUEST, f"none of {', '.join(sorted(_RESERVED))}, and not …/versions/…")
 
 
-def check_labels(labels: Iterable[str]) -> None:
+def check_labels(labels: Sequence[str]) -> None:
     """Refuse labels that a version cannot have.
 
     Raises:
-        ConfigError: one is too long, or has signs that are none of labels.
+        ConfigError: there are too many, or one is too long or has signs that are none of labels.
     """
+    if len(labels) > _MOST_LABELS:
+        raise ConfigError("labels", len(labels), REQUEST, f"at most {_MOST_LABELS} labels")
     for label in labels:
         if len(label) > _LONGEST_LABEL or not _LABEL.fullmatch(label):
-            raise ConfigError("label", label, _REQUEST, f"1 to {_LONGEST_LABEL} characters of a-z, 0-9, '_', '-', '.'")
+            raise ConfigError("label", label, REQUEST, f"1 to {_LONGEST_LABEL} characters of a-z, 0-9, '_', '-', '.'")
 
 
 def check_tags(tags: Sequence[str]) -> None:
@@ -78,10 +80,10 @@ def check_tags(tags: Sequence[str]) -> None:
         ConfigError: there are too many, or one is empty or too long.
     """
     if len(tags) > _MOST_TAGS:
-        raise ConfigError("tags", len(tags), _REQUEST, f"at most {_MOST_TAGS} tags")
+        raise ConfigError("tags", len(tags), REQUEST, f"at most {_MOST_TAGS} tags")
     for tag in tags:
         if not 1 <= len(tag) <= _LONGEST_TAG:
-            raise ConfigError("tag", tag, _REQUEST, f"1 to {_LONGEST_TAG} characters")
+            raise ConfigError("tag", tag, REQUEST, f"1 to {_LONGEST_TAG} characters")
 
 
 def check_content(kind: PromptType, prompt: Raw) -> list[str]:
@@ -93,29 +95,24 @@ def check_content(kind: PromptType, prompt: Raw) -> list[str]:
     content = _decoded(prompt)
     if kind == "text":
         if not isinstance(content, str):
-            raise ConfigError("prompt", content, _REQUEST, "a text, or type chat for a list of messages")
+            raise ConfigError("prompt", content, REQUEST, "a text, or type chat for a list of messages")
         return [content]
     if not isinstance(content, list):
-        raise ConfigError("prompt", content, _REQUEST, "a list of messages, or type text for a text")
+        raise ConfigError("prompt", content, REQUEST, "a list of messages, or type text for a text")
     messages = list(cast("Iterable[Any]", content))
     placeholders = {name for message in messages if (name := _placeholder(message)) is not None}
     texts = texts_of(messages)
-    if twice := placeholders & variables(texts):
+    if twice := placeholders & variables_in(texts):
         expected = "variables and placeholders with different names"
-        raise ConfigError("prompt", ", ".join(sorted(twice)), _REQUEST, expected)
+        raise ConfigError("prompt", ", ".join(sorted(twice)), REQUEST, expected)
     return texts
-
-
-def variables(texts: Iterable[str]) -> set[str]:
-    """Return the names of the variables ``{{name}}`` in texts."""
-    return {name for text in texts for name in _VARIABLE.findall(text)}
 
 
 def _decoded(prompt: Raw) -> Any:
     try:
         return msgspec.json.decode(prompt)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ConfigError("prompt", bytes(prompt)[:100], _REQUEST, f"text that UTF-8 can hold ({error})") from error
+        raise ConfigError("prompt", bytes(prompt)[:100], REQUEST, f"text that UTF-8 can hold ({error})") from error
 
 
 def _placeholder(message: Any) -> str | None:
@@ -125,9 +122,9 @@ def _placeholder(message: Any) -> str | None:
             name = msgspec.convert(message, _Placeholder).name
             if _PLACEHOLDER.fullmatch(name):
                 return name
-            raise ConfigError("placeholder", name, _REQUEST, "a letter, then letters, digits and underscores")
+            raise ConfigError("placeholder", name, REQUEST, "a letter, then letters, digits and underscores")
         msgspec.convert(message, _Message)
     except msgspec.ValidationError as error:
         expected = f"messages with role and content, or placeholders with type and name ({error})"
-        raise ConfigError("prompt", message, _REQUEST, expected) from error
+        raise ConfigError("prompt", message, REQUEST, expected) from error
     return None

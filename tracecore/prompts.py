@@ -126,21 +126,31 @@ class NewPrompt(Struct, frozen=True, kw_only=True):
     commit_message: str | None = None
     author: Author = NOBODY
     after: int | None = None
-    """The newest version that the author knows of, 0 where there is none: ``Conflict`` where there is a newer one."""
+    """The newest version that the author knows of, 0 where there is none: ``Conflict`` where it is another one now."""
 
 
 class LabelMove(Struct, frozen=True, kw_only=True, tag="move"):
-    """Put labels on a version, from whatever other version they were on; those that it has stay."""
+    """Put labels on a version, from whatever other version they were on; one that was split is whole again.
+
+    Those that the version has besides stay.
+    """
 
     version: int
     labels: tuple[str, ...]
     expected: int | None = None
-    """The version that each of the labels is on, as far as the author knows, 0 for none; None: it does not matter."""
+    """The version that each of the labels is on, as far as the author knows, 0 for none; None: it does not matter.
+
+    ``Conflict`` where it is on another one, unless that is ``version`` already: asking twice is no error.
+    """
     reason: str | None = None
 
 
 class Rollback(Struct, frozen=True, kw_only=True, tag="rollback"):
-    """Put a label back on the version that it was on before, or on the one that is named."""
+    """Put a label back on the version that it was on before, or on the one that is named.
+
+    Again and again it leads further back, past what is deleted; a label that was taken off comes back. One that is
+    split goes back to being whole first.
+    """
 
     label: str = PRODUCTION
     to: int | None = None
@@ -150,7 +160,7 @@ class Rollback(Struct, frozen=True, kw_only=True, tag="rollback"):
 
 
 class Split(Struct, frozen=True, kw_only=True, tag="split"):
-    """Split a label between versions; with no shares it is whole again."""
+    """Split a label between 2 to 10 versions, the one that it is on among them; with no shares it is whole again."""
 
     label: str
     shares: tuple[Share, ...] = ()
@@ -254,7 +264,10 @@ class PromptStore(Protocol):
         ...
 
     async def history(self, project: str, name: str, *, limit: int = 100) -> PromptHistory:
-        """Return the newest versions and moves of a name, up to ``limit`` of each (1 to 1,000)."""
+        """Return the newest versions and moves of a name, up to ``limit`` of each (1 to 1,000).
+
+        There may be fewer versions where they are long. The moves of a name that was deleted are still there.
+        """
         ...
 
     async def publish(self, project: str, new: NewPrompt) -> Prompt:

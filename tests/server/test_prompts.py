@@ -19,7 +19,7 @@ from tracecore_sqlite import open_backend
 
 KEYS = {
     "id", "projectId", "name", "version", "type", "prompt", "config", "labels", "tags", "commitMessage", "createdBy",
-    "createdAt", "updatedAt", "resolutionGraph",
+    "createdAt", "updatedAt", "resolutionGraph", "variables", "shares",
 }  # fmt: skip
 CHAT = [
     {"role": "system", "content": "You are {{what}}", "more": 1},
@@ -136,7 +136,10 @@ async def test_what_is_not_there_is_not_found(api: Api) -> None:
     assert await status(api, "/v2/prompts/m") == 404
     assert await status(api, "/v2/prompts/n", version=1, label="blue") == 400
     answer = await api.p.get("/v2/prompts/m")
-    assert answer.json() == {"message": "no prompt 'm label production'", "error": "LangfuseNotFoundError"}
+    assert answer.json() == {
+        "message": "no prompt 'm'; no name is like it: list those that there are, or publish it",
+        "error": "LangfuseNotFoundError",
+    }
 
 
 async def test_one_project_does_not_see_the_other(api: Api) -> None:

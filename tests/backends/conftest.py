@@ -16,6 +16,8 @@ for part in (
     "ledger",
     "catalog",
     "erasure",
+    "prompt",
+    "prompt_label",
     "backend",
 ):
     pytest.register_assert_rewrite(

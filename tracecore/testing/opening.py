@@ -23,6 +23,8 @@ from tracecore.backend import (
     TraceQuery,
     TraceStore,
 )
+from tracecore.catalog_prompts import prompts_of
+from tracecore.prompts import PromptStore
 from tracecore.records import Record
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "opened",
     "opened_with",
     "pages_of",
+    "prompts_in",
     "scores_in",
     "sessions_in",
     "sql_of",
@@ -102,6 +105,11 @@ def scores_in(backend: Backend) -> ScoreStore:
 def ledger_in(backend: Backend) -> LedgerStore:
     """Return the ledger, which must be there."""
     return _present(backend.ledger, "ledger")
+
+
+def prompts_in(backend: Backend) -> PromptStore:
+    """Return the store of prompts, which must be there: the backend's own, or what its catalog keeps."""
+    return prompts_of(backend)
 
 
 def sql_of(backend: Backend) -> QueryConsole:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
+from tracecore.prompts import NewPrompt
 from tracecore.records import (
     ErrorInfo,
     Event,
@@ -30,6 +31,7 @@ __all__ = [
     "full_generation",
     "generation",
     "json_of",
+    "new_prompt",
     "score",
     "session",
     "span",
@@ -42,6 +44,11 @@ START: Final = 1_790_000_000_123_456_789
 """When everything begins unless a test says otherwise: its last digits show whether nanoseconds are kept."""
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
+
+
+def new_prompt(name: str, content: Any = "text", **more: Any) -> NewPrompt:
+    """Return what is published: a text, or a chat where the content is a list of messages."""
+    return NewPrompt(name=name, type="text" if isinstance(content, str) else "chat", prompt=json_of(content), **more)
 
 
 def trace_id_of(number: int) -> str:

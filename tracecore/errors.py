@@ -96,6 +96,7 @@ class NotFound(TracecoreError):
         super().__init__(f"no {kind} {_shown(name)}" + (f"; {remedy}" if remedy else ""))
         self.kind = kind
         self.name = name
+        self.remedy = remedy
 
 
 class Conflict(TracecoreError):

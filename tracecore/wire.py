@@ -32,6 +32,7 @@ from tracecore.errors import (
     BackendRejected,
     BackendUnavailable,
     Closed,
+    ConfigError,
     Conflict,
     DiskFull,
     NotFound,
@@ -60,6 +61,7 @@ __all__ = [
     "encode",
     "encode_search",
     "error_of",
+    "managing_error_of",
     "problem_of",
 ]
 
@@ -73,6 +75,8 @@ LARGEST_WINDOW_LOG: Final = 23
 """What a zstd frame may ask whoever inflates it to remember, as a power of two: 8 MiB."""
 MOST_RECORDS: Final = 200_000
 """Records of a batch; a server refuses more with 413."""
+_LONGEST_FACT: Final = 200
+"""Characters of a value that an error shows."""
 
 Q = TypeVar("Q", bound=Struct)
 
@@ -170,11 +174,14 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     """What to do next."""
     retry_after: float | None = None
     """In how many seconds the same may succeed."""
+    about: dict[str, str | int | float | bool | None] = {}
+    """The facts of which the error is made, where ``detail`` and ``remedy`` do not hold them."""
 
 
 _STATUS: Final[tuple[tuple[type[TracecoreError], int], ...]] = (
     (BackendUnavailable, 503),
     (BackendRejected, 422),
+    (ConfigError, 400),
     (AccessDenied, 403),
     (NotFound, 404),
     (Conflict, 409),
@@ -188,7 +195,7 @@ def problem_of(error: TracecoreError) -> Problem:
     if isinstance(error, BackendError):
         retry_after = error.retry_after if isinstance(error, BackendUnavailable) else None
         return Problem(type(error).__name__, status, error.what, error.remedy, retry_after)
-    return Problem(type(error).__name__, status, str(error))
+    return Problem(type(error).__name__, status, str(error), about=_facts(error))
 
 
 def error_of(problem: Problem) -> BackendError | None:
@@ -199,6 +206,43 @@ def error_of(problem: Problem) -> BackendError | None:
         kind = DiskFull if problem.title == "DiskFull" else BackendUnavailable
         return kind(problem.detail, problem.remedy, retry_after=problem.retry_after)
     return None
+
+
+def managing_error_of(problem: Problem) -> TracecoreError | None:
+    """Return the error that a problem was, also one that only managing raises; None where it was none of ours."""
+    said = {name: str(value) for name, value in problem.about.items()}
+    found: TracecoreError
+    match problem.title:
+        case "NotFound":
+            found = NotFound(said.get("kind", ""), said.get("name", ""), said.get("remedy", ""))
+        case "ConfigError":
+            value = problem.about.get("value")
+            found = ConfigError(said.get("key", ""), value, said.get("source", ""), said.get("expected", ""))
+        case "Conflict":
+            return Conflict(problem.detail)
+        case "AccessDenied":
+            return AccessDenied(problem.detail)
+        case _:
+            return error_of(problem)
+    found.args = (problem.detail,)  # the same words, however much of a fact came with them
+    return found
+
+
+def _facts(error: TracecoreError) -> dict[str, str | int | float | bool | None]:
+    """Return what an error is made of; of a value no more than its sentence shows."""
+    if isinstance(error, NotFound):
+        return {"kind": error.kind, "name": error.name[:_LONGEST_FACT], "remedy": error.remedy}
+    if isinstance(error, ConfigError):
+        value = _short(error.value)
+        return {"key": error.key, "value": value, "source": error.source, "expected": error.expected}
+    return {}
+
+
+def _short(value: object) -> str | int | float | bool | None:
+    """Return of a value what an error shows of it, as JSON can hold it."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 1 << 53):
+        return value
+    return (value if isinstance(value, str) else repr(value))[:_LONGEST_FACT]
 
 
 def encode_search(project: str, query: Struct) -> bytes:

@@ -21,6 +21,7 @@ from tracecore_http.address import Address
 from tracecore_http.answers import understood
 from tracecore_http.conventions import LANGFUSE
 from tracecore_http.exporting import Exporter
+from tracecore_http.langfuse_prompts import LangfusePrompts
 from tracecore_http.meaning import printable, receipt_for, united
 from tracecore_http.otlp import SpanSender
 from tracecore_http.resources import grouped, own_version
@@ -72,6 +73,7 @@ class LangfuseBackend(Exporter):
     def __init__(self, address: Address, *, access: Access, connect: Connect = HttpxTransport) -> None:
         super().__init__(address, access=access, connect=connect)
         self._spans = SpanSender(self._remote, address, _SPANS)
+        self.prompts: Final = LangfusePrompts(self._remote, access)
 
     async def facts(self) -> dict[str, str]:
         """Return which server this is, which project the keys belong to, and what matters on the way."""

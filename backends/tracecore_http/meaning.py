@@ -20,22 +20,26 @@ import math
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from tracecore.backend import Receipt
 from tracecore.clock import wall_ns
-from tracecore.errors import BackendError, BackendRejected, BackendUnavailable
-from tracecore.wire import Malformed, Problem, decode, error_of
+from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, TracecoreError
+from tracecore.wire import Malformed, Problem, decode, error_of, managing_error_of
 from tracecore_http.transport import Answer
 
-__all__ = ["TooLarge", "error_in", "printable", "receipt_for", "united"]
+__all__ = ["TooLarge", "error_in", "managing_error_in", "printable", "receipt_for", "said_in", "united"]
+
+T = TypeVar("T")
 
 _MENDED: Final = 30.0
 """Seconds after which is tried again what an operator has to mend."""
 _LONGEST: Final = 300
 """Characters of the other side that an error quotes."""
+_LONGEST_MANAGING: Final = 2000
+"""Characters of a tracecore server that an error of managing quotes."""
 _DONE: Final = range(200, 300)
 _MOVED: Final = range(300, 400)
 _NEVER: Final = frozenset({400, 422})
@@ -67,6 +71,26 @@ def error_in(
     return error or _by_status(answer, location, hide)
 
 
+def managing_error_in(answer: Answer, hide: Callable[[str], str]) -> TracecoreError | None:
+    """Return the error that a tracecore server raised when it was to manage something, or None where it says none.
+
+    Its words are those of the server, at a length that holds the names of what exists nearby.
+    """
+    problem = _problem_in(answer)
+    if problem is None:
+        return None
+    shown: dict[str, Any] = {
+        "detail": printable(hide(problem.detail), _LONGEST_MANAGING),
+        "remedy": printable(hide(problem.remedy), _LONGEST_MANAGING),
+        "about": {name: _shown(value, hide) for name, value in problem.about.items()},
+    }
+    return managing_error_of(msgspec.structs.replace(problem, **shown))
+
+
+def _shown(value: T, hide: Callable[[str], str]) -> T | str:
+    return printable(hide(value), _LONGEST_MANAGING) if isinstance(value, str) else value
+
+
 def _page_instead(answer: Answer, location: str) -> BackendUnavailable | None:
     """Return the error of a web page, such as one to log in on: nothing that we speak to answers with one."""
     if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/html":
@@ -76,7 +100,7 @@ def _page_instead(answer: Answer, location: str) -> BackendUnavailable | None:
 
 
 def _of_a_stranger(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendUnavailable:
-    said = printable(hide(_said(answer)))
+    said = printable(hide(said_in(answer)))
     what = f"{location} answered {_named(answer.status)}, but not as a tracecore server does"
     what = f"{what}: {said}" if said else what
     return BackendUnavailable(what, "correct the address, or what stands before the server", retry_after=_MENDED)
@@ -94,13 +118,13 @@ def united(receipts: list[Receipt | None]) -> Receipt | None:
     return Receipt(sum(receipt.rejected for receipt in partial), "; ".join(reasons) or None) if partial else None
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = _LONGEST) -> str:
     """Return a text as one short line; whatever is to be hidden was hidden before it was cut."""
-    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
+    return "".join(c if c.isprintable() else " " for c in text[:longest]).strip()
 
 
 def _by_status(answer: Answer, location: str, hide: Callable[[str], str]) -> BackendError:
-    status, said = answer.status, printable(hide(_said(answer)))
+    status, said = answer.status, printable(hide(said_in(answer)))
     what = f"{location} answered {_named(status)}{f': {said}' if said else ''}"
     again = _retry_after(answer.headers.get("retry-after"))
     if status == _TOO_LARGE:
@@ -154,7 +178,7 @@ class _Message(msgspec.Struct):
     detail: str = ""
 
 
-def _said(answer: Answer) -> str:
+def said_in(answer: Answer) -> str:
     """Return what the other side says about its refusal."""
     try:
         found = msgspec.json.decode(answer.body, type=_Message)

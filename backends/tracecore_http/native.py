@@ -17,6 +17,7 @@ from tracecore_http.answers import understood
 from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.meaning import printable, receipt_for
+from tracecore_http.prompts import RemotePrompts
 from tracecore_http.reading import RemoteLedger, RemoteObservations, RemoteScores, RemoteSessions, RemoteTraces
 from tracecore_http.remote import Remote
 from tracecore_http.transport import Connect, HttpxTransport
@@ -64,6 +65,7 @@ class NativeBackend:
         self.sessions: Final = RemoteSessions(remote)
         self.scores: Final = RemoteScores(remote)
         self.ledger: Final = RemoteLedger(remote)
+        self.prompts: Final = RemotePrompts(remote, access)
 
     def another(self) -> NativeBackend:
         """Return an unopened backend of the same server, wherever the program has gone."""

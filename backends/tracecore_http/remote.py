@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -11,17 +12,19 @@ import anyio
 import anyio.to_thread
 
 from tracecore.clock import monotonic_ns
-from tracecore.errors import BackendUnavailable
+from tracecore.errors import BackendUnavailable, TracecoreError
 from tracecore_http.address import Address
 from tracecore_http.credentials import Key
 from tracecore_http.drivers import load
 from tracecore_http.meaning import error_in
 from tracecore_http.transport import Answer, Connect, HttpxTransport, Request, Transport
 
-__all__ = ["ANSWER_BYTES", "Greet", "Remote", "drivers_of"]
+__all__ = ["ANSWER_BYTES", "Explain", "Greet", "Remote", "drivers_of"]
 
 Greet: TypeAlias = Callable[[], Awaitable[dict[str, str]]]
 """Asks whether somebody is there who lets us in, and returns what they say of themselves, by name."""
+Explain: TypeAlias = Callable[[Answer], TracecoreError | None]
+"""Returns the error that an answer means, or None for the one that such an answer always means."""
 
 ANSWER_BYTES: Final = 64 << 10
 """Bytes of an answer to a write that are read, whatever it says of its length."""
@@ -76,17 +79,22 @@ class Remote:
         method: str = "POST",
         headers: list[tuple[str, str]] | None = None,
         most: int = ANSWER_BYTES,
+        patience: float = 0.0,
+        explain: Explain | None = None,
     ) -> Answer:
         """Send one request and return the answer to it, which says that it was done.
+
+        ``patience`` is how many seconds the other side was asked to wait before it answers. ``explain`` is asked first
+        what an answer means that says that it was not done.
 
         Raises:
             BackendUnavailable: nobody answered in time, or the answer means that.
             BackendRejected: the answer means that.
         """
         request = Request(method, self._address.base + path, [*self.key.headers(), *(headers or [])], body, most)
-        with anyio.move_on_after(self._address.timeout):
-            return self._done(await self._exchange(request))
-        within = f"{self._address.timeout:g} s"
+        with anyio.move_on_after(self._address.timeout + patience):
+            return self._done(await self._exchange(request), explain)
+        within = f"{self._address.timeout + patience:g} s"
         raise BackendUnavailable(
             f"{self.location} did not answer within {within}", "raise ?timeout= if it takes that long"
         )
@@ -98,8 +106,9 @@ class Remote:
             what = self.key.hide(error.what)
             raise BackendUnavailable(what, error.remedy, retry_after=error.retry_after) from error.__cause__
 
-    def _done(self, answer: Answer) -> Answer:
-        error = error_in(answer, self.location, self.key.hide, is_native=self._address.protocol == "native")
+    def _done(self, answer: Answer, explain: Explain | None) -> Answer:
+        error = None if explain is None or answer.status < HTTPStatus.MULTIPLE_CHOICES else explain(answer)
+        error = error or error_in(answer, self.location, self.key.hide, is_native=self._address.protocol == "native")
         if answer.status in _REFUSED:
             self.key.forget()
         if error is not None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracecore.backend import Backend
 from tracecore.errors import TracecoreError
+from tracecore.prompts import Author
 from tracecore.server import native
 from tracecore.server.access import Gate
 from tracecore.server.api import EVERY
@@ -28,6 +29,7 @@ from tracecore.server.observing import Observing
 from tracecore.server.openapi import document
 from tracecore.server.operations import Operation, routes_of
 from tracecore.server.problems import Endpoint, Refusal, answering
+from tracecore.server.prompts_native import Visitor, prompt_routes
 from tracecore.server.state import ServerState
 from tracecore.services.access import Permission, Principal
 from tracecore.wire import BASE
@@ -49,7 +51,7 @@ class Server:
         self._opening: anyio.Lock | None = None
         self._is_open = False
         self.state.describe = cache(lambda: msgspec.json.encode(document(every_operation())))
-        routes = [*_native_routes(self.state), *routes_of(every_operation(), self.state)]
+        routes = [*_prompt_routes(self.state), *_native_routes(self.state), *routes_of(every_operation(), self.state)]
         self._app: ASGIApp = Observing(Router(routes=routes, default=_nowhere), self.state)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +84,7 @@ class Server:
         """Finish what was begun, and close the backend."""
         if self._is_open:
             self._is_open = False
+            self.state.prompt_feeds.end()
             await self._housekeeping.end()
             await self.state.backend.close()
 
@@ -114,6 +117,19 @@ def _native_routes(state: ServerState) -> list[Route]:
         prepare=state.prepare,
     )
     return [Route(route.path, _guarded(state.gate, route), methods=sorted(route.methods or ())) for route in found]
+
+
+def _prompt_routes(state: ServerState) -> list[Route]:
+    """Return the routes of prompts on our own endpoint, behind the gate: a key is the author of what it changes."""
+
+    async def admit(request: Request, permission: Permission) -> Visitor:
+        principal = await state.gate.admit(request, permission)
+        author = Author(principal.key, principal.may("promptProtectedLabels:CUD"))
+        return Visitor(principal.project, author)
+
+    return prompt_routes(
+        state.prompts, admit=admit, limits=state.limits, allowance=state.allowance, feeds=state.prompt_feeds
+    )
 
 
 _WRITES: Final = frozenset({f"{BASE}/batch", f"{BASE}/maintain"})

@@ -9,9 +9,12 @@ bounded where it is read (:mod:`tracecore.server.bodies`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tracecore.server.ending import ending_of
 
 __all__ = ["HEAD_SECONDS", "LARGEST_HEAD", "UNREAD_SECONDS", "Connection"]
 
@@ -80,6 +83,12 @@ class Connection(HttpToolsProtocol):
         """Go on to the next request."""
         self._in_head = True
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """End what is left to be answered: a request that waits is told so."""
+        super().shutdown()
+        if self._answering():
+            ending_of(cast("MutableMapping[str, Any]", self.cycle.scope)).begin()
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")

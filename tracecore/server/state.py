@@ -8,12 +8,14 @@ from typing import Final
 import anyio
 
 from tracecore.backend import Backend, Batch
+from tracecore.catalog_prompts import CatalogPrompts
 from tracecore.clock import monotonic_ns, wall_ns
 from tracecore.kinds import catalog_of
 from tracecore.server.access import Gate
 from tracecore.server.answers import LARGE_AT_ONCE
 from tracecore.server.bodies import Allowance, Limits
 from tracecore.server.probe import Probe
+from tracecore.server.prompt_feeds import PromptFeeds
 from tracecore.server.requests import Requests
 from tracecore.services.ingest import BatchWriter
 from tracecore.services.keys import Keys
@@ -50,6 +52,8 @@ class ServerState:
         self.keys: Final = Keys(catalog, pepper)
         self.projects: Final = Projects(catalog)
         self.models: Final = Models(catalog, backend.observations, clock=clock)
+        self.prompts: Final = CatalogPrompts(catalog, wall=lambda: self.wall())  # noqa: PLW0108 - a test may put another
+        self.prompt_feeds: Final = PromptFeeds(self.prompts, clock=clock)
         self.signer: Final = Signer(catalog, pepper)
         self.gate: Final = Gate(self.keys, wall=wall, clock=clock)
         self.probe: Final = Probe(catalog, wall=wall, clock=clock)

@@ -17,15 +17,26 @@ Permission: TypeAlias = Literal[
     "traces:delete", "objects:publish", "objects:bookmark", "objects:tag", "scores:create", "scores:CUD",
     "scoreConfigs:CUD", "scoreConfigs:read", "annotationQueues:read", "annotationQueues:CUD",
     "annotationQueueAssignments:read", "annotationQueueAssignments:CUD", "datasets:CUD", "datasets:read",
-    "prompts:CUD", "prompts:read", "models:CUD", "comments:CUD", "comments:read",
+    "prompts:CUD", "prompts:read", "promptProtectedLabels:CUD", "models:CUD", "comments:CUD", "comments:read",
 ]  # fmt: skip
 """What an operation needs."""
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
-KeyScope: TypeAlias = Literal["all", "read", "ingest", "scores"]
-"""What a key is for: everything in its project, reading it, recording into it, or giving scores alone."""
+KeyScope: TypeAlias = Literal["all", "member", "read", "ingest", "scores"]
+"""What a key is for: everything in its project, working in it, reading it, recording into it, or giving scores alone.
+
+A key of the scope ``all`` does what Langfuse's keys do, which know no roles: it moves protected labels, too. ``member``
+is what Langfuse lets members of a project do: neither that, nor managing keys, models and the project, nor deleting
+traces.
+"""
+_NO_MEMBERS: Final[frozenset[Permission]] = frozenset({
+    "project:update", "project:delete", "apiKeys:CUD", "traces:delete", "annotationQueueAssignments:CUD", "models:CUD",
+    "promptProtectedLabels:CUD",
+})  # fmt: skip
+"""What only owners and administrators may (Langfuse's table of roles)."""
 
 KEY_SCOPES: Final[dict[KeyScope, frozenset[Permission]]] = {
     "all": PERMISSIONS,
+    "member": PERMISSIONS - _NO_MEMBERS,
     "read": frozenset(name for name in PERMISSIONS if name.endswith(":read") and name != "apiKeys:read"),
     "ingest": frozenset({"ingest:create", "scores:create"}),
     "scores": frozenset({"scores:create"}),

@@ -9,9 +9,18 @@ from datetime import datetime
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
-from tracecore.catalog_prompts import CatalogPrompts
 from tracecore.errors import NotFound
-from tracecore.prompts import Author, Graph, LabelMove, NewPrompt, Prompt, PromptSummary, PromptType
+from tracecore.prompts import (
+    Author,
+    Graph,
+    LabelMove,
+    NewPrompt,
+    Prompt,
+    PromptSummary,
+    PromptType,
+    Share,
+    Variable,
+)
 from tracecore.prompts import PromptQuery as NamesQuery
 from tracecore.server.api.paging import PageMeta, Paging, page_meta
 from tracecore.server.api.payloads import absent
@@ -34,6 +43,8 @@ class PromptBody(Struct, frozen=True, rename="camel"):
     labels: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     commit_message: str | None = None
+    variables: dict[str, Variable] | None = None
+    """What Langfuse does not know: which variables the prompt declares."""
 
 
 class PromptAnswer(Struct, frozen=True, rename="camel"):
@@ -53,6 +64,10 @@ class PromptAnswer(Struct, frozen=True, rename="camel"):
     created_at: str
     updated_at: str
     resolution_graph: Graph | None
+    variables: dict[str, Variable] | None
+    """Those that were declared; Langfuse's clients pass over this and the next."""
+    shares: tuple[Share, ...]
+    """Between which versions the label is split by which this one was asked for."""
 
 
 class LabelsBody(Struct, frozen=True, rename="camel"):
@@ -105,7 +120,9 @@ async def label_prompt(call: Call, name: str, version: str, body: LabelsBody) ->
     """Put labels on a version; each leaves the version that it was on."""
     number = int(version) if version.isdecimal() and len(version) <= 9 else 0  # noqa: PLR2004 - no version is 0
     change = LabelMove(version=number, labels=body.new_labels)
-    return _answer(call, await _prompts(call).change(call.project, name, change, author=_author(call)))
+    moved = await call.state.prompts.change(call.project, name, change, author=_author(call))
+    call.state.prompt_feeds.changed(call.project)
+    return _answer(call, moved)
 
 
 @operations.get("/v2/prompts", permission="prompts:read")
@@ -122,7 +139,7 @@ async def list_prompts(call: Call, query: PromptsQuery) -> PromptsAnswer:
         limit=query.limit,
         offset=query.offset,
     )
-    page = await _prompts(call).find(call.project, asked)
+    page = await call.state.prompts.find(call.project, asked)
     return PromptsAnswer([await _meta(call, one, query.label) for one in page.items], page_meta(query, page.total))
 
 
@@ -137,25 +154,29 @@ async def create_prompt(call: Call, body: PromptBody) -> PromptAnswer:
         labels=body.labels or (),
         tags=body.tags or None,  # clients send an empty list for none
         commit_message=body.commit_message,
+        variables=body.variables,
         author=_author(call),
     )
-    return _answer(call, await _prompts(call).publish(call.project, new))
+    made = await call.state.prompts.publish(call.project, new)
+    call.state.prompt_feeds.changed(call.project)
+    return _answer(call, made)
 
 
 @operations.get("/v2/prompts/{prompt_name:path}", permission="prompts:read")
 async def get_prompt(call: Call, prompt_name: str, query: PromptQuery) -> PromptAnswer:
     """Return a version, by default the one labelled ``production``, with other prompts inserted."""
-    store, version, label = _prompts(call), query.version, query.label
-    return _answer(
-        call, await store.get(call.project, prompt_name, version=version, label=label, resolve=query.resolve)
+    found = await call.state.prompts.get(
+        call.project, prompt_name, version=query.version, label=query.label, resolve=query.resolve
     )
+    return _answer(call, found)
 
 
 @operations.delete("/v2/prompts/{prompt_name:path}", permission="prompts:CUD")
 async def delete_prompt(call: Call, prompt_name: str, query: PromptQuery) -> None:
     """Delete the version that is named, or all versions; refused while other prompts insert it."""
     version, label, author = query.version, query.label, _author(call)
-    await _prompts(call).delete(call.project, prompt_name, version=version, label=label, author=author)
+    await call.state.prompts.delete(call.project, prompt_name, version=version, label=label, author=author)
+    call.state.prompt_feeds.changed(call.project)
 
 
 async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], bool]) -> PromptsAnswer:
@@ -163,7 +184,7 @@ async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], b
     since_ns = None if query.from_updated_at is None else ns_of(query.from_updated_at)
     until_ns = None if query.to_updated_at is None else ns_of(query.to_updated_at)
     by_name: dict[str, list[Prompt]] = {}
-    async for prompt in _prompts(call).every(call.project):
+    async for prompt in call.state.prompts.every(call.project):
         if (
             (query.name is None or prompt.name == query.name)
             and (query.label is None or query.label in prompt.labels)
@@ -190,12 +211,10 @@ def _meta_of(versions: list[Prompt]) -> PromptMeta:
     )  # fmt: skip
 
 
-def _prompts(call: Call) -> CatalogPrompts:
-    return CatalogPrompts(call.catalog, wall=lambda: call.now_ns)
-
-
 def _author(call: Call) -> Author:
-    return Author(call.principal.key)
+    """Return who changes something: the key."""
+    principal = call.principal
+    return Author(principal.key, moves_protected=principal.may("promptProtectedLabels:CUD"))
 
 
 def _answer(call: Call, prompt: Prompt) -> PromptAnswer:
@@ -214,6 +233,8 @@ def _answer(call: Call, prompt: Prompt) -> PromptAnswer:
         created_at=iso(prompt.created_ns),
         updated_at=iso(prompt.updated_ns),
         resolution_graph=prompt.graph,
+        variables=prompt.variables,
+        shares=prompt.shares,
     )
 
 
@@ -223,7 +244,7 @@ async def _meta(call: Call, name: PromptSummary, label: str | None) -> PromptMet
         versions = [name.labels[label].version]
         if versions != [name.versions[-1]]:
             with suppress(NotFound):  # it was deleted since
-                kept = await _prompts(call).get(call.project, name.name, version=versions[0], resolve=False)
+                kept = await call.state.prompts.get(call.project, name.name, version=versions[0], resolve=False)
                 config = kept.config
     labels = [found for version in versions for found, held in name.labels.items() if held.version == version]
     return PromptMeta(

@@ -32,10 +32,10 @@ from tracecore.queries import LedgerQuery, ObservationQuery, ScoreQuery, Session
 from tracecore.records import LedgerEntry, Observation, Record, Score, Session, Trace
 
 __all__ = [
-    "LARGEST_PAGE", "Access", "Backend", "BackendFactory", "Batch", "Capabilities", "Inspectable", "LedgerQuery",
-    "LedgerStore", "LedgerTotals", "Level", "Migratable", "ObservationQuery", "ObservationStore", "Page",
-    "QueryConsole", "Receipt", "Repeatable", "Replayable", "Rows", "SchemaStatus", "ScoreQuery", "ScoreStore",
-    "SessionQuery", "SessionStore", "Sink", "TraceQuery", "TraceStore",
+    "LARGEST_PAGE", "LARGEST_PAGE_BYTES", "Access", "Backend", "BackendFactory", "Batch", "Capabilities",
+    "Inspectable", "LedgerQuery", "LedgerStore", "LedgerTotals", "Level", "Migratable", "ObservationQuery",
+    "ObservationStore", "Page", "QueryConsole", "Receipt", "Repeatable", "Replayable", "Rows", "SchemaStatus",
+    "ScoreQuery", "ScoreStore", "SessionQuery", "SessionStore", "Sink", "TraceQuery", "TraceStore",
 ]  # fmt: skip
 
 Batch: TypeAlias = Sequence[Record]
@@ -43,6 +43,8 @@ Batch: TypeAlias = Sequence[Record]
 
 LARGEST_PAGE: Final = 1000
 """The greatest ``limit`` of a query; every store refuses a greater one."""
+LARGEST_PAGE_BYTES: Final = 16 << 20
+"""About how many bytes of payloads a page has, and of comments on scores; one item is always on it."""
 
 Level: TypeAlias = Literal["accepted", "handed_over", "durable", "received"]
 """How safe a record is, each level safer than those before it.
@@ -147,6 +149,9 @@ class Sink(Protocol):
 
 class Page(Struct, Generic[T], frozen=True):
     """Hold one page of a list and the cursor of the next; ``next_cursor`` is None on the last page.
+
+    One that is not the last may be shorter than was asked for: of observations with payloads, and of scores, it ends
+    before the item with which it would be longer than ``LARGEST_PAGE_BYTES``.
 
     Cursors are opaque, name a position by key (never by count) and stay valid while records are added.
     """

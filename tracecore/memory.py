@@ -52,6 +52,8 @@ from tracecore.rollup import roll_up, roll_up_session
 from tracecore.selection import (
     any_says,
     entry_matches,
+    length_of_observation,
+    length_of_score,
     observation_matches,
     page_of,
     score_matches,
@@ -206,6 +208,10 @@ class MemoryBackend:
         self.measures: Final = MemoryMeasures(self._readable)
         self.catalog: Final = MemoryCatalog(lambda: self._readable().entries_of_catalog, self._check_writable)
 
+    def beside(self) -> MemoryBackend:
+        """Return an unopened backend that reads the same data, whose own it may be."""
+        return MemoryBackend(self._data, location=self.location, access="read")
+
     async def open(self) -> None:
         """Allow reads and writes."""
         self._open = True
@@ -330,7 +336,7 @@ class MemoryObservations:
             for span in spans.values()
             if owner == project and observation_matches(span, query)
         ]
-        return page_of("memory observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query)
+        return page_of("memory observations", found, _place, query, length_of_observation)
 
     async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
         """Return one observation with its payloads, or None."""
@@ -387,7 +393,9 @@ class MemoryScores:
         """Return one page of scores, newest timestamp first."""
         scores = self._data().scores.values()
         found = [score for score in scores if score.project == project and score_matches(score, query)]
-        return page_of("memory scores", found, lambda score: (score.timestamp_ns, score.score_id), query)
+        return page_of(
+            "memory scores", found, lambda score: (score.timestamp_ns, score.score_id), query, length_of_score
+        )
 
     async def get(self, project: str, score_id: str) -> Score | None:
         """Return one score, or None."""
@@ -437,6 +445,11 @@ class MemoryMeasures:
 
 def _merged(known: T | None, record: T) -> T:
     return record if known is None else cast("T", merge(cast("Record", known), cast("Record", record)))
+
+
+def _place(span: Observation) -> tuple[int, str, str]:
+    """Return where an observation stands in lists."""
+    return span.start_ns, span.span_id, span.trace_id
 
 
 def _copied(record: T) -> T:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from tracecore.backend import (
     LARGEST_PAGE,
+    LARGEST_PAGE_BYTES,
     LedgerQuery,
     ObservationQuery,
     Page,
@@ -173,8 +175,9 @@ def page_of(
     items: list[T],
     key: Callable[[T], _Key],
     query: _Query,
+    length: Callable[[T], int] = lambda _: 0,
 ) -> Page[T]:
-    """Return the items after the query's cursor, greatest key first, at most ``limit``.
+    """Return the items after the query's cursor, greatest key first, at most ``limit``, and not too long together.
 
     ``made_by`` names the store and the list: the cursor of another one is refused.
 
@@ -191,8 +194,21 @@ def page_of(
     if query.cursor is not None:
         after = rank(_decode_cursor(made_by, query.cursor))
         ordered = [item for item in ordered if rank(key(item)) < after]
-    shown = ordered[: query.limit]
+    lengths = accumulate(length(item) for item in ordered[: query.limit])
+    fitting = sum(upto <= LARGEST_PAGE_BYTES for upto in lengths)
+    shown = ordered[: max(1, fitting)]
     return Page(shown, _encode_cursor(made_by, key(shown[-1])) if len(ordered) > len(shown) else None)
+
+
+def length_of_observation(span: Observation) -> int:
+    """Return about how many bytes an observation has: those of its payloads."""
+    payloads = (span.input, span.output, span.metadata, span.tool_definitions, span.tool_calls)
+    return sum(memoryview(payload).nbytes for payload in payloads)
+
+
+def length_of_score(score: Score) -> int:
+    """Return about how many bytes a score has: those of its comment and its metadata."""
+    return len(score.comment or "") + memoryview(score.metadata).nbytes
 
 
 def _encode_cursor(made_by: str, key: _Key) -> str:

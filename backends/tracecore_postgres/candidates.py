@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from tracecore.backend import ObservationQuery
+from tracecore.backend import LARGEST_PAGE_BYTES, ObservationQuery
 from tracecore.phrase import Phrase
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.reading import BODIES, Rows, rows_of
@@ -150,15 +150,16 @@ def _slices(wanted: int) -> Iterator[int]:
 
 async def search_observations(
     connection: Connection, project: str, query: ObservationQuery, *, order: str, conditions: After
-) -> Rows | None:
+) -> tuple[Rows, bool] | None:
     """Return the first ``limit + 1`` observations that a query selects, as rows of what it asks for.
 
+    Beside them stands whether there are fewer of them because they are long together.
     What is searched for and what is proved row by row is looked into here. None says that nothing is, and that the
     list is better walked in its order.
     """
     search = _Search(connection, project, leading_phrase(query) or "")
     if query.search is not None and not search.words:
-        return []
+        return [], False
     search.lead(leading_tokens(project, query))
     # One trace is walked through whatever the phrase.
     rare = query.trace_id is None and await search.is_rare()
@@ -167,17 +168,25 @@ async def search_observations(
     proof, width = _Proof(query), _WIDTH if query.bodies else _LISTED
     bodies = query.bodies or proof.reads_bodies
     found: Rows = []
+    left = LARGEST_PAGE_BYTES if query.bodies else None
     where = conditions(None)
     for size in _slices(query.limit + 1):
         inner, values = _candidates(search, where, rare=rare)
         inner = f"{inner} ORDER BY {order}"
         rows, goes_on = await _bounded(search, inner, values, size=size, order=_NEWEST_FIRST, bodies=bodies)
-        found += [row[:width] for row in rows if proof(row)]
+        for row in rows:
+            if not proof(row):
+                continue
+            if left is not None:
+                left -= sum(len(value) for value in row[_LISTED:width] if isinstance(value, str))
+                if found and left < 0:
+                    return found, True
+            found.append(row[:width])
         if not goes_on or len(found) > query.limit:
             break
         last = dict(zip(LIST_COLUMNS, rows[-1], strict=False))
         where = conditions((last["start_ns"], last["span_id"], last["trace_id"]))
-    return found[: query.limit + 1]
+    return found[: query.limit + 1], False
 
 
 def _candidates(search: _Search, where: Conditions, *, rare: bool) -> tuple[str, list[Any]]:

@@ -41,7 +41,7 @@ from tracecore_sql.catalog import (
     entry_of,
     entry_order,
     entry_values,
-    page_of_keys,
+    page_of_entries,
     tested,
 )
 from tracecore_sql.filters import Conditions
@@ -257,7 +257,7 @@ def _listed(where: Conditions, query: CatalogQuery) -> str:
     """
     measured = (
         f"SELECT {ENTRY_LIST}, row_number() OVER w AS place, sum(octet_length(e.body)) OVER w AS length "
-        f"FROM ({page_of_keys(where, query)}) p CROSS JOIN tc_catalog e "
+        f"FROM ({page_of_entries(where, query, 'e.project, e.kind, e.key')}) p CROSS JOIN tc_catalog e "
         f"WHERE e.project = p.project AND e.kind = p.kind AND e.key = p.key WINDOW w AS (ORDER BY {entry_order(query)})"
     )
     return f"SELECT {ENTRY_LIST} FROM ({measured}) e WHERE e.place = 1 OR e.length <= {query.max_bytes}"

@@ -15,7 +15,7 @@ from tracecore.backend import ObservationQuery, Page
 from tracecore.records import Observation
 from tracecore_postgres.candidates import search_observations
 from tracecore_postgres.meeting import DIALECT
-from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, walked, within_patience
+from tracecore_postgres.reading import BODIES, Reading, Rows, fetch, fetch_within, walked, within_patience
 from tracecore_sql.columns import BODY_COLUMNS, LIST_COLUMNS
 from tracecore_sql.cursors import Key, decode_cursor, page_of
 from tracecore_sql.filters import Conditions, check_limit, observation_conditions, start_column
@@ -27,6 +27,7 @@ __all__ = ["PostgresObservations"]
 
 _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
+_LONG: Final = (*(f"b.{column}" for column in BODY_COLUMNS), "o.trace_metadata")
 _TIES: Final = "span_id DESC, trace_id DESC"
 _NEWEST_FIRST: Final = "o.start_ns DESC, o.span_id DESC, o.trace_id DESC"
 _INDEXED: Final = ("project", "trace_id", "o.trace_id =", "o.trace_id IN", "start_ns", "substr(o.extra,")
@@ -45,9 +46,11 @@ class PostgresObservations:
         check_limit(query.limit)
         key = None if query.cursor is None else decode_cursor(_CURSOR, query.cursor, ids=2)
         async with within_patience() if query.where else nullcontext():
-            rows = await self._found(project, query, key)
+            rows, is_cut = await self._found(project, query, key)
         found = [observation_of(row) for row in rows]
-        return page_of(found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)))
+        return page_of(
+            found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)), is_cut=is_cut
+        )
 
     async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
         """Return one observation with its payloads, or None."""
@@ -59,7 +62,8 @@ class PostgresObservations:
         found = await self._of_trace(project, trace_id, "")
         return sorted(found, key=lambda span: (span.start_ns, span.span_id))
 
-    async def _found(self, project: str, query: ObservationQuery, key: Key | None) -> Rows:
+    async def _found(self, project: str, query: ObservationQuery, key: Key | None) -> tuple[Rows, bool]:
+        """Return the rows of a page, one more where there are more, and whether it ends before, being long."""
         found = None
         if query.search is not None or proved(query) or leading_tokens(project, query):
             async with self._reading() as connection:
@@ -72,13 +76,15 @@ class PostgresObservations:
                 )
         return await self._list(query, _conditions(project, query, key)) if found is None else found
 
-    async def _list(self, query: ObservationQuery, where: Conditions) -> Rows:
+    async def _list(self, query: ObservationQuery, where: Conditions) -> tuple[Rows, bool]:
         page = f"FROM tc_observations o WHERE {where.sql} ORDER BY {_order(query)} LIMIT {query.limit + 1}"
         if not query.bodies:
-            return await fetch(self._reading, f"SELECT {_LIST} {page}", where.values)
+            return await fetch(self._reading, f"SELECT {_LIST} {page}", where.values), False
         # The page is found before any body is looked up; sorting it again is next to nothing.
-        sql = f"SELECT {_LIST}, {_BODY} FROM (SELECT o.* {page}) o {BODIES} ORDER BY {_NEWEST_FIRST}"
-        return await fetch(self._reading, sql, where.values)
+        source = f"(SELECT o.* {page}) o {BODIES}"
+        return await fetch_within(
+            self._reading, f"{_LIST}, {_BODY}", source, where.values, lengths=_LONG, order=_NEWEST_FIRST
+        )
 
     async def _of_trace(self, project: str, trace_id: str, also: str, *values: Any) -> list[Observation]:
         sql = (

@@ -6,20 +6,33 @@ assert both from the query plan. A limit is part of the text, because the planne
 checked.
 """
 
+# ruff: noqa: S608 - the SQL is made of constants of this package; every value is a parameter
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any, Final, TypeAlias
 
+from tracecore.backend import LARGEST_PAGE_BYTES
 from tracecore.errors import BackendUnavailable
 from tracecore_postgres.connection import Connection
 from tracecore_postgres.texts import stored_values, values_of
 from tracecore_sql.filters import Conditions
 
-__all__ = ["BODIES", "Reading", "Rows", "fetch", "numbered", "rows_of", "walked", "within_patience"]
+__all__ = [
+    "BODIES",
+    "Reading",
+    "Rows",
+    "fetch",
+    "fetch_within",
+    "numbered",
+    "rows_of",
+    "walked",
+    "within_patience",
+]
 
 BODIES: Final = """
 LEFT JOIN LATERAL (SELECT * FROM tc_bodies f WHERE f.week = o.week AND f.id = o.id LIMIT 1) b ON true
@@ -37,6 +50,31 @@ async def fetch(reading: Reading, sql: str, values: Sequence[Any]) -> Rows:
     """Run one statement on a connection that is lent for it."""
     async with reading() as connection:
         return await rows_of(connection, sql, values)
+
+
+async def fetch_within(
+    reading: Reading, columns: str, source: str, values: Sequence[Any], *, lengths: Iterable[str], order: str
+) -> tuple[Rows, bool]:
+    """Return the rows of a list until they are long together, and whether it is cut there.
+
+    How long a text is the database knows without reading it.
+
+    Args:
+        reading: lends the connection.
+        columns: what a row is.
+        source: where the rows come from, as they follow FROM.
+        values: those of the marks.
+        lengths: the columns that may be long.
+        order: that of the list.
+    """
+    length = " + ".join(f"coalesce(octet_length({column}), 0)" for column in lengths)
+    sized = (
+        f"SELECT {columns}, count(*) OVER () AS every, row_number() OVER w AS place, sum({length}) OVER w AS upto "
+        f"FROM {source} WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
+    )
+    sql = f"SELECT * FROM ({sized}) s WHERE s.place = 1 OR s.upto <= {LARGEST_PAGE_BYTES} ORDER BY s.place"
+    rows = await fetch(reading, sql, values)
+    return [row[:-3] for row in rows], bool(rows) and len(rows) < rows[0][-3]
 
 
 async def rows_of(connection: Connection, sql: str, values: Sequence[Any]) -> Rows:

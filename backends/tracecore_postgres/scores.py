@@ -8,7 +8,7 @@ from typing import Final
 
 from tracecore.backend import Page, ScoreQuery
 from tracecore.records import Score
-from tracecore_postgres.reading import Reading, fetch, walked
+from tracecore_postgres.reading import Reading, fetch, fetch_within, walked
 from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import check_limit
 from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of, single_values
@@ -36,9 +36,12 @@ class PostgresScores:
         where = walked(score_conditions(project, single_values(query)), by=_INDEXED)
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=1), "timestamp_ns", "score_id")
-        sql = f"SELECT {_COLUMNS} FROM tc_scores WHERE {where.sql} ORDER BY {_ORDER} LIMIT {query.limit + 1}"
-        found = [score_of(row) for row in await fetch(self._reading, sql, where.values)]
-        return page_of(found, query.limit, lambda score: (_CURSOR, (score.timestamp_ns, score.score_id)))
+        page = f"SELECT {_COLUMNS} FROM tc_scores WHERE {where.sql} ORDER BY {_ORDER} LIMIT {query.limit + 1}"
+        rows, is_cut = await fetch_within(
+            self._reading, _COLUMNS, f"({page}) p", where.values, lengths=("comment", "metadata"), order=_ORDER
+        )
+        found = [score_of(row) for row in rows]
+        return page_of(found, query.limit, lambda score: (_CURSOR, (score.timestamp_ns, score.score_id)), is_cut=is_cut)
 
     async def get(self, project: str, score_id: str) -> Score | None:
         """Return one score, or None."""

@@ -20,8 +20,7 @@ __all__ = [
     "entry_of",
     "entry_order",
     "entry_values",
-    "listed",
-    "page_of_keys",
+    "page_of_entries",
     "tested",
 ]
 
@@ -87,21 +86,13 @@ def entry_conditions(project: str, query: CatalogQuery) -> Conditions:
     return found
 
 
-def listed(where: Conditions, query: CatalogQuery) -> str:
-    """Return the statement of one page, whose last mark is the offset.
+def page_of_entries(where: Conditions, query: CatalogQuery, columns: str) -> str:
+    """Return the statement that finds which entries are on a page, whose last mark is the offset.
 
-    Which entries are on it is found first, so that the bodies of all others are left alone.
+    It reads columns that make up their identity, so that the bodies of all others are left alone.
     """
     return (
-        f"SELECT {ENTRY_LIST} FROM ({page_of_keys(where, query)}) p CROSS JOIN tc_catalog e "
-        f"WHERE e.project = p.project AND e.kind = p.kind AND e.key = p.key ORDER BY {entry_order(query)}"
-    )
-
-
-def page_of_keys(where: Conditions, query: CatalogQuery) -> str:
-    """Return the statement that finds which entries are on a page, whose last mark is the offset."""
-    return (
-        f"SELECT e.project, e.kind, e.key FROM {_source(query)} WHERE {where.sql} "
+        f"SELECT {columns} FROM {_source(query)} WHERE {where.sql} "
         f"ORDER BY {entry_order(query)} LIMIT {query.limit} OFFSET ?"
     )
 

@@ -49,7 +49,9 @@ def decode_cursor(made_by: str, cursor: str, *, ids: int) -> Key:
     return cast("Key", key)
 
 
-def page_of(items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]]) -> Page[T]:
-    """Return the first ``limit`` items, and the cursor of the last when there are more."""
+def page_of(
+    items: list[T], limit: int, position: Callable[[T], tuple[str, tuple[Any, ...]]], *, is_cut: bool = False
+) -> Page[T]:
+    """Return the first ``limit`` items, and the cursor of the last when there are more, as of a list that is cut."""
     shown = items[:limit]
-    return Page(shown, encode_cursor(*position(shown[-1])) if len(items) > limit else None)
+    return Page(shown, encode_cursor(*position(shown[-1])) if is_cut or len(items) > limit else None)

@@ -47,7 +47,7 @@ def search_observations(
     if many and query.search is None:
         return None
     says, said = ("", []) if query.search is None else (f"AND {_SAYS}", [query.search])
-    bodies = _BODIES if query.bodies or said or any(condition.reads_body for condition in query.where) else ""
+    bodies = _BODIES if said or any(condition.reads_body for condition in query.where) else ""
     if many:
         sql = f"SELECT {columns} FROM tc_observations o {bodies} WHERE {where.sql} {says} ORDER BY {order}"
         return sql, [*where.values, *said]

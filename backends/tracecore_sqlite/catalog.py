@@ -22,12 +22,13 @@ from tracecore.catalog import (
 )
 from tracecore_sql.catalog import (
     ENTRY_COLUMNS,
+    ENTRY_LIST,
     ONE_ENTRY,
     counted,
     entry_conditions,
     entry_of,
     entry_values,
-    listed,
+    page_of_entries,
     tested,
 )
 from tracecore_sql.filters import Conditions
@@ -38,6 +39,7 @@ from tracecore_sqlite.writer import Writing
 
 __all__ = ["SqliteCatalog", "apply"]
 
+_OF_ID: Final = f"SELECT {ENTRY_LIST} FROM tc_catalog e WHERE e.id = ?"
 _IDENTITY: Final = "project = ? AND kind = ? AND key = ?"
 _UPSERT: Final = (
     f"INSERT INTO tc_catalog ({', '.join(ENTRY_COLUMNS)}) VALUES ({', '.join('?' * len(ENTRY_COLUMNS))}) "
@@ -82,24 +84,26 @@ def _page(raw: sqlite3.Connection, project: str, query: CatalogQuery) -> Catalog
     where = _conditions(project, query)
     raw.execute("BEGIN")
     try:
-        found = _within(raw, listed(where, query), [*where.values, query.offset], query.max_bytes)
+        ids = rows_of(raw, page_of_entries(where, query, "e.id"), [*where.values, query.offset])
+        found = _within(raw, ids, query.max_bytes)
         [(total,)] = rows_of(raw, counted(where, query), where.values)
     finally:
         raw.execute("COMMIT")
     return catalog_page(query, found, total)
 
 
-def _within(raw: sqlite3.Connection, sql: str, values: Sequence[Any], max_bytes: int) -> list[Entry]:
-    """Return the first entries of a list: rows are read one by one, and none after the one that is too much."""
+def _within(raw: sqlite3.Connection, ids: Sequence[tuple[int]], max_bytes: int) -> list[Entry]:
+    """Return the first entries of some ids: they are read one by one, and none after the one that is too much.
+
+    Read by the statement that finds them, the bodies of all would be sorted with them.
+    """
     found, left = list[Entry](), max_bytes
-    rows = raw.execute(sql, storable(values))
-    for row in rows:
-        entry = entry_of(row)
+    for one in ids:
+        entry = entry_of(raw.execute(_OF_ID, one).fetchone())
         left -= memoryview(entry.body).nbytes
         if found and left < 0:
             break
         found.append(entry)
-    rows.close()
     return found
 
 

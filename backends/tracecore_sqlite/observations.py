@@ -17,13 +17,14 @@ from tracecore_sql.filters import Conditions, check_limit, observation_condition
 from tracecore_sql.from_rows import observation_of
 from tracecore_sqlite.candidates import search_observations
 from tracecore_sqlite.meeting import DIALECT, within_patience
-from tracecore_sqlite.reading import Reader, Rows, fetch, rows_of
+from tracecore_sqlite.reading import Reader, Rows, fetch, rows_of, rows_within
 
 __all__ = ["SqliteObservations"]
 
 _LIST: Final = ", ".join(f"o.{column}" for column in LIST_COLUMNS)
 _BODY: Final = ", ".join(f"b.{column}" for column in BODY_COLUMNS)
 _BODIES: Final = "LEFT JOIN tc_bodies b ON b.id = o.id"
+_BODY_OF: Final = f"SELECT {_BODY} FROM (SELECT ? AS id) o {_BODIES}"
 _WITH_BODY: Final = f"tc_observations o {_BODIES}"
 _TIES: Final = "span_id DESC, trace_id DESC"
 _CURSOR: Final = "sqlite observations"
@@ -42,9 +43,11 @@ class SqliteObservations:
         if query.cursor is not None:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=2), start_column(query), "span_id", "trace_id")
         connection = await self._reader()
-        rows = await connection.run(_find, connection.raw, project, query, where)
+        rows, is_cut = await connection.run(_find, connection.raw, project, query, where)
         found = [observation_of(row) for row in rows]
-        return page_of(found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)))
+        return page_of(
+            found, query.limit, lambda span: (_CURSOR, (span.start_ns, span.span_id, span.trace_id)), is_cut=is_cut
+        )
 
     async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
         """Return one observation with its payloads, or None."""
@@ -61,20 +64,22 @@ class SqliteObservations:
         return [observation_of(row) for row in rows]
 
 
-def _find(raw: sqlite3.Connection, project: str, query: ObservationQuery, where: Conditions) -> Rows:
-    columns = f"{_LIST}, {_BODY}" if query.bodies else _LIST
+def _find(raw: sqlite3.Connection, project: str, query: ObservationQuery, where: Conditions) -> tuple[Rows, bool]:
+    """Return the rows of a page, one more where there are more, and whether it ends before, being long."""
+    columns = f"o.id, {_LIST}" if query.bodies else _LIST
     order = f"{start_column(query)} DESC, {_TIES}"
     with within_patience(raw) if query.where else nullcontext():
         found = search_observations(raw, project, query, columns=columns, where=where, order=order)
         if found is None and query.search is not None:
-            return []
+            return [], False
         sql, values = found or (_walk(query, columns, where, order), where.values)
-        return rows_of(raw, f"{sql} LIMIT ?", [*values, query.limit + 1])
+        sql, values = f"{sql} LIMIT ?", [*values, query.limit + 1]
+        return rows_within(raw, sql, values, more=_BODY_OF) if query.bodies else (rows_of(raw, sql, values), False)
 
 
 def _walk(query: ObservationQuery, columns: str, where: Conditions, order: str) -> str:
     """Return the statement of the list in its own order, all but its limit."""
-    with_body = query.bodies or any(condition.reads_body for condition in query.where)
+    with_body = any(condition.reads_body for condition in query.where)
     index = index_for(query)
     observations = "tc_observations o" if index is None else f"tc_observations o INDEXED BY {index}"
     source = f"{observations} {_BODIES}" if with_body else observations

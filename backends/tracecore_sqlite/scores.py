@@ -11,13 +11,14 @@ from tracecore.records import Score
 from tracecore_sql.cursors import decode_cursor, page_of
 from tracecore_sql.filters import check_limit
 from tracecore_sql.scores import SCORE_COLUMNS, score_conditions, score_of, single_values
-from tracecore_sqlite.reading import Reader, fetch
+from tracecore_sqlite.reading import Reader, fetch, rows_within
 
 __all__ = ["SqliteScores"]
 
 _COLUMNS: Final = ", ".join(SCORE_COLUMNS)
 _ORDER: Final = "timestamp_ns DESC, score_id DESC"
 _CURSOR: Final = "sqlite scores"
+_OF_ID: Final = f"SELECT {_COLUMNS} FROM tc_scores WHERE id = ?"
 _GET: Final = f"SELECT {_COLUMNS} FROM tc_scores WHERE project = ? AND score_id = ?"
 _BY: Final = ("trace", "observation", "session", "experiment")
 """What is judged, by how few scores it has."""
@@ -38,10 +39,13 @@ class SqliteScores:
             where.after(decode_cursor(_CURSOR, query.cursor, ids=1), "timestamp_ns", "score_id")
         # Named, because SQLite takes an interval of time for a better key than what is judged.
         source = f"tc_scores INDEXED BY {_index_for(query)}"
-        sql = f"SELECT {_COLUMNS} FROM {source} WHERE {where.sql} ORDER BY {_ORDER} LIMIT ?"
-        rows = await fetch(self._reader, sql, [*where.values, query.limit + 1])
+        sql = f"SELECT id FROM {source} WHERE {where.sql} ORDER BY {_ORDER} LIMIT ?"
+        connection = await self._reader()
+        rows, is_cut = await connection.run(
+            rows_within, connection.raw, sql, [*where.values, query.limit + 1], more=_OF_ID
+        )
         found = [score_of(row) for row in rows]
-        return page_of(found, query.limit, lambda score: (_CURSOR, (score.timestamp_ns, score.score_id)))
+        return page_of(found, query.limit, lambda score: (_CURSOR, (score.timestamp_ns, score.score_id)), is_cut=is_cut)
 
     async def get(self, project: str, score_id: str) -> Score | None:
         """Return one score, or None."""

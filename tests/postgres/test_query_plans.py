@@ -47,7 +47,7 @@ SCORE_FILTERS: dict[str, Any] = {
 }  # fmt: skip
 SESSION_FILTERS: dict[str, Any] = {"user_id": "u1", "since_ns": BEGIN, "until_ns": UNTIL, "cursor": ""}
 LEDGER_FILTERS: dict[str, Any] = {"process": "p1", "since_ns": BEGIN, "until_ns": UNTIL, "last": True, "cursor": ""}
-WALKING = frozenset(("Limit", "Incremental Sort", "Index Scan", "Merge Append"))
+WALKING = frozenset(("Limit", "Incremental Sort", "Index Scan", "Merge Append", "WindowAgg", "Subquery Scan"))
 """The steps of a plan that walks in the order of its list and stops."""
 PAGE = 50
 """Where no more rows than a page has are expected, servers before version 16 sort all of them."""

@@ -9,7 +9,8 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from tracecore.backend import ObservationQuery, Page, TraceQuery
+from tracecore.backend import LARGEST_PAGE_BYTES, ObservationQuery, Page, TraceQuery
+from tracecore.conditions import Condition
 from tracecore.errors import BackendRejected
 from tracecore.records import ABSENT, ErrorInfo, Generation, Observation, TraceAttributes
 from tracecore.testing.comparing import same
@@ -88,6 +89,27 @@ class ObservationSuite(FilterSuite):
                     found = [one.span_id for page in pages for one in page]
                     same(found, [span_id_of(number) for number in numbers], f"{query}, limit {limit}")
                     assert len(pages) == max(1, -(-len(numbers) // limit)), f"{query}, limit {limit}"
+
+    async def test_a_page_with_payloads_ends_where_they_are_long(self, make: MakeBackend) -> None:
+        """Page: "it ends before the item with which it would be longer than LARGEST_PAGE_BYTES", whatever is asked."""
+        long, longest = json_of("x" * (LARGEST_PAGE_BYTES // 3)), json_of("x" * (LARGEST_PAGE_BYTES + 5))
+        bodies = [long, long, longest, long, json_of(1), json_of(2)]
+        records = [
+            span(number, after_s=9 - number, input=body, trace=TraceAttributes(user_id="u"))
+            for number, body in enumerate(bodies, 1)
+        ]
+        async with opened_with(make(), records) as backend:
+            find = observations_in(backend).find
+            for query in (
+                ObservationQuery(bodies=True),
+                ObservationQuery(bodies=True, trace_id=trace_id_of(1)),
+                ObservationQuery(bodies=True, user_id="u"),
+                ObservationQuery(bodies=True, where=(Condition("input", "is not null"),)),
+            ):
+                pages = await pages_of(find, PROJECT, query)
+                found = [[bodies.index(one.input) for one in page] for page in pages]
+                same(found, [[0, 0], [2], [0, 4, 5]], query)
+            same([len(page) for page in await pages_of(find, PROJECT, ObservationQuery())], [6])
 
     async def test_pages_pass_through_equal_spans_of_many_traces(self, make: MakeBackend) -> None:
         """Page: a cursor names "a position by key": observations with one start and one span id all pass."""

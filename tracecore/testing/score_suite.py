@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import pytest
 from msgspec.structs import replace
 
-from tracecore.backend import Batch, Page, ScoreQuery
+from tracecore.backend import LARGEST_PAGE_BYTES, Batch, Page, ScoreQuery
 from tracecore.errors import BackendRejected
 from tracecore.records import Record, Score, merge
 from tracecore.testing.comparing import same
@@ -122,6 +122,22 @@ class ScoreSuite(Contract):
             await backend.write([late, early, tied])
             rest = await pages_of(find, PROJECT, ScoreQuery(limit=3, cursor=first.next_cursor))
         same([one for page in rest for one in page], [_SCORES[3], _SCORES[2], tied, _SCORES[1], _SCORES[0], early])
+
+    async def test_a_page_of_scores_ends_where_they_are_long(self, make: MakeBackend) -> None:
+        """Page: "it ends before the item with which it would be longer than LARGEST_PAGE_BYTES", and goes on there."""
+        third = LARGEST_PAGE_BYTES // 3
+        said = [
+            {"comment": "x" * third}, {"metadata": json_of("x" * third)}, {"comment": "x" * (4 * third)},
+            {"comment": "x" * third, "metadata": json_of("x" * third)}, {}, {},
+        ]  # fmt: skip
+        records = [
+            replace(score(str(number), trace_id=_T1, timestamp_ns=START - number), **dict[str, Any](more))
+            for number, more in enumerate(said)
+        ]
+        async with opened_with(make(), records) as backend:
+            for query in (ScoreQuery(), ScoreQuery(trace_id=_T1), ScoreQuery(names=("quality", "tone"))):
+                pages = await pages_of(scores_in(backend).find, PROJECT, query)
+                same(["".join(one.score_id for one in page) for page in pages], ["01", "2", "345"], query)
 
     async def test_forged_cursors_and_limits_of_scores_are_refused(self, make: MakeBackend) -> None:
         """ScoreStore.find: "Raises as TraceStore.find does": for a foreign cursor, and for a limit out of range."""

@@ -44,6 +44,8 @@ from tracecore.tracing import (
 if TYPE_CHECKING:
     from tracecore.executor import ContextExecutor
     from tracecore.integrations.threads import propagate_to_threads
+    from tracecore.prompting import aget_prompt, awarm_prompts, get_prompt, invalidate_prompts, warm_prompts
+    from tracecore.served_prompts import ServedPrompt
 
 __version__ = "0.1.0"
 
@@ -65,10 +67,13 @@ __all__ = [
     "OpenSpan",
     "Recorder",
     "Recovered",
+    "ServedPrompt",
     "TracecoreError",
     "__version__",
     "aflush",
+    "aget_prompt",
     "ashutdown",
+    "awarm_prompts",
     "configure",
     "continue_trace",
     "create_score",
@@ -78,8 +83,10 @@ __all__ = [
     "event",
     "flush",
     "generation",
+    "get_prompt",
     "health",
     "inject",
+    "invalidate_prompts",
     "observe",
     "propagate_attributes",
     "propagate_to_threads",
@@ -90,7 +97,10 @@ __all__ = [
     "update_current_generation",
     "update_current_span",
     "update_current_trace",
+    "warm_prompts",
 ]
+
+_OF_PROMPTS = ("ServedPrompt", "aget_prompt", "awarm_prompts", "get_prompt", "invalidate_prompts", "warm_prompts")
 
 
 def __getattr__(name: str) -> object:
@@ -103,4 +113,9 @@ def __getattr__(name: str) -> object:
         from tracecore.integrations.threads import propagate_to_threads  # noqa: PLC0415 - as said
 
         return propagate_to_threads
+    if name in _OF_PROMPTS:
+        from tracecore import prompting  # noqa: PLC0415 - as said
+
+        globals().update({each: getattr(prompting, each) for each in _OF_PROMPTS})  # asked for again and again
+        return getattr(prompting, name)
     raise AttributeError(f"module 'tracecore' has no attribute {name!r}")

@@ -181,6 +181,33 @@ class Config(Struct, frozen=True, kw_only=True, dict=True):
     capture_time_us: _Microseconds = 1_000
     """The longest time spent on encoding one payload, in microseconds. Default: 1000."""
 
+    prompts: (
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"\A{_SCHEME}:\S+\Z",
+                max_length=4096,
+                description="one URL such as 'https://host' or 'sqlite:///traces.db'",
+            ),
+        ]
+        | None
+    ) = None
+    """URL of where ``get_prompt`` finds prompts: a backend that keeps some, a tracecore server or a Langfuse server;
+    where it is not set, the first of the backends that does. Default: none."""
+
+    prompt_ttl_s: Annotated[float, Meta(ge=0, le=31_536_000, description="a number of seconds, 0 to 31536000")] = 60.0
+    """How long a prompt is served before it is asked for again, in seconds; 0 means never. Default: 60.0."""
+
+    prompt_wait_ms: _Milliseconds = 1_000
+    """The longest wait for a prompt of which nothing is known, in milliseconds. Default: 1000."""
+
+    prompt_cache_items: _Count = 1_000
+    """Prompts, by name and version or label, that are kept in memory, and of those on the disk. Default: 1000."""
+
+    prompt_cache_dir: _Path | None = None
+    """The directory of copies of prompts, from which a program that starts while the server is away is served; a
+    relative path begins at the working directory. Default: none."""
+
     def __post_init__(self) -> None:
         """Check every value and bring it to its exact type (``1`` to ``1.0``)."""
         for key in self.__struct_fields__:

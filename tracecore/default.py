@@ -21,7 +21,7 @@ from tracecore.open_span import NOT_RECORDED
 from tracecore.recorder import Recorder, is_recording
 from tracecore.reporting import named_error, report, text_of_error
 
-__all__ = ["aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
+__all__ = ["DEFAULT", "aflush", "ashutdown", "configure", "default_recorder", "flush", "health", "route", "shutdown"]
 
 _PAUSE_NS: Final = 10_000_000_000
 """How long nobody tries again after a start that failed for a reason that may pass."""
@@ -64,6 +64,8 @@ class _Default:
 
 
 _default: Final = _Default()
+DEFAULT: Final = _default
+"""For who looks which recorder there is, and starts none."""
 
 
 def configure(**settings: Any) -> Recorder:

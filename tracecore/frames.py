@@ -21,6 +21,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tracecore.context import NO_ATTRIBUTES
 from tracecore.open_span import OpenSpan
+from tracecore.prompt_stamps import with_stamps
 from tracecore.records import (
     Generation,
     ObservationType,
@@ -111,7 +112,7 @@ def write_body(item: Any, into: bytearray, unnamed: dict[Any, int] = _NO_PLACES)
     known = trace.encoded
     if known[0] is not attributes:
         trace.encoded = known = (attributes, _encode_json(attributes))
-    extra = item.extra
+    extra = None if item.extra is None else with_stamps(item.extra, item.type)
     _encode_into((
         trace.trace_id, item.span_id, item.parent_id, item.name, item.type, item.started, item.offset_ns,
         item.ended, item.status, item.input, item.output, known[1],

@@ -24,12 +24,13 @@ class PumpThread:
         run: Callable[[], Coroutine[Any, Any, None]],
         *,
         on_end: Callable[[BaseException | None], object] = lambda error: None,  # noqa: ARG005 - nobody asks
+        name: str = "tracecore-pump",
     ) -> None:
         self._run = run
         self._on_end = on_end
         self._imported = threading.Event()
         # A context of its own, also where threads inherit one: the first span's would be kept, and traced, for ever.
-        self._thread = threading.Thread(target=Context().run, args=(self._main,), name="tracecore-pump", daemon=True)
+        self._thread = threading.Thread(target=Context().run, args=(self._main,), name=name, daemon=True)
         self._thread.start()
 
     @property

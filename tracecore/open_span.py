@@ -32,13 +32,8 @@ from tracecore.context import INHERITED, NO_ATTRIBUTES, POSITION, Again, Place, 
 from tracecore.fields import SpanChanges, SpanFields, TraceFields
 from tracecore.health import FlushResult
 from tracecore.ids import new_span_id, new_trace_id
-from tracecore.records import (
-    ABSENT,
-    ObservationType,
-    Span,
-    Status,
-    TraceAttributes,
-)
+from tracecore.prompt_stamps import PromptStamp, keep_stamp, with_stamps
+from tracecore.records import ABSENT, ObservationType, Span, Status, TraceAttributes
 from tracecore.sampling import is_sampled
 from tracecore.sealing import ENVELOPE_BYTES, observation, payload_bytes
 
@@ -211,7 +206,8 @@ class OpenSpan(Struct, eq=False, gc=False):
             trace.route.project, trace.trace_id, self.span_id, self.name, self.started + self.offset_ns, self.parent_id,
             self.type, None if running else self.duration_ns, "running" if running else self.status,
         )  # fmt: skip
-        return observation(head, self.input, self.output, self.all_attributes, self.extra, trace.route.provenance)
+        extra = None if self.extra is None else with_stamps(self.extra, self.type)
+        return observation(head, self.input, self.output, self.all_attributes, extra, trace.route.provenance)
 
     def delivered(self, timeout: float = 5.0) -> FlushResult:
         """Wait at most ``timeout`` seconds until what this trace has emitted so far is delivered or lost; tell which.
@@ -442,6 +438,12 @@ def _set_cost(span: OpenSpan, value: object) -> None:
     span.keep("total_cost", total)
 
 
+def _set_prompt(span: OpenSpan, value: object) -> None:
+    if isinstance(value, PromptStamp):
+        span.extra = keep_stamp(span.extra, value, monotonic_ns())
+    span.note(**prompt_of(value))
+
+
 def _set_tool_call_names(span: OpenSpan, value: object) -> None:
     span.note(tool_call_names=texts_of(value) or None)
 
@@ -475,7 +477,7 @@ _SETTERS: Final[dict[str, Callable[[OpenSpan, object], None]]] = {
     "model_parameters": _noting_payload("model_parameters"),
     "tool_definitions": _noting_payload("tool_definitions"),
     "tool_calls": _noting_payload("tool_calls"),
-    "prompt": lambda span, value: span.note(**prompt_of(value)),
+    "prompt": _set_prompt,
 }
 
 

@@ -71,6 +71,10 @@ class Recorder:
         self._entered = False
         self._shared = Shared(self.config)
         self._channels = channels_for(self._shared, backend, on_child=_hook_worker_once, on_gone=self._note_gone)
+        self.given = backend is not None
+        """Whether its backends were given as objects, so that the configuration does not say where they are."""
+        self.prompts: object = None
+        """What ``get_prompt`` knows of the prompts of this recorder's project, once it was asked for one."""
         self.route: Route | None = None
         """Where new traces go; None when nothing is recorded. A closed recorder still has its route: what comes too
         late is counted as ``closing``."""

@@ -137,7 +137,10 @@ class _PricedTier:
 
     def holds(self, generation: Generation, usage: Mapping[str, int]) -> bool:
         """Return whether all conditions hold; without one, none does."""
-        return bool(self._conditions) and all(holds(generation, usage) for holds in self._conditions)
+        for condition in self._conditions:
+            if not condition(generation, usage):
+                return False
+        return bool(self._conditions)
 
     def cost(self, usage: Mapping[str, int]) -> tuple[dict[str, float], float | None]:
         """Return USD per bucket that has a price, and in total: None if not all that was used has one."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.drawn_records import json_values
 from tests.server.otlp.otlp_requests import one, plain
+from tracecore.markers import encode_text
 from tracecore.server.otlp.payloads import json_of, object_payload_of, payload_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -100,3 +101,10 @@ def test_a_payload_is_found_by_its_words_in_any_script() -> None:
     """What Langfuse's SDK escapes is stored as characters."""
     record = one({"langfuse.observation.output": json.dumps({"answer": "新しい自転車"})})
     assert "自転車" in bytes(record.output).decode()
+
+
+@given(texts)
+def test_a_text_is_encoded_at_once_or_piece_by_piece(text: str) -> None:
+    """What is no object and no array is the JSON string that :func:`encode_text` makes."""
+    stored = bytes(payload_of(text))
+    assert stored == encode_text(text, 1 << 20) or text.lstrip(" \t\r\n")[:1] in {"{", "["}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
-from tracecore.records import Provenance
+from tracecore.records import Provenance, TraceAttributes
 from tracecore.server.otlp.mapping import FIELDS
 from tracecore.server.otlp.names import Langfuse, OpenTelemetry
 from tracecore.server.otlp.payloads import member, text_of
 from tracecore.server.otlp.reading import environment_of
 from tracecore.server.otlp.received import Attributes, Destination, Scope, Value
+from tracecore.server.otlp.sorting import Shape
 
 __all__ = ["Origin"]
 
@@ -43,6 +44,8 @@ class Origin:
         """The attributes of the resource as JSON."""
         self.scope: Final = _scope(scope)
         """The scope as JSON."""
+        self.told: Final[dict[Any, tuple[TraceAttributes | None, Shape]]] = {}
+        """What spans said of their trace, and what was left to be taken of them: see ``traces``."""
 
 
 def _resource(attributes: Attributes) -> Raw | None:

@@ -34,6 +34,7 @@ __all__ = [
     "text_of",
 ]
 
+_encode: Final = msgspec.json.Encoder().encode
 _skip: Final = msgspec.json.Decoder(Raw).decode
 _parse: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -52,13 +53,18 @@ def payload_of(value: Any) -> Raw:
     """Return a value of an attribute as a payload."""
     if type(value) is str:
         first = value[:1]
-        if first in _BRACKETS and "\\u" not in value:
+        if first in _BRACKETS and ("\\" not in value or "\\u" not in value):  # to look for one character is quick
             try:  # nearly always: one call into C
                 return _skip(value)
             except _NOT_JSON:
                 pass
         if first in _BEGINNINGS and (found := _container(value)) is not None:
             return found
+        if len(value) <= LIMITS.text:
+            try:
+                return Raw(_encode(value))
+            except UnicodeEncodeError:
+                pass
         return Raw(encode_text(value, LIMITS.text))
     return value if type(value) is Raw else Raw(encoded(value, PAYLOADS))
 

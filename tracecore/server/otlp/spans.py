@@ -12,67 +12,53 @@ from tracecore.records import (
     Observation,
     ObservationType,
     Span,
-    TraceAttributes,
 )
 from tracecore.server.otlp.experiments import experiment_of
 from tracecore.server.otlp.kinds import kind_of
-from tracecore.server.otlp.mapping import DEBUG_NAMES, FIELDS
+from tracecore.server.otlp.mapping import DEBUG_NAMES
 from tracecore.server.otlp.messages import complete, prepare, take_in
-from tracecore.server.otlp.metadata import metadata_of, trace_metadata_of
+from tracecore.server.otlp.metadata import metadata_of
 from tracecore.server.otlp.names import EventNames, LiveKit, OpenTelemetry, Vercel
 from tracecore.server.otlp.origins import Origin
 from tracecore.server.otlp.payloads import content_of, object_payload_of, text_of
-from tracecore.server.otlp.reading import (
-    environment_of,
-    flag_of,
-    level_of,
-    milliseconds_of,
-    short_text_of,
-    status_of,
-    tags_of,
-    time_of,
-    whole_of,
-)
+from tracecore.server.otlp.reading import flag_of, level_of, milliseconds_of, status_of, tags_of, time_of, whole_of
 from tracecore.server.otlp.received import Destination, Happening, Received
 from tracecore.server.otlp.sorting import Readers, Sorted
 from tracecore.server.otlp.times import times_of
 from tracecore.server.otlp.tools import fill_tools
+from tracecore.server.otlp.traces import about_trace
 from tracecore.server.otlp.usage import fill_usage
 
 __all__ = ["record_of"]
 
 _ERROR: Final = 2
 """``Status.StatusCode.STATUS_CODE_ERROR``."""
-_SPAN, _TRACE = 0, 1
-_READERS: Final[Readers] = {
-    "input": (_SPAN, "input", content_of),
-    "output": (_SPAN, "output", content_of),
-    "name": (_SPAN, "name", text_of),
-    "level": (_SPAN, "level", level_of),
-    "status": (_SPAN, "status", status_of),
-    "status_message": (_SPAN, "status_message", text_of),
-    "version": (_SPAN, "version", text_of),
-    "completion_start": (_SPAN, "completion_start_ns", time_of),
-    "first_chunk_ms": (_SPAN, "first_chunk_ns", milliseconds_of),
-    "app_root": (_SPAN, "app_root", flag_of),
-    "as_root": (_SPAN, "as_root", flag_of),
-    "tool_calls": (_SPAN, "tool_calls", content_of),
-    "tool_call_names": (_SPAN, "tool_call_names", tags_of),
-    "trace_name": (_TRACE, "name", text_of),
-    "user": (_TRACE, "user_id", short_text_of),
-    "session": (_TRACE, "session_id", short_text_of),
-    "tags": (_TRACE, "tags", tags_of),
-    "release": (_TRACE, "release", text_of),
-    "public": (_TRACE, "public", flag_of),
-}
-_OF_GENERATIONS: Final[Readers] = {
-    **_READERS,
-    "model": (_SPAN, "model", text_of),
-    "parameters": (_SPAN, "model_parameters", object_payload_of),
-    "prompt_name": (_SPAN, "prompt_name", text_of),
-    "prompt_version": (_SPAN, "prompt_version", whole_of),
-}
-_ENVIRONMENTS: Final = FIELDS["environment"]
+_OF_SPANS: Final = Readers(
+    {
+        "input": ("input", content_of),
+        "output": ("output", content_of),
+        "name": ("name", text_of),
+        "level": ("level", level_of),
+        "status": ("status", status_of),
+        "status_message": ("status_message", text_of),
+        "version": ("version", text_of),
+        "completion_start": ("completion_start_ns", time_of),
+        "first_chunk_ms": ("first_chunk_ns", milliseconds_of),
+        "app_root": ("app_root", flag_of),
+        "as_root": ("as_root", flag_of),
+        "tool_calls": ("tool_calls", content_of),
+        "tool_call_names": ("tool_call_names", tags_of),
+    }
+)
+_OF_GENERATIONS: Final = Readers(
+    {
+        **_OF_SPANS.by_field,
+        "model": ("model", text_of),
+        "parameters": ("model_parameters", object_payload_of),
+        "prompt_name": ("prompt_name", text_of),
+        "prompt_version": ("prompt_version", whole_of),
+    }
+)
 
 
 def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
@@ -84,9 +70,8 @@ def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
     kind = kind_of(span, attributes, origin)
     times = times_of(span.start_ns, span.end_ns, into.received_ns)
     fields = _first(span, kind, times, origin, into)
-    trace: dict[str, Any] = {}
     name_key, *keys = attributes.key_of("name"), attributes.key_of("input"), attributes.key_of("output")
-    attributes.spread(_OF_GENERATIONS if kind in GENERATION_TYPES else _READERS, (fields, trace))
+    attributes.spread(_OF_GENERATIONS if kind in GENERATION_TYPES else _OF_SPANS, fields)
     _compose(fields, span, name_key)
     complete(fields, attributes, keys, is_root=span.parent_id is None or "app_root" in fields)
     fill_tools(fields, attributes)
@@ -98,7 +83,7 @@ def record_of(span: Received, origin: Origin, into: Destination) -> Observation:
     if "experiment.*" in attributes.groups:
         fields["experiment"] = experiment_of(attributes)
     events = _fill_status(fields, span, origin)
-    if (about := _trace(trace, fields, attributes, origin)) is not None:
+    if (about := about_trace(fields.get("version"), attributes, origin)) is not None:
         fields["trace"] = about
     fields["metadata"] = metadata_of(span, attributes, origin, name=fields["name"], events=events, wrong=times[2])
     return _made(kind, fields)
@@ -167,26 +152,3 @@ def _error(span: Received) -> tuple[ErrorInfo | None, list[Happening]]:
             return found, [*span.events[:number], *span.events[number + 1 :]]
     name = text_of(span.attributes.get(OpenTelemetry.ERROR_TYPE))
     return (ErrorInfo(type=name, message=span.message) if name else None), span.events
-
-
-def _trace(said: dict[str, Any], fields: dict[str, Any], attributes: Sorted, origin: Origin) -> TraceAttributes | None:
-    """Return what is said of the trace, with what the resource says of it; None where that is nothing."""
-    version = fields.get("version", origin.service_version)
-    if version is not None:
-        said["version"] = version
-    if origin.release is not None:
-        said.setdefault("release", origin.release)
-    if origin.environments or attributes.has("environment"):
-        said["environment"] = _environment(attributes, origin)
-    if attributes.has("trace_metadata") or "trace_metadata.*" in attributes.groups:
-        said["metadata"] = trace_metadata_of(attributes, origin)
-    return TraceAttributes(**said) if said else None
-
-
-def _environment(attributes: Sorted, origin: Origin) -> str | None:
-    """Return the environment by its names in order: each looked for in the span, then in the resource."""
-    key = attributes.key_of("environment")
-    best = min(origin.environments, default=len(_ENVIRONMENTS))
-    if key is None or best < _ENVIRONMENTS.index(key):
-        return origin.environments[best]
-    return attributes.take("environment", environment_of)

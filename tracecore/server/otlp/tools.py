@@ -42,7 +42,8 @@ def fill_tools(fields: dict[str, Any], attributes: Sorted) -> None:
     if answered is None:
         return
     raw = bytes(answered)
-    if b"tool" in raw or b"function_call" in raw:  # in every shape there is one of them
+    # A text asks for nothing; in every other shape there is one of these words.
+    if raw[:1] != b'"' and (b"tool" in raw or b"function_call" in raw):
         calls = _distinct(_calls(parsed(answered), 0))
         if calls:
             fields["tool_calls"] = payload_of(calls)

@@ -7,10 +7,10 @@ Buckets are made disjoint, and a total is made of a cost that has none, where th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, NamedTuple, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from tracecore.server.otlp.names import Genkit, Vercel, Vertex
 from tracecore.server.otlp.payloads import object_in, payload_of, text_of
@@ -46,14 +46,14 @@ _NO_UNITS: Final = frozenset({"cost", "input_text_tokens", "output_text_tokens"}
 """What follows it that counts nothing, or what is left of others."""
 
 
-class Usage(NamedTuple):
+class Usage(Struct, frozen=True, gc=False):
     """Hold disjoint buckets of units, and what was given where that was not the same."""
 
     details: dict[str, int] | None = None
     provided: dict[str, int] | None = None
 
 
-class Cost(NamedTuple):
+class Cost(Struct, frozen=True, gc=False):
     """Hold USD by bucket, and in total."""
 
     details: dict[str, float] | None = None
@@ -68,9 +68,9 @@ def fill_usage(fields: dict[str, Any], attributes: Sorted) -> None:
     if found is None:
         found = _from_response(attributes)
     if found is not None:
-        fields["usage_details"], fields["provided_usage_details"] = found
+        fields["usage_details"], fields["provided_usage_details"] = found.details, found.provided
     if attributes.has("cost") and (cost := attributes.take("cost", _cost)) is not None:
-        fields["cost_details"], fields["total_cost"] = cost
+        fields["cost_details"], fields["total_cost"] = cost.details, cost.total
     if "model_parameters" not in fields:
         said = _holding(attributes, Genkit.INPUT, "config")
         if said is not None and said["config"]:

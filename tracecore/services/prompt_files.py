@@ -44,7 +44,10 @@ from tracecore.errors import ConfigError
 from tracecore.prompts import Prompt, PromptType, Variable
 from tracecore.services.prompt_bodies import body_of, content_of, hides, read_body, settled, spelt_in_json
 
-__all__ = ["FENCE", "PromptFile", "file_of", "parse", "render", "says_the_same", "with_bookkeeping"]
+__all__ = [
+    "FENCE", "PromptFile", "bookkeeping", "file_of", "has_other_tags", "hides_something", "parse", "read_file",
+    "render", "says_the_same", "with_bookkeeping",
+]  # fmt: skip
 
 FENCE: Final = "+++"
 """The line before and behind what is known of a prompt."""
@@ -107,12 +110,17 @@ def says_the_same(one: PromptFile, other: PromptFile) -> bool:
     )
 
 
+def has_other_tags(local: PromptFile, remote: PromptFile) -> bool:
+    """Return whether a file says other tags than the name has."""
+    return local.tags is not None and set(local.tags) != set(remote.tags or ())
+
+
 def render(file: PromptFile, *, escaped: bool | None = None) -> str:
     """Return the text of a file; ``escaped`` where hidden characters must be spelt, which is by default as needed."""
-    escaped = hides(file.type, file.prompt) if escaped is None else escaped
+    escaped = hides_something(file) if escaped is None else escaped
     lines = [
         FENCE,
-        *_bookkeeping(file),
+        *bookkeeping(file),
         f"type = {_string(file.type)}",
         *(["escaped = true"] if escaped else ()),
         *(() if file.tags is None else [f"tags = [{', '.join(map(_string, file.tags))}]"]),
@@ -121,6 +129,11 @@ def render(file: PromptFile, *, escaped: bool | None = None) -> str:
         FENCE,
     ]
     return "\n".join(lines) + "\n\n" + body_of(file.type, file.prompt, escaped=escaped)
+
+
+def hides_something(file: PromptFile) -> bool:
+    """Return whether a prompt holds characters that nobody sees."""
+    return hides(file.type, file.prompt)
 
 
 def with_bookkeeping(text: str, file: PromptFile, source: str) -> str:
@@ -132,7 +145,7 @@ def with_bookkeeping(text: str, file: PromptFile, source: str) -> str:
     found = _HEAD.match(text)
     if found is not None:
         kept = [line for line in found[1].splitlines(keepends=True) if not _BOOKKEEPING.match(line)]
-        edited = f"{FENCE}\n" + "".join(f"{line}\n" for line in _bookkeeping(file)) + "".join(kept)
+        edited = f"{FENCE}\n" + "".join(f"{line}\n" for line in bookkeeping(file)) + "".join(kept)
         edited += f"{FENCE}\n" + text[found.end() :]
         try:
             if parse(edited, source) == file:
@@ -163,6 +176,21 @@ def parse(text: str, source: str) -> PromptFile | None:
     )  # fmt: skip
 
 
+def read_file(data: bytes, source: str) -> PromptFile:
+    """Return what a file says that has to be one of a prompt.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        file = parse(data.decode(), source)
+    except UnicodeDecodeError as error:
+        raise ConfigError("file", source, "the folder", f"text in UTF-8 ({error.reason})") from error
+    if file is None:
+        raise ConfigError("file", source, "the folder", f"a prompt, which begins with a line {FENCE!r}")
+    return file
+
+
 def _head(toml: str, source: str) -> _Head:
     try:
         # A line break before it: errors name lines, and the fence is the first.
@@ -183,7 +211,8 @@ def _checked_config(config: str, source: str) -> Raw:
     return Raw(settled(Raw(document)))
 
 
-def _bookkeeping(file: PromptFile) -> list[str]:
+def bookkeeping(file: PromptFile) -> list[str]:
+    """Return the lines of TOML that say from which version a file was made; they come first."""
     return [
         *(() if file.version is None else [f"version = {file.version}"]),
         *(() if file.newest is None else [f"newest = {file.newest}"]),

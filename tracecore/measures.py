@@ -27,7 +27,7 @@ from tracecore.conditions import (
 
 __all__ = [
     "AGGREGATIONS", "DIMENSIONS", "LARGEST_ANSWER", "MEASURES", "MOST_BINS", "SCORE_KINDS", "STEPS", "UNMEASURED",
-    "Aggregation", "BadMeasures", "Bin", "Dimension", "Measure", "MeasureOrder", "MeasureQuery", "MeasureRow",
+    "Aggregation", "BadMeasures", "Bin", "Common", "Dimension", "Measure", "MeasureOrder", "MeasureQuery", "MeasureRow",
     "MeasureStore", "Measured", "Measuring", "ScoreColumn", "ScoreCondition", "Step", "View",
 ]  # fmt: skip
 
@@ -47,9 +47,9 @@ Aggregation: TypeAlias = Literal[
 Measure: TypeAlias = Literal[
     "count", "latency", "streaming_latency", "input_tokens", "output_tokens", "total_tokens",
     "output_tokens_per_second", "tokens_per_second", "input_cost", "output_cost", "total_cost", "time_to_first_token",
-    "score_count", "value",
+    "score_count", "errors", "start", "value",
 ]  # fmt: skip
-"""What is measured. Latencies and times are ms, costs USD."""
+"""What is measured. Latencies and times are ms, costs USD; ``start`` is ms since the Unix epoch."""
 Dimension: TypeAlias = Literal[
     "environment", "type", "name", "level", "version", "tags", "release", "trace_name", "trace_version", "model",
     "prompt_name", "prompt_version", "is_root", "month", "day", "source", "data_type", "config_id", "value",
@@ -59,6 +59,8 @@ Dimension: TypeAlias = Literal[
 """By what groups are made."""
 Bin: TypeAlias = tuple[float, float, int]
 """From where to where a bin of a histogram goes, and how many values are in it."""
+Common: TypeAlias = str | int | float | bool | tuple[str, ...] | None
+"""What is common to a group: None where it is unknown, a tuple of texts where it is tags."""
 
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
 AGGREGATIONS: Final[tuple[Aggregation, ...]] = get_args(Aggregation)
@@ -215,8 +217,8 @@ class MeasureRow(Struct, frozen=True):
 
     time_ns: int | None
     """Where the step of time begins; None where the query has none."""
-    dimensions: tuple[Any, ...]
-    """What is common to the group, in the order of the query; None for what is unknown, tags as a tuple."""
+    dimensions: tuple[Common, ...]
+    """What is common to the group, in the order of the query."""
     values: tuple[float | int | tuple[Bin, ...] | None, ...]
     """The measures in the order of the query: None where nothing is known, bins of a histogram."""
 

@@ -9,6 +9,8 @@ Backends may find the same by other means (SQL), and are tested against :func:`m
   ``streaming_latency`` from there to the end: ms. ``output_tokens_per_second`` are units of output by the seconds of
   streaming, ``tokens_per_second`` all units by those of the duration. ``input_cost`` and ``output_cost`` are what
   :func:`tracecore.filtering.cost_of` says. ``score_count`` is how many scores judge the observation. ``count`` is 1.
+  ``errors`` is 1 where :func:`tracecore.rollup.failed` says so, else 0: its average is a rate. ``start`` is when the
+  observation began, as near as a float of ms comes: its least and greatest value are the first and the last use.
 * **Percentiles** lie between the two values next to them, in proportion, as ``percentile_cont`` of SQL does.
 * **Histograms** have bins of one width from the least value to the greatest, one bin where these are the same.
 * **Dimensions.** The empty text is unknown; without an environment a record is in ``default``. The version of an
@@ -44,6 +46,7 @@ from tracecore.measures import (
     Step,
 )
 from tracecore.records import Generation, Observation, Score, Trace, usage_totals
+from tracecore.rollup import failed
 
 __all__ = [
     "FRACTIONS", "bins_of", "counted", "measure_observations", "measure_scores", "month_of", "percentile", "shown",
@@ -63,7 +66,7 @@ _BEGINNING: Final = date(1970, 1, 1)
 FRACTIONS: Final[dict[Aggregation, float]] = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 """How much of a group lies below each percentile."""
 _WHOLE: Final[frozenset[Measure]] = frozenset(
-    ("count", "input_tokens", "output_tokens", "total_tokens", "score_count")
+    ("count", "input_tokens", "output_tokens", "total_tokens", "score_count", "errors")
 )  # fmt: skip
 _MOST_EXACT: Final = 2.0**53
 _AUTO: Final[tuple[tuple[int, Step], ...]] = ((2, "minute"), (72, "hour"), (60 * 24, "day"), (365 * 24, "week"))
@@ -216,7 +219,7 @@ def _rank(row: MeasureRow, order: MeasureOrder, query: MeasureQuery) -> Any:
         return row.values[query.measures.index(order.by)]
     if order.by == "time":
         return row.time_ns
-    value = row.dimensions[query.dimensions.index(order.by)]
+    value: Any = row.dimensions[query.dimensions.index(order.by)]
     if order.by == "tags":
         return f"[{','.join(map(_encoded, value))}]" if value else None
     return value
@@ -302,6 +305,8 @@ _MEASURES: Final[dict[Measure, Callable[[tuple[Observation, int]], float | None]
     "output_cost": lambda found: cost_of(_of_model("cost_details")(found), "output"),
     "total_cost": _of_model("total_cost"),
     "score_count": lambda found: found[1],
+    "errors": lambda found: failed(found[0]),
+    "start": _ms(lambda span: span.start_ns),
 }
 
 

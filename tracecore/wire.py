@@ -39,6 +39,7 @@ from tracecore.errors import (
     TracecoreError,
 )
 from tracecore.exact_json import Malformed, decode, encode
+from tracecore.measures import MeasureQuery, MeasureRow
 from tracecore.records import LedgerEntry, Observation, Record, Score, Session, Trace
 
 __all__ = [
@@ -92,6 +93,8 @@ class About(Struct, frozen=True, omit_defaults=True):
     """The scheme of the location of the backend behind it, or ``file``."""
     project: str = ""
     """The one project that the request reaches; empty where it reaches each that it asks for."""
+    measures: bool = False
+    """Whether its backend measures what it keeps."""
 
 
 class Lookup(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -159,6 +162,7 @@ READS: Final[dict[tuple[str, str], Read]] = {
         Read("scores", "get", Lookup, Score | None, ("score_id",)),
         Read("ledger", "find", Search[LedgerQuery], Page[LedgerEntry], ("query",)),
         Read("ledger", "totals", Lookup, LedgerTotals, ("since_ns",)),
+        Read("measures", "measure", Search[MeasureQuery], list[MeasureRow], ("query",)),
     )
 }
 """Every read, by store and method."""

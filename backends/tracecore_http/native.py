@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import anyio.to_thread
+from msgspec.structs import replace
 
 from tracecore.backend import Access, Batch, Capabilities, Receipt
 from tracecore.clock import monotonic_ns
@@ -18,7 +19,14 @@ from tracecore_http.batches import check, in_parts
 from tracecore_http.compressing import CONTENT_ENCODING, compressed
 from tracecore_http.meaning import printable, receipt_for
 from tracecore_http.prompts import RemotePrompts
-from tracecore_http.reading import RemoteLedger, RemoteObservations, RemoteScores, RemoteSessions, RemoteTraces
+from tracecore_http.reading import (
+    RemoteLedger,
+    RemoteMeasures,
+    RemoteObservations,
+    RemoteScores,
+    RemoteSessions,
+    RemoteTraces,
+)
 from tracecore_http.remote import Remote
 from tracecore_http.transport import Connect, HttpxTransport
 
@@ -33,14 +41,17 @@ _FEW: Final = 4
 _JSON: Final = [("content-type", "application/json")]
 
 
+_CAN: Final = Capabilities(
+    durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True, measures=True,
+    level="received",
+)  # fmt: skip
+_CAN_NOT_MEASURE: Final = replace(_CAN, measures=False)
+
+
 class NativeBackend:
     """Keep records on a tracecore server; see :class:`tracecore.backend.Backend` for what each member means."""
 
     sql: Final = None
-    capabilities: Final = Capabilities(
-        durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True,
-        level="received",
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class NativeBackend:
         self._remote = remote = Remote(address, connect)
         self._keeps_ledger = True
         """Whether the server's own backend does."""
+        self._measures = True
+        """Likewise."""
         self._next_look = 0
         self._headers = [*_JSON, *CONTENT_ENCODING[address.compression]]
         self.location: Final = address.location
@@ -66,6 +79,12 @@ class NativeBackend:
         self.scores: Final = RemoteScores(remote)
         self.ledger: Final = RemoteLedger(remote)
         self.prompts: Final = RemotePrompts(remote, access)
+        self.measures: Final = RemoteMeasures(remote)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what this backend can do: all that a server does whose backend measures, until it says otherwise."""
+        return _CAN if self._measures else _CAN_NOT_MEASURE
 
     def another(self) -> NativeBackend:
         """Return an unopened backend of the same server, wherever the program has gone."""
@@ -109,7 +128,7 @@ class NativeBackend:
         """Ask the server what it can do; return what it says of itself."""
         answer = await self._remote.ask(f"{BASE}/capabilities", method="GET")
         about = understood(answer, About, self.location)
-        self._keeps_ledger = about.ledger
+        self._keeps_ledger, self._measures = about.ledger, about.measures
         version, behind = printable(about.version) or "of an unknown version", printable(about.backend) or "something"
         reached = printable(about.project) or "each that is asked for"
         protocol = f"tracecore's own, compression {self._address.compression}"

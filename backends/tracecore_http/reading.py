@@ -14,12 +14,15 @@ from tracecore.backend import (
     TraceQuery,
 )
 from tracecore.errors import BackendRejected, Closed
+from tracecore.measures import MeasureQuery, MeasureRow
 from tracecore.records import LedgerEntry, Observation, Score, Session, Trace
 from tracecore.wire import LARGEST_ANSWER, READS, Lookup, encode, encode_search
 from tracecore_http.answers import understood, unpacked
 from tracecore_http.remote import Remote
 
-__all__ = ["RemoteLedger", "RemoteObservations", "RemoteScores", "RemoteSessions", "RemoteTraces"]
+__all__ = [
+    "RemoteLedger", "RemoteMeasures", "RemoteObservations", "RemoteScores", "RemoteSessions", "RemoteTraces",
+]  # fmt: skip
 
 _HEADERS: Final = [("content-type", "application/json")]
 _ACCEPTED: Final = [("accept-encoding", "zstd")]
@@ -111,3 +114,12 @@ class RemoteLedger(_Store):
         """Return the sum over the last entry of each process, less what it had said before ``since_ns``."""
         found = await self._ask("ledger", "totals", encode(Lookup(project, since_ns=since_ns)))
         return cast("LedgerTotals", found)
+
+
+class RemoteMeasures(_Store):
+    """Measure what a server keeps; see :class:`tracecore.measures.MeasureStore`."""
+
+    async def measure(self, project: str, query: MeasureQuery) -> list[MeasureRow]:
+        """Return the rows of the answer."""
+        found = await self._ask("measures", "measure", encode_search(project, query))
+        return cast("list[MeasureRow]", found)

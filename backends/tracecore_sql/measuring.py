@@ -29,7 +29,7 @@ from tracecore.measures import (
     Step,
 )
 from tracecore.measuring import FRACTIONS, bins_of, shown, start_of_month
-from tracecore_sql.filters import Conditions, observation_conditions
+from tracecore_sql.filters import FAILED, Conditions, observation_conditions
 from tracecore_sql.from_rows import text_of, unpack_tags
 from tracecore_sql.where import Dialect, Part, flag_part, float_part, integer_part, tags_part, text_part
 
@@ -68,7 +68,8 @@ def _ms(ns: str) -> str:
 
 _STREAMED: Final = "(CAST(o.start_ns AS numeric) + o.duration_ns - o.completion_start_ns)"
 _MEASURES: Final[dict[Measure, str]] = {
-    "count": "1", "latency": _ms("o.duration_ns"), "streaming_latency": _ms(_STREAMED),
+    "count": "1", "latency": _ms("o.duration_ns"), "streaming_latency": _ms(_STREAMED), "start": _ms("o.start_ns"),
+    "errors": f"CASE WHEN {FAILED} THEN 1 ELSE 0 END",
     "time_to_first_token": _ms("CAST(o.completion_start_ns AS numeric) - o.start_ns"),
     "input_tokens": "o.input_tokens", "output_tokens": "o.output_tokens", "total_tokens": "o.total_tokens",
     "output_tokens_per_second": f"CAST(o.output_tokens AS double precision) * 1e9 / nullif({_STREAMED}, 0)",

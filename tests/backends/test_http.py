@@ -10,7 +10,7 @@ import pytest
 from tests.http_server import Rooms, room_names, served
 from tracecore import plugins
 from tracecore.backend import Capabilities
-from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, ScoreSuite
+from tracecore.testing.backend_suite import BackendSuite, DurableSuite, LedgerSuite, MeasureSuite
 from tracecore.testing.machine import run_machine
 from tracecore.testing.opening import MakeBackend
 from tracecore_http import open_backend
@@ -23,12 +23,12 @@ def room() -> Iterator[str]:
         yield f"{url}/{next(room_names)}"
 
 
-class TestHttp(BackendSuite, DurableSuite, LedgerSuite, ScoreSuite):
+class TestHttp(BackendSuite, DurableSuite, LedgerSuite, MeasureSuite):
     """Everything but SQL."""
 
     expected = Capabilities(
         durable=True, traces=True, observations=True, sessions=True, scores=True, search=True, ledger=True,
-        level="received",
+        measures=True, level="received",
     )  # fmt: skip
 
     @pytest.fixture

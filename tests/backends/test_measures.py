@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.http_server import room_names, served
 from tests.postgres_server import Database
 from tracecore.backend import Backend
 from tracecore.measures import MeasureQuery, MeasureRow
@@ -22,6 +23,7 @@ from tracecore.records import Record, Span
 from tracecore.testing.measure_strategies import measure_queries
 from tracecore.testing.measure_suite import measure_in
 from tracecore.testing.strategies import records
+from tracecore_http import open_backend as open_http
 from tracecore_postgres import open_backend as open_postgres
 from tracecore_sqlite import open_backend as open_sqlite
 
@@ -75,7 +77,8 @@ def test_measures(tmp_path: Path, postgres: Database) -> None:
     numbers, asked = count(), [0, 0]
     worlds = st.lists(records, min_size=4, max_size=16)
 
-    with running(reference, *tested) as runner:
+    with served() as url, running(reference, *tested, remote := open_http(f"{url}/{next(room_names)}")) as runner:
+        tested.append(remote)
 
         async def ask(project: str, world: list[Record], queries: list[MeasureQuery]) -> None:
             batch = [within(project, record) for record in world]

@@ -177,7 +177,7 @@ class _Native:
         can = self._backend.capabilities
         scheme, colon, _ = self._backend.location.partition(":")
         kind = scheme if colon else "file"  # where on the server's disk is nobody's business
-        about = About(can.ledger, __version__, kind, self._reach(request, ""))
+        about = About(can.ledger, __version__, kind, self._reach(request, ""), can.measures)
         return Response(encode({**asdict(can), **asdict(about)}), media_type="application/json")
 
     def read(self, read: Read) -> Endpoint:
@@ -185,7 +185,7 @@ class _Native:
 
         async def answer(request: Request) -> Response:
             asked: Lookup | Search[Any] = decode(await self._question(request), read.asks)
-            store = getattr(self._backend, read.store)
+            store = getattr(self._backend, read.store, None)
             if store is None:
                 raise BackendRejected(f"{self._backend.location} keeps no {read.store}", "ask a backend that does")
             method = getattr(store, read.method)
@@ -225,7 +225,7 @@ async def _found(method: Callable[..., Any], project: str, asked: Struct, read: 
             return body
         listed: list[Any] = getattr(found, "items", [])  # of a page
         if len(listed) <= 1:
-            raise BackendRejected(f"the answer is {len(body)} bytes long", "ask for single observations")
+            raise BackendRejected(f"the answer is {len(body)} bytes long", "ask for less")
         arguments[0] = replace(arguments[0], limit=len(listed) // 2)
 
 

@@ -35,7 +35,7 @@ __all__ = ["measure_queries", "score_conditions"]
 
 _EXACT: Final[frozenset[Aggregation]] = frozenset(("count", "min", "max", "p50", "p75", "p90", "p95", "p99"))
 _BINARY: Final[frozenset[Measure]] = frozenset(
-    ("count", "score_count", "input_cost", "output_cost", "total_cost", "value")
+    ("count", "score_count", "errors", "input_cost", "output_cost", "total_cost", "value")
 )  # fmt: skip
 """The measures of random records of which every sum is exact."""
 _TEXTS: Final[dict[str, SearchStrategy[str]]] = {

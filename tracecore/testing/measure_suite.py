@@ -71,7 +71,9 @@ _ONES: Final[tuple[tuple[Measure, Aggregation, Any], ...]] = (
     ("input_tokens", "sum", 16), ("input_tokens", "avg", 8.0), ("output_tokens", "max", 6), ("total_tokens", "sum", 24),
     ("output_tokens_per_second", "max", 4.0), ("tokens_per_second", "min", 1.5), ("tokens_per_second", "count", 2),
     ("input_cost", "sum", 0.375), ("output_cost", "sum", 0.625), ("total_cost", "sum", 1.0), ("score_count", "sum", 2),
-    ("score_count", "p50", 0.0), ("streaming_latency", "histogram", ((1500.0, 1500.0, 1),)),
+    ("score_count", "p50", 0.0), ("streaming_latency", "histogram", ((1500.0, 1500.0, 1),)), ("errors", "sum", 1),
+    ("errors", "avg", 0.2), ("start", "min", START / _MS), ("start", "max", (START + 4 * SECOND) / _MS),
+    ("start", "count", 5),
 )  # fmt: skip
 """A measure of all observations, an aggregation, and what comes out, with four bins."""
 _DIMENSIONS: Final[tuple[tuple[Dimension, dict[Any, int]], ...]] = (

@@ -16,11 +16,15 @@ from typing import Any
 import uvicorn
 from msgspec import Struct
 from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracecore.backend import Backend
+from tracecore.catalog_prompts import prompts_of
+from tracecore.errors import BackendRejected
 from tracecore.memory import open_backend
 from tracecore.server.native import routes
+from tracecore.server.prompts_native import prompt_routes
 
 __all__ = ["Asked", "Reply", "Rooms", "raw", "room_names", "served", "stub"]
 
@@ -43,7 +47,7 @@ class Rooms:
         name = scope["path"].split("/")[1]
         if name not in self._apps:
             backend = self._make(name)
-            self._apps[name] = Starlette(routes=routes(backend))
+            self._apps[name] = Starlette(routes=[*_prompts(backend), *routes(backend)])
             self._backends.append(backend)
             await backend.open()
         await self._apps[name]({**scope, "root_path": f"/{name}"}, receive, send)
@@ -82,6 +86,14 @@ def served(app: ASGIApp | None = None) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+def _prompts(backend: Backend) -> list[Route]:
+    """Return the routes of prompts, where a backend keeps such."""
+    try:
+        return prompt_routes(prompts_of(backend))
+    except BackendRejected:
+        return []
 
 
 class Asked(Struct):
@@ -124,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply.body)
 
-    do_GET = do_POST = _answer  # noqa: N815 - the names that the base class looks for
+    do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the names that the base class looks for
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
         """Say nothing."""

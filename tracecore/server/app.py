@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tracecore.backend import Backend
 from tracecore.errors import TracecoreError
+from tracecore.kinds import catalog_of
 from tracecore.prompts import Author
 from tracecore.server import native
 from tracecore.server.access import Gate
@@ -30,8 +31,10 @@ from tracecore.server.openapi import document
 from tracecore.server.operations import Operation, routes_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.server.prompts_native import Visitor, prompt_routes
+from tracecore.server.protected_labels_native import protected_label_routes
 from tracecore.server.state import ServerState
 from tracecore.services.access import Permission, Principal
+from tracecore.services.protected_labels import ProtectedLabels
 from tracecore.wire import BASE
 
 __all__ = ["Server", "every_operation"]
@@ -127,9 +130,12 @@ def _prompt_routes(state: ServerState) -> list[Route]:
         author = Author(principal.key, principal.may("promptProtectedLabels:CUD"))
         return Visitor(principal.project, author)
 
-    return prompt_routes(
-        state.prompts, admit=admit, limits=state.limits, allowance=state.allowance, feeds=state.prompt_feeds
-    )
+    limits, allowance = state.limits, state.allowance
+    labels = ProtectedLabels(catalog_of(state.backend))
+    return [
+        *prompt_routes(state.prompts, admit=admit, limits=limits, allowance=allowance, feeds=state.prompt_feeds),
+        *protected_label_routes(labels, admit=admit, limits=limits, allowance=allowance),
+    ]
 
 
 _WRITES: Final = frozenset({f"{BASE}/batch", f"{BASE}/maintain"})

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tracecore.errors import BackendRejected, TracecoreError
+from tracecore.errors import BackendRejected, ConfigError, TracecoreError
 from tracecore.prompt_wire import (
     EXCHANGES,
     LONGEST_WAIT_S,
@@ -41,7 +41,7 @@ from tracecore.server.ending import ending_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.server.prompt_feeds import PromptFeeds, Waiter
 from tracecore.services.access import Permission
-from tracecore.wire import LARGEST_ANSWER, decode, encode
+from tracecore.wire import LARGEST_ANSWER, Malformed, decode, encode
 
 __all__ = ["Admit", "Visitor", "by_method", "prompt_routes"]
 
@@ -74,6 +74,8 @@ _LARGEST_QUESTION: Final = 1 << 20
 """Bytes of a question, but for what is published."""
 _LARGEST_PROMPT: Final = LARGEST_ANSWER // 2
 """Bytes of what is published: with what the store adds, and others inserted, it has to fit into an answer."""
+_SHOWN: Final = 200
+"""Bytes of a body that an error shows."""
 _EVERY: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -138,8 +140,10 @@ class _Prompts:
             with self._allowance.share() as take:
                 asked = await _decoded(await body_of(request, limits, take), kind)
                 if not isinstance(asked, AskFeed):
-                    return await answer_of(request, _body(await self._done(visitor, asked)))
-            return await answer_of(request, encode(await self._awaited(request, visitor, asked)))
+                    body = _body(await self._done(visitor, asked))
+                    return await answer_of(request, body, self._allowance.answers)
+            body = encode(await self._awaited(request, visitor, asked))
+            return await answer_of(request, body, self._allowance.answers)
 
         return answer
 
@@ -172,8 +176,9 @@ class _Prompts:
 
     async def _awaited(self, request: Request, visitor: Visitor, asked: AskFeed) -> PromptFeed:
         """Wait for a change, as long as somebody waits for the answer."""
-        if not asked.wait >= 0:
-            raise Refusal(400, "Malformed", f"wait = {asked.wait}", f"wait for 0 to {LONGEST_WAIT_S:g} seconds")
+        if asked.wait < 0:
+            expected = f"0 or more seconds, of which {LONGEST_WAIT_S:g} are waited at most"
+            raise ConfigError("wait", asked.wait, "the request", expected)
         project, wait, waiter = visitor.reaches(asked.project), min(asked.wait, LONGEST_WAIT_S), Waiter()
         if not wait:
             return await self._feeds.changes(project, asked.since, wait=wait, waiter=waiter)
@@ -199,7 +204,11 @@ async def _end_with_client(request: Request, waiter: Waiter) -> None:
 
 
 async def _decoded(body: bytes, kind: type[Question]) -> Question:
-    return await anyio.to_thread.run_sync(decode, body, kind) if len(body) > LARGE else decode(body, kind)
+    try:
+        return await anyio.to_thread.run_sync(decode, body, kind) if len(body) > LARGE else decode(body, kind)
+    except Malformed as error:  # what cannot be said is said as what cannot be
+        shown = body[:_SHOWN].decode("utf-8", "replace")
+        raise ConfigError("the body", shown, "the request", f"a {kind.__name__} in JSON ({error})") from error
 
 
 def _body(answer: Any) -> bytes:

@@ -102,7 +102,9 @@ class Flight(Struct, eq=False, kw_only=True):
     late: bool = False
     """Whether somebody has waited for it as long as one may."""
     outdated: bool = False
-    """Whether there was news while it was under way."""
+    """Whether there was news of its name while it was under way."""
+    news: set[str] = field(default_factory=set[str])
+    """Other names of which there was news; they may be in the prompt that it brings."""
     unwanted: bool = False
     """Whether somebody has said meanwhile that what is known is not to be served."""
     ended: bool = False
@@ -212,12 +214,15 @@ class PromptCache:
         with GUARD.lock:
             if flight.entry is not None:
                 return flight.entry
-            if not flight.ended and not flight.late and self.clock() - flight.started_ns >= self.wait_ns:
+            waited = self.clock() - flight.started_ns
+            if not flight.ended and not flight.late and 0 < self.wait_ns <= waited:
                 flight.late = True
                 self._note_failure(flight, self._no_answer(flight))
-            known = self.entries.get(flight.key)
+            known, trouble = self.entries.get(flight.key), self._troubles.get(flight.key)
             if known is not None:
                 return known
+            if flight.probing and not flight.ended:  # nobody has waited for it
+                return self._error if trouble is None else trouble.error
             return flight.error or self._no_answer(flight)
 
     # -- changing what is known ---------------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ class PromptCache:
         with GUARD.lock:
             for entry in self._touched(None if name is None else {name}).values():
                 entry.must_ask, entry.quick_until = True, 0
-            for flight in self._set_aside():
+            for flight in self._set_aside(None if name is None else {name}):
                 flight.unwanted = True
             for remembered in (self._missing, self._troubles):
                 for key in [key for key in remembered if name is None or key[0] == name]:
@@ -239,7 +244,7 @@ class PromptCache:
             touched = {key: entry for key, entry in self._touched(names).items() if entry.changing}
             for entry in touched.values():
                 entry.outdated, entry.quick_until = True, 0
-            for flight in self._set_aside():
+            for flight in self._set_aside(names):
                 flight.outdated = True
             for key in [key for key in self._missing if names is None or key[0] in names]:
                 del self._missing[key]
@@ -258,8 +263,10 @@ class PromptCache:
             if key in self.entries:
                 self.ask(key)
 
-    def land(self, flight: Flight, prompt: Prompt, *, from_disk: bool = False) -> None:
+    def land(self, flight: Flight, prompt: Prompt, *, from_disk: bool = False) -> bool:
         """Take the answer of the store, or what the disk holds of an earlier one, after which the flight goes on.
+
+        Returns whether there was no news of it while it was under way.
 
         Raises:
             BackendRejected: it is no answer to this question.
@@ -272,7 +279,7 @@ class PromptCache:
         entry = self._entry(flight, one, prompt)
         with GUARD.lock:
             known = self.entries.get(flight.key)
-            if known is None or (not from_disk and known.served.fetched_ns <= fetched_ns):
+            if known is None or not (from_disk or _is_older(entry, known)):
                 self._keep(flight.key, entry)
             flight.entry = entry if from_disk else replace(entry, served=replace(one, source="server"))
             if not from_disk:
@@ -281,6 +288,7 @@ class PromptCache:
                 self._breaker.succeeded()
                 self._end(flight)
         self._tell(flight)
+        return not entry.outdated
 
     def fail(self, flight: Flight, error: BaseException) -> None:
         """Take note that a flight has failed: with ``NotFound`` what was known is not served any more."""
@@ -295,7 +303,7 @@ class PromptCache:
                 _remember(self._missing, flight.key, (ours, self.clock() + min(self.ttl_ns, _MISSING_NS)))
             else:
                 self._note_trouble(flight.key, ours)
-                if isinstance(ours, BackendUnavailable):
+                if isinstance(error, BackendUnavailable | OSError | TimeoutError):  # it is not this one prompt
                     self._note_failure(flight, ours)
         self._tell(flight)
 
@@ -321,7 +329,7 @@ class PromptCache:
         if flight is None or now - flight.started_ns <= _WEDGED_NS:
             return flight
         self._note_failure(flight, self._no_answer(flight))
-        for lost in self._set_aside():
+        for lost in self._set_aside(None):
             lost.ended = True
         self._replace_thread()
         return None
@@ -363,26 +371,26 @@ class PromptCache:
         from_disk = one.source == "disk"
         changing = flight.key[1] is None or prompt.graph is not None
         inserted = () if prompt.graph is None else prompt.graph.dependencies.values()
-        outdated = from_disk or flight.outdated
+        made_of = frozenset({one.name, *(part.name for parts in inserted for part in parts)})
+        outdated = from_disk or flight.outdated or not made_of.isdisjoint(flight.news)
         quick_until = one.fetched_ns + self.ttl_ns if changing else FOR_EVER_NS if self.ttl_ns else 0
         return Entry(
             served=one, kind=list if one.text is None else str, changing=changing,
             quick_until=0 if outdated or flight.unwanted or prompt.shares else quick_until,
-            made_of=frozenset({one.name, *(part.name for parts in inserted for part in parts)}),
-            shares=prompt.shares, outdated=outdated, must_ask=flight.unwanted,
+            made_of=made_of, shares=prompt.shares, outdated=outdated, must_ask=flight.unwanted,
         )  # fmt: skip
 
     def _keep(self, key: Key, entry: Entry) -> None:
         before = self.entries.get(key)
         self._bytes += entry.served.size - (0 if before is None else before.served.size)
         self.entries[key] = entry
-        entry.used = True
+        self.entries.move_to_end(key)
         # A second chance for each that was used since the last look, but no third: whoever uses them goes on meanwhile.
         for _ in range(2 * len(self.entries)):
             if len(self.entries) <= 1 or (len(self.entries) <= self._items and self._bytes <= self._most_bytes):
                 break
             oldest, looked_at = next(iter(self.entries.items()))
-            if looked_at.used:
+            if looked_at.used or oldest == key:
                 looked_at.used = False
                 self.entries.move_to_end(oldest)
             else:
@@ -400,14 +408,17 @@ class PromptCache:
         wanted = frozenset(names)
         return {key: entry for key, entry in self.entries.items() if not wanted.isdisjoint(entry.made_of)}
 
-    def _set_aside(self) -> list[Flight]:
-        """Let whoever asks from now on begin a flight of his own; return those that are under way.
+    def _set_aside(self, names: Collection[str] | None) -> list[Flight]:
+        """Return what is under way for names; whoever asks from now on begins a flight of his own.
 
-        All of them: of what is inserted into a prompt nobody knows before it is there.
+        Others go on: what is inserted into the prompts that they bring is not known before they do.
         """
-        flights = list(self._flights.values())
-        self._flights.clear()
-        return flights
+        aside = [flight for key, flight in self._flights.items() if names is None or key[0] in names]
+        for flight in aside:
+            del self._flights[flight.key]
+        for flight in self._flights.values():
+            flight.news.update(names or ())
+        return aside
 
     def _end(self, flight: Flight) -> None:
         flight.ended = True
@@ -447,6 +458,13 @@ class PromptCache:
             listeners, flight.listeners = flight.listeners, []
         for listener in listeners:
             listener()
+
+
+def _is_older(one: Entry, other: Entry) -> bool:
+    """Return whether an answer is of an earlier moment than another, or there was news between the two."""
+    if one.served.fetched_ns != other.served.fetched_ns:
+        return one.served.fetched_ns < other.served.fetched_ns
+    return (one.outdated or one.must_ask) and not (other.outdated or other.must_ask)
 
 
 def fresh_error(error: TracecoreError) -> TracecoreError:

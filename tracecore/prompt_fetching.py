@@ -47,7 +47,7 @@ _FEED_PAUSE: Final = 0.3
 _ALL_CHANGED_PAUSE: Final = 5.0
 """Seconds after news of everything, which nobody but a store that has lost its feed has often."""
 _FEED_IDLE_NS: Final = 600_000_000_000
-"""How long after the last question the feed is listened to."""
+"""How long after the last question the feed is listened to, at least: a prompt that is in use is asked for earlier."""
 _CLOSING: Final = 0.3
 
 
@@ -113,6 +113,11 @@ class PromptFetcher:
             with contextlib.suppress(Exception):
                 await _bounded(life.source.close(), _CLOSING)
 
+    @property
+    def listens(self) -> bool:
+        """Return whether somebody listens to what changes: there is a use for it, and the thread goes on."""
+        return any(life.feed is not None and not life.feed.done() for life in list(self._lives.values()))
+
     def begin_anew(self) -> None:
         """Forget, in a forked child, what belongs to the parent's loop."""
         self._lives.clear()
@@ -130,9 +135,11 @@ class PromptFetcher:
             if life.disk is not None:
                 life.disk.forget(flight.key)
             raise
-        self.cache.land(flight, prompt)
+        is_current = self.cache.land(flight, prompt)
         if life.disk is not None:
             life.disk.write(flight.key, prompt)
+        if not is_current:
+            self.cache.refresh([flight.key])
 
     async def _asked_until_answered(self, life: _Life, flight: Flight) -> Prompt:
         """Return what the store answers, after failures that may pass, too, while somebody waits."""
@@ -215,7 +222,7 @@ class PromptFetcher:
     async def _listen(self, project: str, store: PromptStore, feeding: asyncio.Event) -> None:
         breaker = Breaker(self._clock, lambda low, high: self._jitter(max(low, high / 2), high), first_wait=0.5)
         try:
-            while self._clock() - self._last_ns < _FEED_IDLE_NS:
+            while self._clock() - self._last_ns < max(_FEED_IDLE_NS, 2 * self.cache.ttl_ns):
                 try:
                     pause = await self._heard(project, store, feeding)
                     breaker.succeeded()
@@ -234,7 +241,7 @@ class PromptFetcher:
         since, began = self._since, self._clock()
         wait = 0.0 if since is None else _FEED_WAIT
         feed: Any = await _bounded(store.changes(project, since or 0, wait=wait), wait + _FEED_GRACE)
-        if type(feed) is not PromptFeed:
+        if type(feed) is not PromptFeed or type(feed.number) is not int:
             raise BackendRejected("a feed of prompts must answer with a PromptFeed")
         self._since = feed.number
         if since is None:

@@ -29,15 +29,20 @@ IDLE_S: Final = 300.0
 """Seconds without work after which the thread ends: longer than what is in use stays fresh, by default."""
 _CLOSING_S: Final = 0.5
 """Seconds that are given to work that is under way, and to stores that are closed, at the end."""
+_MOST_LEFT: Final = 4
 _IMPORTS_TAKE: Final = 2.0
 """Seconds that a fork waits at most for a thread that has just begun."""
 
 
 class PromptHost:
-    """Run work on one thread, which lives while there is any. ``on_end`` is told there when it is about to end."""
+    """Run work on one thread, which lives while there is any, and while ``is_needed`` says so.
 
-    def __init__(self, *, on_end: Work, idle: float = IDLE_S) -> None:
+    ``on_end`` is told there when it is about to end.
+    """
+
+    def __init__(self, *, on_end: Work, is_needed: Callable[[], bool] = lambda: False, idle: float = IDLE_S) -> None:
         self._on_end = on_end
+        self._is_needed = is_needed
         self._idle = idle
         self._inbox: deque[Work] = deque()
         self._thread: PumpThread | None = None
@@ -47,6 +52,8 @@ class PromptHost:
         self._stopping = False
         self._wake: Callable[[], None] | None = None
         self._hooked = False
+        self._left: list[PumpThread] = []
+        """Threads that did not come back from a call."""
 
     def run(self, work: Work) -> None:
         """Have a coroutine function run there; from any thread, without waiting."""
@@ -83,9 +90,15 @@ class PromptHost:
         self._living = self._stopping = False
 
     def replace_thread(self) -> None:
-        """Leave a thread to itself that does not come back from a call, and begin another with the next work."""
+        """Leave a thread to itself that does not come back from a call, and begin another with the next work.
+
+        Not without end: where one after the other does not come back, the last is waited for.
+        """
         with GUARD.lock:
-            self.begin_anew()
+            self._left = [thread for thread in self._left if thread.alive]
+            if self._thread is not None and len(self._left) < _MOST_LEFT:
+                self._left.append(self._thread)
+                self.begin_anew()
 
     def _begin(self) -> None:
         if not self._hooked:
@@ -105,8 +118,9 @@ class PromptHost:
 
         news, tasks = asyncio.Event(), set[asyncio.Task[None]]()
         with GUARD.lock:
-            if self._life is life:
-                self._wake = wake_function(news.set)
+            if self._life is not life:
+                return
+            self._wake = wake_function(news.set)
         try:
             while self._goes_on(life, tasks, idle=not await self._take(news, tasks)):
                 pass
@@ -134,7 +148,7 @@ class PromptHost:
         with GUARD.lock:
             if self._life is not life:
                 return False
-            if self._stopping or (idle and not tasks and not self._inbox):
+            if self._stopping or (idle and not tasks and not self._inbox and not self._is_needed()):
                 self._living, self._wake = False, None
                 return False
             return True

@@ -10,15 +10,18 @@ from __future__ import annotations
 import random
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from tracecore.backend import Backend
+from tracecore.clock import monotonic_ns
 from tracecore.config import Config
 from tracecore.context import INHERITED
 from tracecore.default import DEFAULT
+from tracecore.errors import ConfigError
 from tracecore.forks import watch
-from tracecore.prompt_cache import GUARD, Flight, PromptCache
+from tracecore.prompt_cache import GUARD, Flight, PromptCache, fresh_error
 from tracecore.prompt_fetching import PromptFetcher
 from tracecore.prompt_host import PromptHost
 from tracecore.prompt_sources import PromptSource, has_own_data, source_of
@@ -29,6 +32,7 @@ __all__ = ["REGISTRY", "Registry", "use_store"]
 
 _LONGEST_FORK: Final = 2.0
 """Seconds that a fork waits at most for who is changing what is known."""
+_WRONG_NS: Final = 10_000_000_000
 
 
 class _Given:
@@ -46,12 +50,16 @@ class Registry:
         """What serves all, whatever their recorders are."""
         self.prompts: PromptCache | None = None
         """What serves those without a recorder."""
-        self.host = PromptHost(on_end=self._close_stores)
+        self.host = PromptHost(
+            on_end=self._close_stores, is_needed=lambda: any(one.listens for one in list(self._at_work))
+        )
         self._by_settings: weakref.WeakValueDictionary[object, PromptCache] = weakref.WeakValueDictionary()
         self._fetchers: weakref.WeakSet[PromptFetcher] = weakref.WeakSet()
         self._at_work: set[PromptFetcher] = set()
         """Who may have a store open."""
         self._forking = threading.local()
+        self._wrong: tuple[ConfigError | None, int] = None, 0
+        """Why there is no configuration, and until when that is remembered."""
 
     def cache(self) -> PromptCache:
         """Return the cache of the caller's context.
@@ -61,7 +69,7 @@ class Registry:
         """
         holder: Any = self.given or INHERITED.get().recorder or DEFAULT.recorder or self
         if holder.prompts is None:
-            made = self._cache_of(holder if isinstance(holder, Recorder) else None)
+            made = self._cache_of(holder) if isinstance(holder, Recorder) else self._cache_of_nobody()
             with GUARD.lock:
                 if holder.prompts is None:
                     holder.prompts = made
@@ -95,11 +103,23 @@ class Registry:
         """End the thread, and close the stores; return whether it has ended. The next question begins another."""
         return self.host.stop(timeout)
 
-    def _cache_of(self, recorder: Recorder | None) -> PromptCache:
-        config = Config.load(without=("mask",)) if recorder is None else recorder.config
-        backends = [] if recorder is None or config.prompts is not None else recorder.backends
-        if recorder is None or not (recorder.given or any(map(has_own_data, backends))):
-            backends = []
+    def _cache_of_nobody(self) -> PromptCache:
+        """Return the cache of a program that has no recorder yet, and begins none by asking for a prompt."""
+        error, until = self._wrong
+        if error is not None and monotonic_ns() < until:
+            raise fresh_error(error)
+        try:
+            return self._cache_for(Config.load(without=("mask",)), [])
+        except ConfigError as wrong:  # files are not read again for each who asks
+            self._wrong = wrong, monotonic_ns() + _WRONG_NS
+            raise
+
+    def _cache_of(self, recorder: Recorder) -> PromptCache:
+        config, backends = recorder.config, recorder.backends
+        own = config.prompts is None and (recorder.given or any(map(has_own_data, backends)))
+        return self._cache_for(config, backends if own else [])
+
+    def _cache_for(self, config: Config, backends: Sequence[Backend]) -> PromptCache:
         settings = (
             config.prompts, config.backend, config.secret, config.secret_file, config.project, config.prompt_ttl_s,
             config.prompt_wait_ms, config.prompt_cache_items, config.prompt_cache_dir,
@@ -111,6 +131,9 @@ class Registry:
                 if not backends:
                     self._by_settings[settings] = found
             return found
+
+    def _listens(self) -> bool:
+        return any(fetcher.listens for fetcher in list(self._at_work))
 
     async def _close_stores(self) -> None:
         with GUARD.lock:

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgspec
-from msgspec import Raw
 from msgspec.structs import replace
 
 from tracecore.errors import BackendRejected, ConfigError
@@ -23,7 +22,9 @@ __all__ = ["ServedPrompt", "as_chosen", "check_fallback", "fallback_prompt", "se
 
 _ENVELOPE_BYTES: Final = 1_024
 """What a served prompt holds in memory besides its texts, roughly."""
+_encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.decode
+_decode_prompt: Final = msgspec.json.Decoder(Prompt).decode
 _decode_chat: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 
@@ -118,22 +119,20 @@ def served(prompt: Any, *, label: str | None, source: ServedFrom, fetched_ns: in
     if type(prompt) is not Prompt:
         raise BackendRejected(f"a store of prompts answered with a {type(prompt).__name__}", "it must return a Prompt")
     try:
-        content = bytes(prompt.prompt)  # a copy: Raw may refer to the whole answer that it came in
-        config = bytes(prompt.config)
-        _decode(config, type=Raw)
+        prompt = _decode_prompt(_encode(prompt))  # every field is what it should be, and nothing refers to the answer
+        content, config = bytes(prompt.prompt), bytes(prompt.config)
         is_text = prompt.type == "text"
         text = _decode_text(content) if is_text else None
-        chat = b"" if is_text else msgspec.json.encode(_decode_chat(content))
+        chat = b"" if is_text else _encode(_decode_chat(content))
         return ServedPrompt(
-            name=str(prompt.name), version=int(prompt.version), label=label, source=source, fetched_ns=fetched_ns,
-            type="text" if is_text else "chat", text=text, chat_json=chat, config_json=config, id=prompt.id,
-            labels=tuple(prompt.labels), tags=tuple(prompt.tags), commit_message=prompt.commit_message,
+            name=prompt.name, version=prompt.version, label=label, source=source, fetched_ns=fetched_ns,
+            type=prompt.type, text=text, chat_json=chat, config_json=config, id=prompt.id,
+            labels=prompt.labels, tags=prompt.tags, commit_message=prompt.commit_message,
             created_by=prompt.created_by, created_ns=prompt.created_ns,
             variables=None if prompt.variables is None else MappingProxyType(dict(prompt.variables)),
         )  # fmt: skip
-    except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        what = f"a store of prompts answered with a {prompt.type!r} prompt that is none"
-        raise BackendRejected(f"{what} ({error})", "publish it again") from error
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise BackendRejected(f"a store answered with a prompt that is none ({error})", "publish it again") from error
 
 
 def as_chosen(prompt: ServedPrompt, label: str | None, shares: Iterable[Share]) -> ServedPrompt:
@@ -171,7 +170,7 @@ def fallback_prompt(name: str, label: str | None, fallback: object, expected: Pr
     found = check_fallback(fallback, expected)
     text = str(fallback) if found == "text" else None
     try:
-        chat = b"" if found == "text" else msgspec.json.encode(fallback)
+        chat = b"" if found == "text" else _encode(fallback)
         _ = chat and _decode_chat(chat)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError("fallback", fallback, "code", f"messages that can be written as JSON ({error})") from error

@@ -143,6 +143,11 @@ def test_a_message_is_compared_with_its_like() -> None:
     ]
 
 
+def test_the_equal_message_is_the_like() -> None:
+    """One that has the same words in another order is not taken for it."""
+    assert aligned([("user", ["x y"])], [("user", ["y x"]), ("user", ["x y"])]) == [(None, 0), (0, 1)]
+
+
 def test_messages_of_different_roles_are_never_each_other() -> None:
     """A message that changed its role was taken away, and another put there."""
     assert said([user("a")], [{"role": "system", "content": "a"}]) == [

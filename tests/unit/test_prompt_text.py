@@ -171,6 +171,7 @@ def test_an_optional_variable_may_be_left_out() -> None:
 def test_a_value_is_checked_though_the_text_does_not_use_it() -> None:
     """A version that uses it no more tells of a wrong value as the one before did."""
     assert refusal(lambda: compile_text("", {"a": 1}, {"a": Variable()})).startswith("a = 1 ")
+    assert compile_text("", {"a": "x"}, {"a": Variable()}, unknown="raise") == ""
 
 
 def test_what_is_used_but_not_declared_takes_anything() -> None:

@@ -63,6 +63,10 @@ SUITES: Final = {
             "requests of OTLP to records, in protobuf and JSON, before anything is written; parsing alone beside it",
             only_asked=True,
         ),
+        Suite(
+            "prompt", "suites.prompt",
+            "the prompt cache: hits, a herd, a store that hangs, and how soon a promotion is served",
+        ),
         Suite("lag", "suites.lag", "how late the event loop is while requests are traced into SQLite at a set pace"),
         Suite(
             "burst", "suites.burst",

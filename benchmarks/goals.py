@@ -254,8 +254,25 @@ GOALS: Final = (
         what="distributions that an installation needs", key="import.installed", bound=5, unit="",
         remark="anyio, msgspec and aiosqlite, what those need (idna, typing_extensions), and tracecore itself.",
     ),
-    Goal(what="size of an installation, bytecode left out", key="import.size", bound=3, unit="MB"),
+    Goal(
+        what="size of an installation, bytecode left out", key="import.size", bound=3, unit="MB",
+        remark=(
+            "One distribution brings the server, its API, the command line and the suites of `tracecore.testing` too;"
+            " `import tracecore` loads none of them."
+        ),
+    ),
     Goal(what="on disk per span of 1 KB, every index included", key="store.disk_1k", bound=1_638, unit="bytes"),
+    Goal(what="prompt cache: a hit", key="prompt.hit", bound=1_000, unit="ns", whole=True),
+    Goal(what="prompt cache: a hit inside of a span", key="prompt.hit_span", bound=1_000, unit="ns", whole=True),
+    Goal(what="prompt cache: questions of 400 who ask at once", key="prompt.herd", bound=1, unit="", whole=True),
+    Goal(
+        what="prompt cache: a store that hangs, the longest of 1,000 calls after the first", key="prompt.hung.next",
+        bound=1, unit="ms", whole=True,
+    ),
+    Goal(
+        what="prompt cache: until a promotion is served elsewhere, p95", key="prompt.promotion", bound=1_000, unit="ms",
+        whole=True,
+    ),
     Goal(
         what="server: OTLP protobuf made durable in a new SQLite file, per core", key="server.new.core", bound=15_000,
         unit="spans/s", least=True, whole=True,

@@ -158,7 +158,7 @@ def module_of(*prompts: Prompt, store: dict[str, Prompt] | None = None) -> Any:
     async def aget_prompt(name: str) -> ServedPrompt:
         return get_prompt(name)
 
-    found.get_prompt, found.aget_prompt = get_prompt, aget_prompt  # type: ignore[attr-defined]
+    found.get_prompt, found.aget_prompt = get_prompt, aget_prompt
     return found
 
 
@@ -263,14 +263,14 @@ def asked_by(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     documented, returned = function.body
     assert isinstance(documented, ast.Expr)
     assert isinstance(documented.value, ast.Constant)
-    call: Any = returned.value  # type: ignore[attr-defined]
+    call: Any = returned.value
     name = [node.value for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant)].pop()
     values = zip(call.args[1].keys, function.args.kwonlyargs, strict=True)
     pairs = ", ".join(f"{key.value!r}: {argument.arg}" for key, argument in values)
     asked = "await aget_prompt" if isinstance(function, ast.AsyncFunctionDef) else "get_prompt"
     expected = f"async def f():\n return {call.func.id}(_served or {asked}({name!r}), {{{pairs}}})"
     assert call.func.id in {"_text", "_chat"}
-    assert ast.dump(returned) == ast.dump(ast.parse(expected).body[0].body[0])  # type: ignore[attr-defined]
+    assert ast.dump(returned) == ast.dump(ast.parse(expected).body[0].body[0])
     allowed = (ast.Name, ast.Subscript, ast.Constant, ast.BinOp, ast.BitOr, ast.Tuple, ast.Load)
     annotations = [argument.annotation for argument in function.args.kwonlyargs]
     assert all(isinstance(node, allowed) for one in annotations if one for node in ast.walk(one))

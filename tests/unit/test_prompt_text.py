@@ -252,7 +252,7 @@ def test_a_chat_that_is_none_is_refused() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
-    assert "each a dict" in refusal(lambda: compile_chat(["text"], {}))  # type: ignore[list-item]
+    assert "each a dict" in refusal(lambda: compile_chat(["text"], {}))
     assert "less deeply" in refusal(lambda: compile_chat([{"role": "user", "content": deep}], {}))
 
 

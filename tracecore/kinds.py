@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,6 +16,8 @@ from tracecore.exact_json import decode, encode
 __all__ = ["Kind", "catalog_of", "numbered_page"]
 
 T = TypeVar("T", bound=Struct)
+_WALKED_BYTES: Final = 4 << 20
+"""Bytes of entries that are in memory at a time while all of a kind are looked at."""
 
 
 class Kind(Generic[T]):
@@ -41,13 +43,17 @@ class Kind(Generic[T]):
         self, catalog: CatalogStore, project: str, query: CatalogQuery | None = None
     ) -> AsyncIterator[Entry]:
         """Yield all entries of this kind, with one page of them in memory at a time."""
-        asked = msgspec.structs.replace(query or CatalogQuery(kind=self.name), limit=1000, offset=0)
+        asked = msgspec.structs.replace(
+            query or CatalogQuery(kind=self.name), limit=1000, offset=0, max_bytes=_WALKED_BYTES
+        )
         while True:
             page = await catalog.find(project, asked)
-            for entry in page.items:
-                yield entry
             asked = msgspec.structs.replace(asked, offset=asked.offset + len(page.items))
-            if not page.items or asked.offset >= page.total:
+            is_last = not page.items or asked.offset >= page.total
+            page.items.reverse()
+            while page.items:  # what was looked at need not stay in memory until the next are there
+                yield page.items.pop()
+            if is_last:
                 return
 
 

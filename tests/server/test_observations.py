@@ -10,8 +10,8 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from tests.server.conftest import Api
+from tracecore.backend import LARGEST_PAGE_BYTES
 from tracecore.records import Observation, TraceAttributes
-from tracecore.server.api import observations
 from tracecore.server.api.shapes import GROUPS
 from tracecore.testing.samples import (
     SECOND,
@@ -207,10 +207,9 @@ async def test_pages_follow_each_other(api: Api) -> None:
         assert sorted(found) == [span_id_of(n) for n in range(1, 60)]
 
 
-async def test_a_page_of_long_payloads_ends_early(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_of_long_payloads_ends_early(api: Api) -> None:
     """An answer is bounded in bytes: the page is shorter than asked for, and its cursor leads on."""
-    monkeypatch.setattr(observations, "_LARGEST_ANSWER", 100_000)
-    await keep(api, *(span(n, after_s=n, input=json_of("x" * 9_000)) for n in range(50)))
+    await keep(api, *(span(n, after_s=n, input=json_of("x" * 900_000)) for n in range(50)))
     found: list[str] = []
     cursor: dict[str, Any] = {}
     sizes: list[int] = []
@@ -221,7 +220,7 @@ async def test_a_page_of_long_payloads_ends_early(api: Api, monkeypatch: pytest.
         found += [one["id"] for one in page["data"]]
         cursor = page["meta"]
     assert found == [span_id_of(n) for n in reversed(range(50))]
-    assert max(sizes) < 250_000
+    assert max(sizes) < LARGEST_PAGE_BYTES * 1.1
     assert len(await ids(api, limit=1000)) == 50
 
 

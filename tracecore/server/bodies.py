@@ -1,7 +1,8 @@
 """Reading the body of a request: inflated as it arrives, within bounds of bytes, of ratio, of time and of memory.
 
 A body is refused at the first byte beyond a bound, whatever it says of its own length. All bodies that are being read
-and written at one moment share an allowance: who comes when it is used up is asked to come again.
+and written at one moment share an allowance: who comes when it is used up is asked to come again. So do answers, by one
+of their own: whoever does not read his answers keeps nobody from writing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Allowance", "Limits", "body_of", "zstd"]
+__all__ = ["ANSWERS_IN_HAND", "Allowance", "Limits", "Room", "body_of", "zstd"]
+
+ANSWERS_IN_HAND: Final = 64 << 20
+"""Bytes of all long answers that are being made or sent at one moment."""
 
 _STEP: Final = 1 << 18
 """Bytes that are inflated at once."""
@@ -51,11 +55,12 @@ class Limits(Struct, frozen=True):
     """Bytes of all bodies that are being read or written at one moment; decoded they are some times as long."""
 
 
-class Allowance:
-    """Hold the bytes of all bodies that are being read or written at one moment."""
+class Room:
+    """Hold bytes that many have in hand at one moment."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str) -> None:
         self._limit = limit
+        self._what = what
         self._used = 0
 
     @property
@@ -65,7 +70,10 @@ class Allowance:
 
     @contextmanager
     def share(self) -> Generator[Callable[[int], None]]:
-        """Return what takes bytes for one body; all of them are given back at the end of the block."""
+        """Return what takes bytes for one of them; all are given back at the end of the block.
+
+        What is returned raises :class:`~tracecore.server.problems.Refusal` where there is no room.
+        """
         mine = 0
 
         def take(count: int) -> None:
@@ -73,7 +81,7 @@ class Allowance:
             # Whoever is alone is never asked to come again: it would be for ever.
             if self._used > mine and self._used + count > self._limit:
                 raise Refusal(
-                    503, "BackendUnavailable", f"{self._used} bytes wait to be written here already", retry_after=1.0
+                    503, "BackendUnavailable", f"{self._used} bytes wait to be {self._what} already", retry_after=1.0
                 )
             mine += count
             self._used += count
@@ -82,6 +90,15 @@ class Allowance:
             yield take
         finally:
             self._used -= mine
+
+
+class Allowance(Room):
+    """Hold the bytes of all bodies that are being read or written at one moment, and apart from them of all answers."""
+
+    def __init__(self, limit: int, answers: int = ANSWERS_IN_HAND) -> None:
+        super().__init__(limit, "written here")
+        self.answers: Final = Room(answers, "read by clients here")
+        """Payloads that were read for an answer, and long answers until they are sent."""
 
 
 class _Inflater(Protocol):

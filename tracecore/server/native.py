@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 import anyio
@@ -32,6 +33,7 @@ from tracecore.server.answers import LARGE, LARGE_AT_ONCE, answer_of
 from tracecore.server.bodies import Allowance, Limits, body_of
 from tracecore.server.problems import Endpoint, Refusal, answering
 from tracecore.services.ingest import BatchWriter, Gone
+from tracecore.services.stores import tree_of
 from tracecore.wire import (
     BASE,
     LARGEST_ANSWER,
@@ -189,7 +191,11 @@ class _Native:
             if store is None:
                 raise BackendRejected(f"{self._backend.location} keeps no {read.store}", "ask a backend that does")
             method = getattr(store, read.method)
-            return await answer_of(request, await _found(method, self._reach(request, asked.project), asked, read))
+            if read.method == "tree":
+                method = partial(tree_of, store, most_bytes=LARGEST_ANSWER, hold=hold)
+            with self._allowance.answers.share() as hold:
+                body = await _found(method, self._reach(request, asked.project), asked, read, hold)
+            return await answer_of(request, body, self._allowance.answers)
 
         return answer
 
@@ -213,7 +219,9 @@ async def _decoded(body: bytes) -> Batch:
     return batch
 
 
-async def _found(method: Callable[..., Any], project: str, asked: Struct, read: Read) -> bytes:
+async def _found(
+    method: Callable[..., Any], project: str, asked: Struct, read: Read, hold: Callable[[int], None]
+) -> bytes:
     """Return as JSON what a method of a store answers; a page that is too large becomes a shorter one."""
     arguments = [getattr(asked, name) for name in read.arguments]
     if read.method in {"get", "tree"} and None in arguments:
@@ -221,6 +229,7 @@ async def _found(method: Callable[..., Any], project: str, asked: Struct, read: 
     while True:
         found = await method(project, *arguments)
         body = encode(found)
+        hold(len(body) if len(body) > LARGE else 0)
         if len(body) <= LARGEST_ANSWER:
             return body
         listed: list[Any] = getattr(found, "items", [])  # of a page

@@ -28,13 +28,14 @@ from tracecore.errors import TracecoreError
 from tracecore.exact_json import encode
 from tracecore.kinds import catalog_of
 from tracecore.reporting import report
-from tracecore.server.answers import LARGE
+from tracecore.server.answers import LARGE, LongAnswer
 from tracecore.server.bodies import body_of
 from tracecore.server.langfuse_errors import InvalidRequest, answer_to
 from tracecore.server.problems import Refusal
 from tracecore.server.state import ServerState
 from tracecore.server.surrogates import with_visible_surrogates
 from tracecore.services.access import Permission, Principal
+from tracecore.wire import LARGEST_ANSWER
 
 __all__ = ["NO_CONTENT", "OK", "PUBLIC", "Call", "Operation", "Operations", "json_answer", "routes_of"]
 
@@ -51,9 +52,13 @@ H = TypeVar("H", bound=Handler)
 class Call:
     """Hold one request: who asks, where it is kept, and what time it is."""
 
-    def __init__(self, request: Request, state: ServerState, principal: Principal | None) -> None:
+    def __init__(
+        self, request: Request, state: ServerState, principal: Principal | None, hold: Callable[[int], None]
+    ) -> None:
         self.request: Final = request
         self.state: Final = state
+        self._hold = hold
+        self._held = 0
         self._principal = principal
 
     @property
@@ -77,6 +82,18 @@ class Call:
     def catalog(self) -> CatalogStore:
         """Return where managed objects are kept."""
         return catalog_of(self.state.backend)
+
+    def hold(self, count: int, remedy: str = "ask for a smaller limit") -> None:
+        """Count bytes of payloads that were read for the answer, until it is made; what is first always may be.
+
+        Raises:
+            InvalidRequest: they are more than an answer may have; the remedy says how to ask for less.
+            Refusal: there is no room for them, because of other answers.
+        """
+        if self._held and self._held + count > LARGEST_ANSWER:
+            raise InvalidRequest(f"this answer would be longer than {LARGEST_ANSWER} bytes: {remedy}")
+        self._held += count
+        self._hold(count)
 
     async def is_wanted(self) -> bool:
         """Return whether the client still waits for the answer."""
@@ -134,7 +151,9 @@ class Operation:
         if self._decoder is not None:
             given["body"] = await _decoded(call, self._decoder)
         answer = await self.handler(call, **given)
-        return answer if isinstance(answer, Response) else json_answer(answer, self.statuses[0])
+        if isinstance(answer, Response) or answer is None:
+            return answer or json_answer(None, self.statuses[0])
+        return LongAnswer(encode(answer), call.state.allowance.answers, answer_to, status=self.statuses[0])
 
 
 def _described(answer: Any) -> Any:
@@ -243,7 +262,8 @@ def _endpoint(methods: dict[str, Operation], state: ServerState) -> Callable[[Re
             principal = None
             if operation.permission != PUBLIC:
                 principal = await state.gate.admit(request, operation.permission)
-            return await operation(Call(request, state, principal))
+            with state.allowance.answers.share() as hold:
+                return await operation(Call(request, state, principal, hold))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except (Refusal, TracecoreError, InvalidRequest) as error:

@@ -13,7 +13,7 @@ from tracecore.errors import TracecoreError
 from tracecore.reporting import report
 from tracecore.wire import Malformed, Problem, encode, problem_of
 
-__all__ = ["Endpoint", "Refusal", "answering", "headers_of"]
+__all__ = ["Endpoint", "Refusal", "answering", "headers_of", "response_to"]
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -35,7 +35,7 @@ def answering(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except Refusal as refusal:
-            return _response(refusal.problem)
+            return response_to(refusal)
         except Malformed as error:
             return _response(Problem("Malformed", 400, f"this request cannot be understood: {error}"))
         except TracecoreError as error:
@@ -47,6 +47,11 @@ def answering(endpoint: Endpoint) -> Endpoint:
             return _response(Problem("InternalError", 500, "the server made a mistake; its log says which"))
 
     return answered
+
+
+def response_to(refusal: Refusal) -> Response:
+    """Return the answer that a refusal is."""
+    return _response(refusal.problem)
 
 
 def headers_of(problem: Problem) -> dict[str, str]:

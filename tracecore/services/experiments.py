@@ -22,7 +22,7 @@ from tracecore.catalog import CatalogStore, Entry, Put
 from tracecore.errors import ConfigError
 from tracecore.kinds import Kind
 from tracecore.records import ABSENT, Experiment, Observation, Score, Span
-from tracecore.services.stores import observations_of, scores_of
+from tracecore.services.stores import observations_of, scores_of, walked
 from tracecore.services.text_conditions import TextCondition
 
 __all__ = ["COLUMNS", "ExperimentQuery", "ExperimentSummary", "Experiments", "experiment_id_of", "linked"]
@@ -175,9 +175,9 @@ class Experiments:
         return None if tally is None else tally.summary()
 
     async def items(
-        self, query: ExperimentQuery, *, limit: int, cursor: str | None = None, bodies: bool = False
+        self, query: ExperimentQuery, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Observation], str | None]:
-        """Return one page of items, the newest first; a page may be shorter although there are more."""
+        """Return one page of items without payloads, the newest first; it may be shorter although there are more."""
         found: list[Observation] = []
         deleted: dict[str, int] = {}
         asked, left = replace(self._asked(query, cursor), limit=limit), _LOOKED_AT
@@ -189,7 +189,7 @@ class Experiments:
             found += [page.items[place] for place in wanted]
             left -= len(page.items)
             if page.next_cursor is None or len(found) >= limit or left <= 0:
-                return [await self._whole(item) for item in found] if bodies else found, page.next_cursor
+                return found, page.next_cursor
             asked = replace(asked, cursor=page.next_cursor, limit=min(LARGEST_PAGE, 4 * asked.limit))
 
     async def every_item(self, experiment_id: str) -> list[Observation]:
@@ -206,20 +206,16 @@ class Experiments:
         span = await self._observations.get(self._project, *summary.latest)
         return ABSENT if span is None or span.experiment is None else span.experiment.metadata
 
-    async def scores(self, experiment_id: str, limit: int) -> list[Score]:
-        """Return scores of an experiment as a whole, the newest first."""
-        return (await self._scores.find(self._project, ScoreQuery(experiment_id=experiment_id, limit=limit))).items
+    def scores(self, experiment_id: str) -> AsyncIterator[Score]:
+        """Yield scores of an experiment as a whole, the newest first."""
+        return walked(self._scores.find, self._project, ScoreQuery(experiment_id=experiment_id))
 
-    async def scores_of_item(self, item: Observation, limit: int) -> list[Score]:
-        """Return scores of an item, or of its trace as a whole, the newest first."""
+    async def scores_of_item(self, item: Observation) -> AsyncIterator[Score]:
+        """Yield scores of an item, or of its trace as a whole, the newest first."""
         query = ScoreQuery(trace_id=item.trace_id, limit=LARGEST_PAGE)
-        found: list[Score] = []
-        while True:
-            page = await self._scores.find(self._project, query)
-            found += [score for score in page.items if score.observation_id in {None, item.span_id}]
-            if page.next_cursor is None or len(found) >= limit:
-                return found[:limit]
-            query = replace(query, cursor=page.next_cursor)
+        async for score in walked(self._scores.find, self._project, query):
+            if score.observation_id in {None, item.span_id}:
+                yield score
 
     async def delete(self, experiment_id: str, *, now_ns: int) -> None:
         """Show no item any more that began until now."""
@@ -314,7 +310,8 @@ class Experiments:
             deleted[said.id] = _NEVER_NS if entry is None else _DELETED.of(entry).at_ns
         return deleted[said.id] < item.start_ns
 
-    async def _whole(self, item: Observation) -> Observation:
+    async def whole(self, item: Observation) -> Observation:
+        """Return an item with its payloads."""
         return await self._observations.get(self._project, item.trace_id, item.span_id) or item
 
 

@@ -24,7 +24,7 @@ from tracecore.conditions import MOST_VALUES, Condition
 from tracecore.errors import BackendRejected
 from tracecore.records import Observation, Provenance, TraceAttributes
 from tracecore.services.legacy_changes import Change, folded, is_ours, needs_payloads, passed_on
-from tracecore.services.stores import observations_of
+from tracecore.services.stores import observations_of, walked
 from tracecore.services.synthetic import synthetic_id
 
 __all__ = ["LegacyIngestion", "TraceLocks", "Write"]
@@ -95,7 +95,7 @@ class LegacyIngestion:
         for start in range(0, len(unknown), MOST_VALUES):
             some = Condition("id", "any of", tuple(unknown[start : start + MOST_VALUES]))
             query = ObservationQuery(where=(some,), limit=LARGEST_PAGE)
-            for stored in (await observations_of(self._backend).find(self._project, query)).items:
+            async for stored in walked(observations_of(self._backend).find, self._project, query):
                 known.setdefault(stored.span_id, stored.trace_id)  # the newest, where several traces have one of it
         return [(change.trace_id or known.get(change.span_id, change.span_id), change) for change in changes]
 
@@ -130,7 +130,7 @@ class LegacyIngestion:
         for start in range(0, len(ids), MOST_VALUES):
             some = Condition("id", "any of", tuple(ids[start : start + MOST_VALUES]))
             query = ObservationQuery(trace_id=trace_id, where=(some,), limit=LARGEST_PAGE)
-            found |= {one.span_id: one for one in (await store.find(self._project, query)).items}
+            found |= {one.span_id: one async for one in walked(store.find, self._project, query)}
         for span_id, told in spans.items():
             if span_id in found and needs_payloads(found[span_id], told):
                 found[span_id] = await store.get(self._project, trace_id, span_id) or found[span_id]

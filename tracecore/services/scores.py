@@ -24,6 +24,7 @@ from tracecore.errors import ConfigError, NotFound, TracecoreError
 from tracecore.records import ABSENT, Score, ScoreType
 from tracecore.services.moments import ns_of_moment
 from tracecore.services.score_configs import ScoreConfig, ScoreConfigs
+from tracecore.services.stores import walked
 
 __all__ = ["CORRECTED", "DEFAULT_ENVIRONMENT", "Checked", "NewScore", "Scores", "Source", "check_id"]
 
@@ -96,8 +97,8 @@ class Scores:
         found: dict[str, Score] = {}
         for start in range(0, len(ids), MOST_VALUES):
             some = tuple(ids[start : start + MOST_VALUES])
-            page = await self._store.find(project, ScoreQuery(score_ids=some, limit=MOST_VALUES))
-            found |= {score.score_id: score for score in page.items}
+            async for score in walked(self._store.find, project, ScoreQuery(score_ids=some, limit=MOST_VALUES)):
+                found[score.score_id] = replace(score, comment=None, metadata=ABSENT)  # which may be long
         return found
 
 

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct, field
 
 from tracecore.server.api.media_references import MediaReference, media_references
 from tracecore.server.api.paging import PageMeta, Paging, page_meta
-from tracecore.server.api.payloads import absent
+from tracecore.server.api.payloads import absent, size_of
 from tracecore.server.api.times import iso, ns_of
 from tracecore.server.operations import Call, Operations
 from tracecore.services.datasets import Datasets, ItemChange, ItemStatus, StoredItem
@@ -126,6 +126,7 @@ async def delete_dataset_item(call: Call, item_id: str) -> Removed:
 async def answer_of(call: Call, stored: StoredItem, dataset_name: str) -> ItemAnswer:
     """Return what the API says of an item."""
     item, since = stored.item, iso(stored.since_ns)
+    call.hold(size_of(item.input, item.expected_output, item.metadata))
     references = await media_references(
         call, {"input": item.input, "expectedOutput": item.expected_output, "metadata": item.metadata}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
@@ -10,8 +10,9 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tracecore.errors import BackendRejected
-from tracecore.records import Experiment, Observation
-from tracecore.server.api.payloads import members_of, shown
+from tracecore.records import Experiment, Observation, Score
+from tracecore.selection import length_of_observation, length_of_score
+from tracecore.server.api.payloads import members_of, shown, size_of
 from tracecore.server.api.score_lists import ScoreAnswer, listed, score_answer
 from tracecore.server.api.shapes import level_of
 from tracecore.server.api.times import iso, iso_or_none, ns_of
@@ -135,7 +136,7 @@ async def list_experiments(call: Call, query: ExperimentsQuery) -> ExperimentsAn
     )
     experiments = Experiments(call.backend, call.catalog, call.project)
     found, cursor = await experiments.find(asked, limit=query.limit, cursor=query.cursor)
-    answers = [await _experiment(experiments, one, groups, query.score_limit) for one in found]
+    answers = [await _experiment(call, experiments, one, groups, query.score_limit) for one in found]
     return ExperimentsAnswer(answers, CursorMeta(UNSET if cursor is None else cursor))
 
 
@@ -158,30 +159,30 @@ async def list_experiment_items(call: Call, query: ExperimentItemsQuery) -> Expe
     )
     experiments = Experiments(call.backend, call.catalog, call.project)
     try:
-        found, cursor = await experiments.items(
-            asked, limit=query.limit, cursor=query.cursor, bodies=not _PAYLOADS.isdisjoint(groups)
-        )
+        found, cursor = await experiments.items(asked, limit=query.limit, cursor=query.cursor)
     except BackendRejected as error:
         if query.cursor is None:
             raise
         raise InvalidRequest(f"cursor: {error}") from error
-    answers = [
-        await _item(experiments, item, item.experiment, groups, query.score_limit)
-        for item in found
-        if item.experiment is not None
-    ]
+    answers: list[ExperimentItemAnswer] = []
+    for bare in found:
+        item = bare if _PAYLOADS.isdisjoint(groups) else await experiments.whole(bare)
+        if item.experiment is not None:
+            call.hold(_length(item))
+            answers.append(await _item(call, item, item.experiment, groups, query.score_limit))
     return ExperimentItemsAnswer(answers, CursorMeta(UNSET if cursor is None else cursor))
 
 
 async def _experiment(
-    experiments: Experiments, summary: ExperimentSummary, groups: Collection[str], score_limit: int
+    call: Call, experiments: Experiments, summary: ExperimentSummary, groups: Collection[str], score_limit: int
 ) -> ExperimentAnswer:
     more: dict[str, Any] = {}
     if "metadata" in groups:
-        more["metadata"] = _members(await experiments.metadata(summary))
+        metadata = await experiments.metadata(summary)
+        call.hold(size_of(metadata))
+        more["metadata"] = _members(metadata)
     if "scores" in groups:
-        scores = await experiments.scores(summary.id, score_limit)
-        more["scores"] = [score_answer(score, _SCORE_GROUPS) for score in scores]
+        more["scores"] = await _scores(call, experiments.scores(summary.id), score_limit)
     return ExperimentAnswer(
         id=summary.id,
         name=summary.name,
@@ -194,15 +195,32 @@ async def _experiment(
     )
 
 
+async def _scores(call: Call, scores: AsyncIterator[Score], limit: int) -> list[ScoreAnswer]:
+    """Return the first scores as the API shows them."""
+    found: list[ScoreAnswer] = []
+    async for score in scores:
+        if len(found) == limit:
+            break
+        call.hold(length_of_score(score), "ask for a smaller limit or scoreLimit")
+        found.append(score_answer(score, _SCORE_GROUPS))
+    return found
+
+
+def _length(item: Observation) -> int:
+    said = item.experiment
+    more = () if said is None else (said.metadata, said.item_expected_output, said.item_metadata)
+    return length_of_observation(item) + size_of(item.trace.metadata, *more)
+
+
 async def _item(
-    experiments: Experiments, item: Observation, said: Experiment, groups: Collection[str], score_limit: int
+    call: Call, item: Observation, said: Experiment, groups: Collection[str], score_limit: int
 ) -> ExperimentItemAnswer:
     more: dict[str, Any] = {}
     for group in groups:
         more |= _PARTS.get(group, _nothing)(item, said)
     if "scores" in groups:
-        scores = await experiments.scores_of_item(item, score_limit)
-        more["scores"] = [score_answer(score, _SCORE_GROUPS) for score in scores]
+        experiments = Experiments(call.backend, call.catalog, call.project)
+        more["scores"] = await _scores(call, experiments.scores_of_item(item), score_limit)
     return ExperimentItemAnswer(
         id=item.span_id,
         trace_id=item.trace_id,

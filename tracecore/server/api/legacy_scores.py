@@ -18,6 +18,7 @@ from tracecore.conditions import MOST_VALUES, BadCondition
 from tracecore.errors import NotFound
 from tracecore.records import Score, ScoreType, TraceAttributes
 from tracecore.rollup import unite_attributes
+from tracecore.selection import length_of_score
 from tracecore.server.api.legacy_score_shapes import LegacyScoreAnswer, TraceOfScore, legacy_score
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageMeta, Paging
@@ -98,6 +99,7 @@ async def list_legacy_scores(call: Call, query: LegacyScoresQuery) -> LegacyScor
 
     chosen = sifted(find, differs) if query.operator == "!=" and query.value is not None else find
     scores, meta = await numbered(chosen, chosen, query)
+    call.hold(sum(map(length_of_score, scores)))
     shown = await _shapes(call, scores)
     if not query.fields or "trace" in listed(query.fields):
         traces = await _traces_of(call, scores)

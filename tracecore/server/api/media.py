@@ -16,9 +16,10 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from tracecore.errors import AccessDenied
+from tracecore.server.answers import LongAnswer
 from tracecore.server.api.times import iso
 from tracecore.server.bodies import body_of
-from tracecore.server.langfuse_errors import InvalidRequest
+from tracecore.server.langfuse_errors import InvalidRequest, answer_to
 from tracecore.server.operations import PUBLIC, Call, Operations
 from tracecore.services.media import LARGEST_BYTES, Field, Link, Media, MediaStore
 
@@ -153,6 +154,7 @@ async def download_media(call: Call, media_id: str, query: Signed) -> Annotated[
     if permit.media_id != media_id:
         raise AccessDenied("this URL permits the download of other media")
     media, data = await MediaStore(call.catalog).read(permit.project, media_id)
+    call.hold(len(data))
     headers = {
         "content-type": media.content_type,  # as a header, so that no charset is added
         "content-disposition": f'attachment; filename="{media.id}"',
@@ -161,7 +163,7 @@ async def download_media(call: Call, media_id: str, query: Signed) -> Annotated[
         "referrer-policy": "no-referrer",
         "cache-control": "private, max-age=3600, immutable",
     }
-    return Response(data, headers=headers)
+    return LongAnswer(data, call.state.allowance.answers, answer_to, headers=headers, media_type=None)
 
 
 async def download_url(call: Call, media_id: str) -> tuple[str, str]:

@@ -34,7 +34,7 @@ async def numbered(bare: Find[T], shown: Find[T], paging: Paging) -> tuple[list[
         paging: which page it is.
 
     Raises:
-        InvalidRequest: too much lies before the page.
+        InvalidRequest: too much lies before the page, or it is too long: what is cut off would be on no page at all.
     """
     if paging.offset > DEEPEST:
         raise InvalidRequest(
@@ -48,6 +48,10 @@ async def numbered(bare: Find[T], shown: Find[T], paging: Paging) -> tuple[list[
     if not more:
         return [], page_meta(paging, before)
     page = await shown(paging.limit, cursor)
+    if page.next_cursor is not None and len(page.items) < paging.limit:
+        raise InvalidRequest(
+            f"limit = {paging.limit}: the items of this page are too long together: ask for limit={len(page.items)}"
+        )
     total = before + len(page.items)
     if page.next_cursor is not None:
         total += len((await bare(HORIZON, page.next_cursor)).items)

@@ -15,6 +15,7 @@ from tracecore.backend import ObservationQuery, Page
 from tracecore.conditions import Column, Condition
 from tracecore.errors import BackendRejected, NotFound
 from tracecore.records import Observation
+from tracecore.selection import length_of_observation
 from tracecore.server.api.filters import conditions_of
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageLimit, PageMeta, PageNumber, Paging
@@ -44,10 +45,6 @@ Type: TypeAlias = Literal[
     "SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"
 ]
 LevelName: TypeAlias = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
-_LARGEST_ANSWER: Final = 16 << 20
-"""Bytes of payloads after which a page ends."""
-_FIRST_FEW: Final = 10
-"""Observations that are read with payloads before anybody knows how long these are."""
 
 
 class _Selection(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -102,7 +99,7 @@ async def list_observations(call: Call, query: ObservationsQuery) -> Observation
     groups = _groups(query.fields)
     asked = replace(_asked(query), limit=query.limit, cursor=query.cursor)
     try:
-        page = await (_with_payloads if groups & READ_PAYLOADS else _without)(call, asked)
+        page = await _found(call, replace(asked, bodies=bool(groups & READ_PAYLOADS)))
     except BackendRejected as error:
         if query.cursor is None:
             raise
@@ -122,24 +119,10 @@ def _listed(text: str | None) -> list[str]:
     return [stripped for part in (text or "").split(",") if (stripped := part.strip())]
 
 
-async def _without(call: Call, asked: ObservationQuery) -> Page[Observation]:
-    return await observations_of(call.backend).find(call.project, asked)
-
-
-async def _with_payloads(call: Call, asked: ObservationQuery) -> Page[Observation]:
-    """Return a page with payloads, read by and by: a thousand long ones at once are more than there is memory for."""
-    store, found, length = observations_of(call.backend), list[Observation](), 0
-    few, cursor = _FIRST_FEW, asked.cursor
-    while True:
-        limit = min(few, asked.limit - len(found))
-        page = await store.find(call.project, replace(asked, bodies=True, limit=limit, cursor=cursor))
-        length += sum(size_of(one.input, one.output, one.metadata, one.trace.metadata) for one in page.items)
-        found += page.items
-        cursor = page.next_cursor
-        if cursor is None or len(found) >= asked.limit or length >= _LARGEST_ANSWER:
-            return Page(found, cursor)
-        most = (_LARGEST_ANSWER - length) * len(found) // (length + 1)
-        few = max(1, min(few * 4, most))
+async def _found(call: Call, asked: ObservationQuery) -> Page[Observation]:
+    page = await observations_of(call.backend).find(call.project, asked)
+    call.hold(sum(length_of_observation(one) + size_of(one.trace.metadata) for one in page.items))
+    return page
 
 
 def _asked(query: _Selection) -> ObservationQuery:
@@ -216,7 +199,7 @@ async def list_legacy_observations(call: Call, query: LegacyObservationsQuery) -
         return await store.find(call.project, replace(asked, limit=limit, cursor=cursor))
 
     async def shown(limit: int, cursor: str | None) -> Page[Observation]:
-        return await _with_payloads(call, replace(asked, limit=limit, cursor=cursor))
+        return await _found(call, replace(asked, bodies=True, limit=limit, cursor=cursor))
 
     items, meta = await numbered(bare, shown, Paging(page=query.page, limit=query.limit))
     real = [one for one in items if not is_synthetic(one)]
@@ -231,6 +214,7 @@ async def get_legacy_observation(call: Call, observation_id: str) -> LegacyObser
     found = await observation_of(call.backend, call.project, observation_id, bodies=True)
     if found is None or is_synthetic(found):
         raise NotFound("observation", observation_id, "it is not in the project of the key")
+    call.hold(length_of_observation(found))
     answer = whole(found)
     await show_prices(call, [found], [answer])
     return answer

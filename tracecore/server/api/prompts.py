@@ -23,7 +23,7 @@ from tracecore.prompts import (
 )
 from tracecore.prompts import PromptQuery as NamesQuery
 from tracecore.server.api.paging import PageMeta, Paging, page_meta
-from tracecore.server.api.payloads import absent
+from tracecore.server.api.payloads import absent, size_of
 from tracecore.server.api.prompt_filters import filter_of
 from tracecore.server.api.times import iso, ns_of
 from tracecore.server.operations import Call, Operations
@@ -168,6 +168,7 @@ async def get_prompt(call: Call, prompt_name: str, query: PromptQuery) -> Prompt
     found = await call.state.prompts.get(
         call.project, prompt_name, version=query.version, label=query.label, resolve=query.resolve
     )
+    call.hold(size_of(found.prompt, found.config))
     return _answer(call, found)
 
 
@@ -195,6 +196,7 @@ async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], b
         ):
             # Of what may be long only the configuration is shown, and not what lies around it.
             kept = replace(prompt, prompt=Raw(b"null"), config=prompt.config.copy())
+            call.hold(size_of(kept.config), "ask by a filter that fewer versions meet")
             by_name.setdefault(prompt.name, []).append(kept)
     found = [_meta_of(sorted(several, key=lambda one: one.version)) for several in by_name.values()]
     found.sort(key=lambda one: (one.last_updated_at, one.name), reverse=True)

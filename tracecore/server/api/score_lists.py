@@ -13,6 +13,7 @@ from tracecore.backend import ScoreQuery
 from tracecore.conditions import BadCondition
 from tracecore.errors import BackendRejected
 from tracecore.records import Score, ScoreType
+from tracecore.selection import length_of_score
 from tracecore.server.api.payloads import members_of
 from tracecore.server.api.times import iso, ns_of
 from tracecore.server.langfuse_errors import InvalidRequest
@@ -112,6 +113,7 @@ async def list_scores(call: Call, query: ScoresQuery) -> ScoresAnswer:
         if query.cursor is None:
             raise
         raise InvalidRequest(f"cursor: {error}") from error
+    call.hold(sum(map(length_of_score, page.items)))
     meta = ScoresMeta(query.limit, UNSET if page.next_cursor is None else page.next_cursor)
     return ScoresAnswer([score_answer(score, groups) for score in page.items], meta)
 

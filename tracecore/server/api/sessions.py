@@ -6,7 +6,6 @@ the beginning of 1970. Its environment is its own, else that of its newest trace
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,9 +13,10 @@ from msgspec import Struct
 
 from tracecore.backend import LARGEST_PAGE, Page, SessionQuery, TraceQuery
 from tracecore.errors import NotFound
-from tracecore.records import Session, Trace
+from tracecore.records import Session
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageMeta, Paging
+from tracecore.server.api.payloads import size_of
 from tracecore.server.api.shapes import DEFAULT_ENVIRONMENT
 from tracecore.server.api.sifting import sifted
 from tracecore.server.api.times import iso, ns_of
@@ -30,6 +30,7 @@ operations = Operations()
 
 _MOST_TRACES: Final = LARGEST_PAGE
 """Traces of one session that are shown: those that began last."""
+_BY_PAGES: Final = "ask for the traces of the session page by page: /traces?sessionId="
 
 
 class SessionsQuery(Paging, frozen=True, kw_only=True, rename="camel"):
@@ -98,14 +99,18 @@ async def get_session(call: Call, session_id: str) -> SessionWithTraces:
         created_at=shown.created_at,
         project_id=shown.project_id,
         environment=shown.environment,
-        traces=[trace_shape(trace, **io_of(trace)) for trace in traces],
+        traces=traces,
     )
 
 
-async def _traces(call: Call, session_id: str) -> Sequence[Trace]:
-    store = traces_of(call.backend)
-    found = (await store.find(call.project, TraceQuery(session_id=session_id, limit=_MOST_TRACES))).items
-    return [await store.get(call.project, trace.trace_id) or trace for trace in found]
+async def _traces(call: Call, session_id: str) -> list[TraceAnswer]:
+    store, shown = traces_of(call.backend), list[TraceAnswer]()
+    page = await store.find(call.project, TraceQuery(session_id=session_id, limit=_MOST_TRACES))
+    for bare in page.items:
+        trace = await store.get(call.project, bare.trace_id) or bare
+        call.hold(size_of(trace.input, trace.output, trace.attributes.metadata), _BY_PAGES)
+        shown.append(trace_shape(trace, **io_of(trace)))
+    return shown
 
 
 async def _shape(call: Call, session: Session) -> SessionAnswer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from msgspec import Meta, Struct
@@ -19,6 +18,7 @@ from tracecore.conditions import Condition
 from tracecore.erasure import LARGEST_ERASURE
 from tracecore.errors import BackendRejected, NotFound
 from tracecore.records import Trace
+from tracecore.selection import length_of_score
 from tracecore.server.api.legacy_score_shapes import legacy_score
 from tracecore.server.api.numbered import numbered
 from tracecore.server.api.paging import PageMeta, Paging
@@ -30,7 +30,7 @@ from tracecore.server.api.unit_prices import show_prices
 from tracecore.server.langfuse_errors import InvalidRequest
 from tracecore.server.operations import Call, Operations
 from tracecore.services.forgetting import erase_traces
-from tracecore.services.stores import observations_of, scores_of, traces_of
+from tracecore.services.stores import observations_of, scores_of, traces_of, tree_of, walked
 from tracecore.services.synthetic import is_synthetic
 from tracecore.wire import LARGEST_ANSWER
 
@@ -92,13 +92,16 @@ async def list_traces(call: Call, query: TracesQuery) -> TracesAnswer:
 
     parts = _parts(query.fields)
     traces, meta = await numbered(find, find, query)
+    call.hold(sum(size_of(trace.attributes.metadata) for trace in traces))
     more: dict[str, dict[str, Any]] = {trace.trace_id: {} for trace in traces}
     if "metrics" in parts:
         for trace in traces:
             more[trace.trace_id].update(metrics_of(trace))
     if "io" in parts:
         for trace in traces:
-            more[trace.trace_id].update(io_of(await store.get(call.project, trace.trace_id) or trace))
+            whole_trace = await store.get(call.project, trace.trace_id) or trace
+            call.hold(size_of(whole_trace.input, whole_trace.output), "ask for a smaller limit, or fields without io")
+            more[trace.trace_id].update(io_of(whole_trace))
     if "observations" in parts:
         for trace_id, ids in (await _observation_ids(call, traces)).items():
             more[trace_id]["observations"] = ids
@@ -116,11 +119,15 @@ async def get_trace(call: Call, trace_id: str) -> TraceAnswer:
         raise _unknown(trace_id)
     if trace.observation_count > _MOST:
         raise _too_large(f"trace {trace_id!r} has {trace.observation_count} observations")
-    tree = [one for one in await observations_of(call.backend).tree(call.project, trace_id) if not is_synthetic(one)]
-    if sum(size_of(one.input, one.output, one.metadata) for one in tree) > LARGEST_ANSWER:
-        raise _too_large(f"the payloads of trace {trace_id!r} are more than {LARGEST_ANSWER} bytes")
-    asked = ScoreQuery(trace_id=trace_id, limit=LARGEST_PAGE)
-    scores = [legacy_score(score) async for score in _every(partial(scores_of(call.backend).find, call.project), asked)]
+    store = observations_of(call.backend)
+    every = await tree_of(store, call.project, trace_id, most_bytes=LARGEST_ANSWER, hold=call.hold)
+    tree = [one for one in every if not is_synthetic(one)]
+    scores: list[Any] = []
+    async for score in _every(
+        scores_of(call.backend).find, call.project, ScoreQuery(trace_id=trace_id, limit=LARGEST_PAGE)
+    ):
+        call.hold(length_of_score(score), "read its scores by themselves: /v3/scores?traceId=")
+        scores.append(legacy_score(score))
     observations = [whole(one) for one in tree]
     await show_prices(call, tree, observations)
     return trace_shape(trace, observations=observations, scores=scores, **io_of(trace), **metrics_of(trace))
@@ -169,7 +176,7 @@ async def _observation_ids(call: Call, traces: Sequence[Trace]) -> dict[str, lis
         limit=LARGEST_PAGE, since_ns=min(trace.start_ns for trace in traces),
         until_ns=max(trace.end_ns for trace in traces) + 1, where=(Condition("trace_id", "any of", tuple(found)),),
     )  # fmt: skip
-    async for one in _every(partial(observations_of(call.backend).find, call.project), query):
+    async for one in _every(observations_of(call.backend).find, call.project, query):
         if not is_synthetic(one):
             found[one.trace_id].append(one.span_id)
     return found
@@ -181,29 +188,24 @@ async def _score_ids(call: Call, traces: Sequence[Trace]) -> dict[str, list[str]
     if not found:
         return found
     query = ScoreQuery(limit=LARGEST_PAGE, trace_ids=tuple(found))
-    async for score in _every(partial(scores_of(call.backend).find, call.project), query):
+    async for score in _every(scores_of(call.backend).find, call.project, query):
         if score.trace_id is not None:
             found[score.trace_id].append(score.score_id)
     return found
 
 
-async def _every(find: Callable[[Q], Awaitable[Page[T]]], query: Q) -> AsyncIterator[T]:
+async def _every(find: Callable[[str, Q], Awaitable[Page[T]]], project: str, query: Q) -> AsyncIterator[T]:
     """Yield all that a query selects.
 
     Raises:
         InvalidRequest: it is more than a list should hold.
     """
     count = 0
-    while True:
-        page = await find(query)
-        count += len(page.items)
+    async for item in walked(find, project, query):
+        count += 1
         if count > _MOST:
             raise InvalidRequest(f"more than {_MOST} observations or scores: ask for fewer traces, or other fields")
-        for item in page.items:
-            yield item
-        if page.next_cursor is None:
-            return
-        query = replace(query, cursor=page.next_cursor)
+        yield item
 
 
 def _too_large(what: str) -> BackendRejected:

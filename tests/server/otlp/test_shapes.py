@@ -7,17 +7,22 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from tests.server.otlp.otlp_requests import INTO, both, one, request, span
 from tracecore.records import Observation, TraceAttributes
-from tracecore.server.otlp import decode
+from tracecore.server.otlp import Malformed, decode
+from tracecore.server.otlp.limits import Budget
 from tracecore.server.otlp.mapping import FIELDS, GROUP_FIELDS
-from tracecore.server.otlp.received import Attributes
+from tracecore.server.otlp.protobuf import spans_in
+from tracecore.server.otlp.received import Attributes, Received
 from tracecore.server.otlp.sorting import Readers, Sorted
 
+AROUND = 4
+"""Messages around the spans of a request of one scope, which are charged for."""
 OF_TRACES = ("trace_name", "user", "session", "tags", "release", "public", "environment", "version")
 PLAIN = [name for names in FIELDS.values() for name in names if not name.startswith("@") and not name.endswith(".*")]
 IN_GROUPS = [group.replace("*", part) for group in GROUP_FIELDS for part in ("0.role", "0.content", "n", "*")]
@@ -178,3 +183,29 @@ def test_an_attribute_that_is_called_like_a_group() -> None:
     with nothing_remembered():
         expected = one(given_)
     assert one(given_) == one(given_) == expected
+
+
+@given(st.lists(st.dictionaries(names, values, max_size=4), min_size=1, max_size=4))
+def test_attributes_that_were_read_before(said: list[Attributes]) -> None:
+    """An attribute that is in several spans is the same in each as in a request of one span; and is charged for."""
+    spans = [span(attributes, span_id=f"{number + 1:016x}") for number, attributes in enumerate(said * 2)]
+    budget, each = Budget(), Budget()
+    together = [one for _, found in spans_in(request(*spans).SerializeToString(), budget) for one in found]
+    alone = [
+        one for each_one in spans for _, found in spans_in(request(each_one).SerializeToString(), each) for one in found
+    ]
+    assert [_exact(one) for one in together] == [_exact(one) for one in alone]
+    assert budget.cut == each.cut == 0
+    assert budget.values == each.values - AROUND * (len(spans) - 1)
+
+
+def _exact(received: Received) -> tuple[str, list[tuple[str, str]]]:
+    """Return what was read with its types: 1 is not True."""
+    return received.span_id, [(key, repr(value)) for key, value in received.attributes.items()]
+
+
+def test_a_span_with_a_broken_attribute() -> None:
+    """The request is refused, and says which span it was."""
+    body = request(span({"a": "b"}), span({"c": "d"}, span_id="0c" * 8)).SerializeToString()
+    with pytest.raises(Malformed, match="span 1 is no protobuf"):
+        decode(body.replace(b"\x0a\x01c\x12", b"\x0a\x09c\x12"), "protobuf", INTO)

@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from tracecore import ConfigError, ServedPrompt
-from tracecore.prompts import Prompt, Variable
+from tracecore.catalog_prompts import prompts_of
+from tracecore.memory import MemoryBackend, MemoryData
+from tracecore.prompt_registry import REGISTRY
+from tracecore.prompting import use_store
+from tracecore.prompts import NewPrompt, Prompt, Variable
 from tracecore.served_prompts import served
 from tracecore.services.prompt_stubs import stub
 
@@ -173,6 +177,28 @@ async def test_functions_ask_for_the_prompt_and_compile_it() -> None:
     messages = [{"role": "user", "content": "Hello"}, {"role": "user", "content": "1 a"}]
     assert module.chat(history=messages[:1], class_=1, get_prompt_="a") == messages
     assert await module.achat(history=messages[:1], class_=1, get_prompt_="a") == messages
+
+
+async def test_what_is_published_is_what_the_module_compiles() -> None:
+    """From a store to a text: publish, write the module of what was read, call it; a wrong value is named."""
+    backend = MemoryBackend(MemoryData(), location="memory:", access="write")
+    await backend.open()
+    store = prompts_of(backend)
+    declared = {"name": Variable(), "tone": Variable(enum=("warm", "cold"), optional=True)}
+    content = Raw(b'"Hello {{name}} {{tone}}"')
+    await store.publish("default", NewPrompt(name="hello", prompt=content, labels=("production",), variables=declared))
+    found = types.ModuleType("prompts")
+    exec(compile(stub([await store.get("default", "hello")]), "prompts.py", "exec"), found.__dict__)  # noqa: S102 - as above
+    use_store(store)
+    try:
+        assert await found.ahello(name="{{tone}}", tone="warm") == "Hello {{tone}} warm"
+        assert found.hello(name="Ann") == "Hello Ann "
+        with pytest.raises(ConfigError, match=r"^name = 3 \(from prompt 'hello' version 1\): expected a text"):
+            found.hello(name=3)
+    finally:
+        use_store(None)
+        REGISTRY.close()
+        await backend.close()
 
 
 def test_another_version_may_be_given() -> None:

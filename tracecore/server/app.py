@@ -30,6 +30,7 @@ from tracecore.server.observing import Observing
 from tracecore.server.openapi import document
 from tracecore.server.operations import Operation, routes_of
 from tracecore.server.problems import Endpoint, Refusal, answering
+from tracecore.server.prompt_metrics_native import metrics_route
 from tracecore.server.prompts_native import Visitor, prompt_routes
 from tracecore.server.protected_labels_native import protected_label_routes
 from tracecore.server.state import ServerState
@@ -135,6 +136,7 @@ def _prompt_routes(state: ServerState) -> list[Route]:
     return [
         *prompt_routes(state.prompts, admit=admit, limits=limits, allowance=allowance, feeds=state.prompt_feeds),
         *protected_label_routes(labels, admit=admit, limits=limits, allowance=allowance),
+        metrics_route(state.backend, admit),
     ]
 
 

@@ -191,9 +191,9 @@ class _Native:
             if store is None:
                 raise BackendRejected(f"{self._backend.location} keeps no {read.store}", "ask a backend that does")
             method = getattr(store, read.method)
-            if read.method == "tree":
-                method = partial(tree_of, store, most_bytes=LARGEST_ANSWER, hold=hold)
             with self._allowance.answers.share() as hold:
+                if read.method == "tree":  # which no limit bounds
+                    method = partial(tree_of, store, most_bytes=LARGEST_ANSWER, hold=hold)
                 body = await _found(method, self._reach(request, asked.project), asked, read, hold)
             return await answer_of(request, body, self._allowance.answers)
 

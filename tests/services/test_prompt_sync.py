@@ -77,7 +77,7 @@ async def test_there_and_back(desk: Desk) -> None:
     assert actions(await desk.push()) == {"support/hi.md": "unchanged"}
     desk.edit("support/hi.md", "Hello\n", "Hello you\n")
     assert actions(await desk.pull()) == {"support/hi.md": "changed here"}
-    assert actions(await desk.push(dry_run=True)) == {"support/hi.md": "published"}
+    assert actions(await desk.push(dry_run=True)) == {"support/hi.md": "to publish"}
     outcomes = await desk.push(labels=("production",), author=Author("ann"))
     assert outcomes == {"support/hi.md": Outcome("support/hi", "support/hi.md", "published", 2, 1)}
     made = await desk.store.get("p", "support/hi")
@@ -207,7 +207,7 @@ async def test_nothing_is_published_where_one_cannot_be(desk: Desk) -> None:
     (desk.path / "README.md").write_text("# About")
     outcomes = await desk.push()
     assert actions(outcomes) == {
-        "README.md": "refused", "a.md": "published", "b.md": "refused", "c.md": "refused", "d.md": "refused",
+        "README.md": "refused", "a.md": "to publish", "b.md": "refused", "c.md": "refused", "d.md": "refused",
     }  # fmt: skip
     assert "take out `version = 3`" in outcomes["c.md"].reason
     with pytest.raises(NotFound):
@@ -239,7 +239,7 @@ async def test_what_the_store_has_no_more(desk: Desk) -> None:
     outcomes = await desk.pull()
     assert actions(outcomes) == {"cut.md": "conflict", "gone.md": "stays", "fresh.md": "changed here"}
     assert "version 1, from which the file was made, is not there any more" in outcomes["cut.md"].reason
-    assert sorted(path.name for path in desk.path.iterdir()) == ["cut.md", "gone.md", "fresh.md"]
+    assert sorted(path.name for path in desk.path.iterdir()) == ["cut.md", "fresh.md", "gone.md"]
     assert "is not there any more" in (await desk.push())["cut.md"].reason
 
 
@@ -281,8 +281,9 @@ async def test_names_and_folders(desk: Desk) -> None:
     with pytest.raises(NotFound):
         await desk.pull("fa", "fb")
     assert not (desk.path / "fa.md").exists()
-    with pytest.raises(NotFound):
-        await desk.pull("c", label="staging")
+    for wanted in ("c", "f/"):
+        with pytest.raises(NotFound):
+            await desk.pull(wanted, label="staging")
 
 
 async def test_two_names_that_are_one_file_elsewhere(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from tracecore.cli.commands.export import export
 from tracecore.cli.commands.key import key
 from tracecore.cli.commands.migrate import migrate
 from tracecore.cli.commands.project import project
+from tracecore.cli.commands.prompts import prompts
 from tracecore.cli.commands.recover import recover
 from tracecore.cli.commands.run import run
 from tracecore.cli.commands.serve import serve
@@ -47,7 +48,7 @@ def app() -> None:
 
 
 _COMMANDS = (
-    traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run, serve, project, key,
+    traces, show, sessions, tail, sql, stats, export, copy, migrate, doctor, recover, run, serve, project, key, prompts,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.add_command(_command)

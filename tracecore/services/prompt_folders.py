@@ -25,7 +25,7 @@ from msgspec import Struct
 from tracecore.errors import ConfigError, Conflict
 from tracecore.prompt_contents import check_name
 
-__all__ = ["Found", "PromptFolder", "Unreadable", "file_name", "prompt_name"]
+__all__ = ["Found", "PromptFolder", "Unreadable", "file_name", "prompt_name", "read_whole", "write_whole"]
 
 _SUFFIX: Final = ".md"
 _LONGEST: Final = 255
@@ -87,6 +87,26 @@ def prompt_name(path: PurePosixPath) -> str:
     return name
 
 
+def read_whole(path: Path) -> bytes | None:
+    """Return what a file holds, or None where there is none.
+
+    Raises:
+        ConfigError: it is a link, or cannot be read.
+    """
+    return PromptFolder(path.parent).read_file(PurePosixPath(path.name))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    with _in_a_sentence(PurePosixPath(path.name)), contextlib.ExitStack() as entered:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(_kept(entered, os.open(path.parent, _ENTER)), path.name, data)
+
+
 class PromptFolder:
     """Read and write the files of prompts below one directory."""
 
@@ -125,7 +145,7 @@ class PromptFolder:
 
     def read(self, name: str) -> bytes | None:
         """Return what the file of a prompt holds, or None where there is none."""
-        return self._read(file_name(name))
+        return self.read_file(file_name(name))
 
     def _paths(self) -> Iterator[PurePosixPath]:
         """Yield the files, and the links to folders: nobody shall believe that what is behind them was read."""
@@ -142,7 +162,7 @@ class PromptFolder:
             raise ConfigError("file", str(path), "the folder", "folders and files, no links")
         name = prompt_name(path)
         self._claim(path)
-        data = self._read(path)
+        data = self.read_file(path)
         return [] if data is None else [Found(name, str(path), data)]
 
     def _claim(self, path: PurePosixPath) -> None:
@@ -154,7 +174,8 @@ class PromptFolder:
                 expected = f"a name that differs from {known!r} by more than upper and lower case"
                 raise ConfigError("file", spelling, "the folder", expected)
 
-    def _read(self, path: PurePosixPath) -> bytes | None:
+    def read_file(self, path: PurePosixPath) -> bytes | None:
+        """Return what a file holds, or None where there is none."""
         try:
             with self._inside(path) as directory:
                 return _content(directory, path)

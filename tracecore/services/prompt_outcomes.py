@@ -1,8 +1,8 @@
-"""What became of one file of a prompt when a folder was pulled into or pushed."""
+"""What became of one file of a prompt when a folder was pulled into or pushed; and which prompts are meant by names."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -10,17 +10,18 @@ from msgspec import Struct
 from tracecore.errors import NotFound
 from tracecore.prompts import Prompt, PromptQuery, PromptStore, PromptSummary
 
-__all__ = ["Action", "Outcome", "found_or_none", "summaries"]
+__all__ = ["Action", "Outcome", "found_or_none", "selected", "summaries"]
 
 Action: TypeAlias = Literal[
-    "new", "updated", "merged", "published", "noted", "unchanged", "changed here", "behind", "stays", "conflict",
-    "refused",
+    "new", "updated", "merged", "published", "noted", "to publish", "to note", "unchanged", "changed here", "behind",
+    "stays", "conflict", "refused",
 ]  # fmt: skip
 """In the words that people read.
 
 * ``new``, ``updated``, ``merged``: the file was written, with what the store has or what both made of it.
 * ``published``: the store has a new version, with what the file says.
 * ``noted``: both said the same, and the file has the number of that version now.
+* ``to publish``, ``to note``: that would be done, but nothing was.
 * ``changed here``, ``behind``: only the file, or only the store, has something newer, and the other way leads there.
 * ``stays``: a file of which the store has nothing.
 * ``conflict``: both have something newer, and a person has to decide.
@@ -62,6 +63,33 @@ async def summaries(store: PromptStore, project: str, query: PromptQuery) -> Asy
         offset += len(page.items)
         if not page.items or offset >= page.total:
             return
+
+
+async def selected(store: PromptStore, project: str, names: Sequence[str], label: str) -> AsyncIterator[PromptSummary]:
+    """Yield what is meant by names of prompts, and of folders, which end with a slash; all that have the label by none.
+
+    Raises:
+        NotFound: a prompt that is named is not there, or has no such label.
+    """
+    seen: set[str] = set()
+    for query in [_query(name, label) for name in names] or [PromptQuery(label=label)]:
+        nothing = True
+        async for summary in summaries(store, project, query):
+            nothing = False
+            if summary.name not in seen:
+                seen.add(summary.name)
+                yield summary
+        if nothing and query.name is not None:
+            await store.get(project, query.name, label=label, resolve=False)  # says what exists nearby
+        elif nothing and query.folder is not None:
+            remedy = f"no prompt in it has the label {label!r}; see them with `tracecore prompts list`"
+            raise NotFound("folder", query.folder, remedy)
+
+
+def _query(name: str, label: str) -> PromptQuery:
+    if name.endswith("/"):
+        return PromptQuery(folder=name.rstrip("/"), label=label)
+    return PromptQuery(name=name, label=label)
 
 
 async def found_or_none(

@@ -7,13 +7,13 @@ alone unless its owner asked for both in it. A file of which the store has nothi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.errors import BackendError, ConfigError, TracecoreError
-from tracecore.prompts import PRODUCTION, Prompt, PromptQuery, PromptStore
+from tracecore.prompts import PRODUCTION, Prompt, PromptStore, PromptSummary
 from tracecore.services.prompt_files import (
     PromptFile,
     bookkeeping,
@@ -27,7 +27,7 @@ from tracecore.services.prompt_files import (
 )
 from tracecore.services.prompt_folders import Found, PromptFolder, file_name
 from tracecore.services.prompt_merge import Conflicting, Lines, merged, with_markers
-from tracecore.services.prompt_outcomes import Action, Outcome, found_or_none, summaries
+from tracecore.services.prompt_outcomes import Action, Outcome, found_or_none, selected
 
 __all__ = ["merge", "pull"]
 
@@ -64,7 +64,7 @@ async def pull(
     """
     files, problems = folder.files()
     there = {one.name: one for one in files}
-    found = [one async for one in _wanted(store, project, names, label)]
+    found = [await _wanted(store, project, one, label) async for one in selected(store, project, names, label)]
     pulling = _Pull(store, project, folder, mark=mark)
     outcomes = [await pulling.pulled(wanted, there.get(wanted.prompt.name)) for wanted in found]
     outcomes += [Outcome("", problem.path, "refused", reason=problem.reason) for problem in problems]
@@ -91,26 +91,9 @@ def merge(local: PromptFile, base: PromptFile, remote: PromptFile) -> tuple[str,
     return text, is_open or not _is_file(text)
 
 
-async def _wanted(store: PromptStore, project: str, names: Sequence[str], label: str) -> AsyncIterator[_Wanted]:
-    """Yield what is pulled; each once."""
-    queries = [_query(name, label) for name in names] or [PromptQuery(label=label)]
-    seen: set[str] = set()
-    for query in queries:
-        nothing = True
-        async for summary in summaries(store, project, query):
-            nothing = False
-            if summary.name not in seen:
-                seen.add(summary.name)
-                prompt = await store.get(project, summary.name, label=label, resolve=False)
-                yield _Wanted(prompt, max(summary.versions[-1], prompt.version))
-        if nothing and query.name is not None:
-            await store.get(project, query.name, label=label, resolve=False)  # says what exists nearby
-
-
-def _query(name: str, label: str) -> PromptQuery:
-    if name.endswith("/"):
-        return PromptQuery(folder=name.rstrip("/"), label=label)
-    return PromptQuery(name=name, label=label)
+async def _wanted(store: PromptStore, project: str, summary: PromptSummary, label: str) -> _Wanted:
+    prompt = await store.get(project, summary.name, label=label, resolve=False)
+    return _Wanted(prompt, max(summary.versions[-1], prompt.version))
 
 
 class _Pull:

@@ -9,6 +9,7 @@ was interrupted goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,9 @@ from tracecore.services.prompt_outcomes import Action, Outcome, found_or_none
 __all__ = ["Publishing", "push"]
 
 
+_UNDONE: Final[dict[Action, Action]] = {"published": "to publish", "noted": "to note"}
+
+
 class Publishing(Struct, frozen=True):
     """Say how it is published."""
 
@@ -40,6 +44,8 @@ class Publishing(Struct, frozen=True):
     """None takes that of each file, where it is not the one of the version before."""
     author: Author = NOBODY
     dry_run: bool = False
+    checked: bool = True
+    """Whether the store refuses it where somebody else has published since we looked; Langfuse's cannot."""
 
 
 class _Step(Struct, frozen=True):
@@ -57,7 +63,7 @@ async def push(store: PromptStore, project: str, folder: PromptFolder, how: Publ
     steps = [_Step(Outcome("", problem.path, "refused", reason=problem.reason)) for problem in problems]
     steps += [await pushing.planned(found) for found in files]
     if how.dry_run or any(step.outcome.is_trouble for step in steps):
-        outcomes = [step.outcome for step in steps]
+        outcomes = [_undone(step.outcome) for step in steps]
     else:
         outcomes = await pushing.done(_in_order(steps))
     return sorted(outcomes, key=lambda outcome: outcome.path)
@@ -147,7 +153,7 @@ class _Push:
         new = NewPrompt(
             name=outcome.name, type=local.type, prompt=local.prompt, config=local.config, labels=how.labels,
             tags=local.tags, variables=local.variables, commit_message=how.message or message, author=how.author,
-            after=newest,
+            after=newest if how.checked else None,
         )  # fmt: skip
         return _Step(replace(outcome, action="published", version=newest + 1), local, new)
 
@@ -180,6 +186,10 @@ def _faster(known: int, newest: Prompt) -> str:
         f"the file knows of version {known}, and version {newest.version} was published since{by}: merge it with "
         f"`tracecore prompts pull --label latest`, or write `newest = {newest.version}` to leave it out"
     )
+
+
+def _undone(outcome: Outcome) -> Outcome:
+    return replace(outcome, action=_UNDONE.get(outcome.action, outcome.action))
 
 
 def _refused(outcome: Outcome, reason: str) -> _Step:

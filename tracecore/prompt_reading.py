@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeAlias
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from tracecore.catalog import CatalogQuery, CatalogStore
@@ -94,7 +95,10 @@ class PromptReading:
 
     async def every(self, project: str) -> AsyncIterator[Prompt]:
         """Yield every version of every name, with nothing inserted, for what no index of the catalog knows."""
-        known = {entry.id: heads.of(entry) async for entry in heads.walk(self._catalog, project)}
+        known = {
+            entry.id: replace(heads.of(entry), last_config=Raw(b"{}"))  # which may be long, and is not asked for
+            async for entry in heads.walk(self._catalog, project)
+        }
         async for entry in versions.walk(self._catalog, project):
             head = known.get(entry.parent or "")
             if head is not None and entry.position in head.versions:

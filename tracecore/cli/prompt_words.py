@@ -78,7 +78,7 @@ def move_in_words(move: Move) -> str:
             said = f"split {label}: {shares_in_words(move.shares)}" if move.shares else f"made {label} whole"
         case "rollback":
             said = f"rolled {label} back from version {before} to {now}"
-        case "label":
+        case _:
             said = f"moved {label} from version {before} to {now}" if before else f"put {label} on version {now}"
     return said
 

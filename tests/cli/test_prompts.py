@@ -1,0 +1,256 @@
+"""``tracecore prompts``: what each command takes, says and refuses."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.cli.recorded import Cli, Result
+from tests.cli.test_tables import be_terminal
+
+HOSTILE = "a\x1b]0;title\x07\u202eb"
+
+
+class Desk:
+    """Run commands on a file of this test."""
+
+    def __init__(self, cli: Cli, folder: Path) -> None:
+        self._cli = cli
+        self.folder = folder
+        self.url = f"sqlite:///{folder}/prompts.db"
+
+    def run(self, *arguments: str, code: int = 0) -> Result:
+        """Run a command that ends with a code."""
+        result = self._cli("prompts", *arguments, "--backend", self.url)
+        assert result.code == code, result
+        return result
+
+    def publish(self, name: str, text: str, *arguments: str) -> int:
+        """Publish a text, and return its version."""
+        version: int = self.run("publish", name, self.file(text), "--json", *arguments).json["version"]
+        return version
+
+    def file(self, text: str, name: str = "text") -> str:
+        """Write a file, and return its path."""
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+
+@pytest.fixture
+def desk(cli: Cli, tmp_path: Path) -> Desk:
+    """Return a desk with nothing on it."""
+    return Desk(cli, tmp_path)
+
+
+def test_nothing_is_there_yet(desk: Desk) -> None:
+    """To look, or to move a label, makes no file, and says what would."""
+    for arguments in (
+        ["list"],
+        ["show", "x"],
+        ["promote", "x", "1"],
+        ["pull", "--into", "d"],
+        ["delete", "x", "--yes"],
+    ):
+        assert "`tracecore prompts publish NAME FILE` makes it" in desk.run(*arguments, code=1).err
+    assert list(desk.folder.iterdir()) == []
+    desk.publish("x", "y")
+    assert "no prompt of project 'default' matches" in desk.run("list", "--tag", "t").err
+
+
+def test_a_backend_that_keeps_none(cli: Cli, tmp_path: Path) -> None:
+    """A backend without prompts is told from one that has none yet."""
+    result = cli("prompts", "list", "--backend", f"jsonl:{tmp_path}/lines")
+    assert (result.code, "keeps no prompts" in result.err) == (1, True)
+
+
+def test_list_by_folder_label_and_tag(desk: Desk) -> None:
+    """Names are selected by their folder, their labels and their tags, the last change first."""
+    desk.publish("f/a", "1", "--label", "production", "--tag", "x")
+    desk.publish("f/g/b", "1", "--label", "staging")
+    desk.publish("fa", "1", "--tag", "x")
+
+    def listed(*arguments: str) -> list[str]:
+        return [one["name"] for one in desk.run("list", "--json", *arguments).json["prompts"]]
+
+    assert listed() == ["fa", "f/g/b", "f/a"]
+    assert listed("--folder", "f") == ["f/g/b", "f/a"]
+    assert listed("--label", "production") == ["f/a"]
+    assert listed("--tag", "x") == ["fa", "f/a"]
+    assert desk.run("list", "--limit", "2", "--json").json["more"]
+    assert "there are more" in desk.run("list", "--limit", "2").err
+    assert "production 1" in desk.run("list").out
+
+
+def test_what_is_kept_and_what_is_new(desk: Desk) -> None:
+    """Configuration, variables and tags stay as they are unless others are given; each may be given in a file."""
+    config = desk.file('{"model": "m"}', "c.json")
+    variables = desk.file('[who]\ndescription = "Who"\nenum = ["a", "b"]\n', "v.toml")
+    desk.publish("x", "Hi {{who}}", "--config", config, "--variables", variables, "--tag", "t", "--message", "m")
+    desk.publish("x", "Ho {{who}}")
+    shown = desk.run("show", "x", "--json").json
+    assert (shown["config"], shown["tags"], shown["commit_message"]) == ({"model": "m"}, ["t"], None)
+    assert shown["variables"] == {"who": {"description": "Who", "enum": ["a", "b"]}}
+    desk.publish("x", "Ha", "--config", desk.file("[1]", "d.json"), "--variables", desk.file("{}", "v.json"))
+    shown = desk.run("show", "x", "--json").json
+    assert (shown["config"], shown["variables"]) == ([1], {})
+
+
+def test_a_chat_in_both_manners(desk: Desk) -> None:
+    """A chat is published as JSON or as sections, and shown as sections under the roles."""
+    chat = [{"role": "system", "content": "Be brief."}, {"type": "placeholder", "name": "history"}]
+    desk.publish("x", msgspec.json.encode(chat).decode(), "--type", "chat")
+    desk.publish("x", "+++ system\nBe brief.\n\n+++ placeholder history\n")
+    for version in ("1", "2"):
+        assert desk.run("show", "x", "--version", version, "--json").json["prompt"] == chat
+    assert msgspec.json.decode(desk.run("show", "x", "--raw").out) == chat
+    assert "[system]\nBe brief.\n\n[history: messages that are given]\n" in desk.run("show", "x").out
+    assert "expected" in desk.run("publish", "x", desk.file("Hello"), code=1).err
+    assert "expected chat" in desk.run("publish", "x", desk.file("Hello"), "--type", "text", code=1).err
+
+
+def test_from_stdin(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text comes from a pipe, with or without a dash; nobody waits for one at a terminal."""
+    for arguments in (["-"], []):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Hällo\r\n\n".encode())))
+        desk.run("publish", "x", *arguments)
+    assert desk.run("show", "x", "--raw").out == "Hällo\r\n"
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert "name a file, or -" in desk.run("publish", "x", code=2).err
+
+
+def test_what_is_inserted_is_shown(desk: Desk) -> None:
+    """A version is shown as services get it, and what is inserted is named; raw it is what was published."""
+    desk.publish("inner", "INNER", "--label", "production")
+    tag = "@@@langfusePrompt:name=inner|label=production@@@"
+    desk.publish("outer", f"<{tag}>")
+    shown = desk.run("show", "outer").out
+    assert "<INNER>" in shown
+    assert "inner version 1" in shown
+    assert desk.run("show", "outer", "--raw").out == f"<{tag}>"
+    assert "outer version 1" in desk.run("delete", "inner", "--yes", code=1).err
+
+
+def test_text_of_others_is_harmless(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a prompt, a message or a tag holds, a terminal shows it and does nothing; a pipe gets the text."""
+    config = desk.file('"a\u202e"', "c")
+    desk.publish("x", HOSTILE, "--message", HOSTILE, "--tag", HOSTILE, "--config", config)
+    desk.publish("x", HOSTILE + "2")
+    desk.run("promote", "x", "1", "--reason", HOSTILE)
+    assert desk.run("show", "x", "--raw").out == HOSTILE
+    commands = [["list"], ["show", "x"], ["show", "x", "--raw"], ["history", "x"], ["diff", "x", "1", "2"]]
+    (desk.folder / "d").mkdir()
+    (desk.folder / "d" / f"{HOSTILE}.md").write_text("+++\n+++\n" + HOSTILE)
+    for arguments in [*commands, ["pull", "--into", str(desk.folder / "d")]]:
+        be_terminal(monkeypatch)
+        out = desk.run(*arguments, code=int(arguments[0] == "pull")).out
+        assert "\u202e" not in out
+        assert "\x07" not in out
+        assert "\x1b]" not in out
+        assert "\\u202e" in out
+
+
+def test_colours_are_for_terminals(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was taken and given is coloured on a terminal that wants it, and plain elsewhere."""
+    desk.publish("x", "a")
+    desk.publish("x", "b")
+    assert "-a\n+b\n" in desk.run("diff", "x", "1", "2").out
+    be_terminal(monkeypatch)
+    assert "\x1b[31m-a" in desk.run("diff", "x", "1", "2").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    be_terminal(monkeypatch)
+    assert "\x1b" not in desk.run("diff", "x", "1", "2").out
+    assert "the same" in desk.run("diff", "x", "1", "1").out
+
+
+def test_moves_are_told_as_json(desk: Desk) -> None:
+    """A program learns from where to where a label moved."""
+    desk.publish("x", "a", "--label", "production")
+    desk.publish("x", "b")
+    moved = desk.run("promote", "x", "2", "--json").json
+    assert moved == {"name": "x", "label": "production", "before": 1, "version": 2}
+    assert desk.run("promote", "x", "2", "--label", "staging", "--json").json["before"] is None
+    assert desk.run("rollback", "x", "--json").json == {**moved, "before": 2, "version": 1}
+    assert desk.run("rollback", "x", "--to", "2", "--json").json["version"] == 2
+    assert desk.run("promote", "x", "2").out == "production of 'x' is on version 2 already\n"
+    split = desk.run("split", "x", "production", "1=1", "2=3", "--json").json
+    assert (split["version"], split["shares"][1]) == (2, {"version": 2, "weight": 3.0})
+    assert desk.run("unlabel", "x", "production", "--json").json == {**moved, "before": 2, "version": None}
+    assert desk.run("history", "x", "--json").json["moves"][0]["action"] == "unlabel"
+    assert desk.run("delete", "x", "--yes", "--json").json == {"name": "x", "versions": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["split", "x", "production"], 2, "at least two versions"),
+        (["split", "x", "production", "1=1", "--whole"], 2, "at least two versions"),
+        (["split", "x", "production", "1:1"], 2, "write VERSION=WEIGHT"),
+        (["split", "x", "production", "1=1", "9=1"], 1, "9"),
+        (["delete", "x"], 2, "say --yes"),
+        (["rollback", "x"], 1, "production"),
+        (["unlabel", "x", "latest"], 1, "latest"),
+        (["promote", "x", "9"], 1, "9"),
+        (["publish", "a|b", "text"], 1, "'a|b'"),
+        (["publish", "x", "nowhere"], 1, "nowhere"),
+        (["publish", "x", "latin"], 1, "UTF-8"),
+        (["publish", "x", "text", "--config", "text"], 1, "expected JSON"),
+        (["publish", "x", "text", "--variables", "text"], 1, "expected variables"),
+        (["publish", "x", "text", "--label", "A"], 1, "'A'"),
+        (["diff", "x", "1", "staging"], 1, "staging"),
+        (["show", "x", "--version", "1", "--label", "l"], 1, "not both"),
+        (["pull", "nobody", "--into", "d"], 1, "nobody"),
+        (["stub", "-o", "text"], 1, "one of this command"),
+    ],
+)
+def test_what_cannot_be_is_said(desk: Desk, arguments: list[str], code: int, said: str) -> None:
+    """What makes no sense, or is not there, is one sentence with the value and what is expected."""
+    desk.publish("x", "hello", "--label", "production")
+    (desk.folder / "latin").write_bytes(b"\xe4")
+    result = desk.run(*arguments, code=code)
+    assert result.out == ""
+    assert said in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_stub_is_written_anew(desk: Desk) -> None:
+    """A module is written for what has the label, over its predecessor, and nothing else is written over."""
+    desk.publish("f/x", "hello {{who}}", "--label", "production")
+    desk.publish("y", "hello", "--label", "staging")
+    path = desk.folder / "prompts.py"
+    for _ in range(2):
+        assert desk.run("stub", "-o", str(path)).err == f"1 prompt in {path}\n"
+    module = path.read_text()
+    compile(module, "prompts.py", "exec")
+    assert "def f_x(" in module
+    assert desk.run("stub", "f/").out == module
+    assert desk.run("stub", "y", "--label", "staging", "--json").json["prompts"] == [["y", 1]]
+
+
+def test_files_as_json(desk: Desk) -> None:
+    """A program learns what became of each file, and by the exit code whether somebody has to decide."""
+    desk.publish("x", "one", "--label", "production")
+    folder = str(desk.folder / "d")
+    assert desk.run("pull", "--into", folder, "--json").json == {
+        "files": [{"name": "x", "path": "x.md", "action": "new", "version": 1}]
+    }
+    (desk.folder / "d" / "bad.md").write_text("no prompt")
+    found = desk.run("push", folder, "--json", code=1).json["files"]
+    assert [(one["path"], one["action"]) for one in found] == [("bad.md", "refused"), ("x.md", "unchanged")]
+    assert "DIR" in desk.run("push", str(desk.folder / "nowhere"), code=2).err
+
+
+def test_where_a_service_looks(desk: Desk, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a backend on the command line prompts are those that the service would be given."""
+    desk.publish("x", "one")
+    monkeypatch.setenv("TRACECORE_PROMPTS", desk.url)
+    monkeypatch.setenv("TRACECORE_BACKEND", f"jsonl:{desk.folder}/lines")
+    assert [one["name"] for one in cli("prompts", "list", "--json").json["prompts"]] == ["x"]
+    assert "keeps no prompts" in cli("prompts", "list", "--backend", f"jsonl:{desk.folder}/lines").err
+    monkeypatch.delenv("TRACECORE_PROMPTS")
+    monkeypatch.setenv("TRACECORE_BACKEND", f"jsonl:{desk.folder}/lines+{desk.url}")
+    assert [one["name"] for one in cli("prompts", "list", "--json").json["prompts"]] == ["x"]

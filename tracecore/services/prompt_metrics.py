@@ -110,11 +110,18 @@ _MEANT: Final = frozenset(("NUMERIC", "BOOLEAN"))
 
 
 async def metrics(
-    backend: Backend, project: str, name: str, *, since_ns: int | None = None, until_ns: int | None = None
+    backend: Backend,
+    project: str,
+    name: str,
+    *,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    prompts: PromptStore | None = None,
 ) -> list[VersionMetrics]:
     """Return the metrics of every version that is kept or was used, the newest first.
 
-    ``since_ns`` is inclusive and ``until_ns`` exclusive. One that was used and is not kept any more has no labels.
+    ``since_ns`` is inclusive and ``until_ns`` exclusive. ``prompts`` is where versions are kept, if that is not the
+    backend. One that was used and is not kept any more has no labels.
 
     Raises:
         NotFound: there is no such prompt, and none was used.
@@ -122,10 +129,11 @@ async def metrics(
         ConfigError: the time ends before it begins.
     """
     store, (since_ns, until_ns) = measures_of(backend), _time(since_ns, until_ns)
-    kept = await _kept(_prompts_in(backend), project, name)
+    prompts = prompts or _prompts_in(backend)
+    kept = await _kept(prompts, project, name)
     used = await _used(store, project, name, since_ns, until_ns)
-    if kept is None and not used:
-        await _check_known(backend, project, name)
+    if prompts is not None and kept is None and not used:
+        await prompts.history(project, name, limit=1)  # says that there never was one, and what exists nearby
     scores = await _scores(store, project, name, since_ns, until_ns)
     numbers = {*(() if kept is None else kept.versions), *used, *scores}
     return [
@@ -156,13 +164,6 @@ async def _kept(store: PromptStore | None, project: str, name: str) -> PromptSum
         return None
     found = (await store.find(project, PromptQuery(name=name, limit=1))).items
     return found[0] if found else None
-
-
-async def _check_known(backend: Backend, project: str, name: str) -> None:
-    """Raise for a name that there never was, with what exists nearby."""
-    store = _prompts_in(backend)
-    if store is not None:
-        await store.history(project, name, limit=1)
 
 
 def _held(kept: PromptSummary | None, number: int) -> dict[str, Any]:

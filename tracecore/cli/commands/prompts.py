@@ -6,6 +6,7 @@ import click
 
 from tracecore.cli.commands.prompts_changing import delete, promote, publish, rollback, split, unlabel
 from tracecore.cli.commands.prompts_files import pull, push, stub
+from tracecore.cli.commands.prompts_metrics import metrics
 from tracecore.cli.commands.prompts_reading import diff, history, list_, show
 
 __all__ = ["prompts"]
@@ -20,6 +21,8 @@ def prompts() -> None:
     """
 
 
-_COMMANDS = (list_, show, diff, history, publish, promote, rollback, split, unlabel, delete, pull, push, stub)
+_COMMANDS = (
+    list_, show, diff, history, metrics, publish, promote, rollback, split, unlabel, delete, pull, push, stub,
+)  # fmt: skip
 for _command in _COMMANDS:
     prompts.add_command(_command)

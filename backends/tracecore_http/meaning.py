@@ -30,7 +30,7 @@ from tracecore.errors import BackendError, BackendRejected, BackendUnavailable, 
 from tracecore.wire import Malformed, Problem, decode, error_of, managing_error_of
 from tracecore_http.transport import Answer
 
-__all__ = ["TooLarge", "error_in", "managing_error_in", "printable", "receipt_for", "said_in", "united"]
+__all__ = ["TooLarge", "error_in", "managing_error_in", "printable", "problem_in", "receipt_for", "said_in", "united"]
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def error_in(
     """
     if answer.status in _DONE:
         return _page_instead(answer, location)
-    problem = _problem_in(answer)
+    problem = problem_in(answer)
     error = None if problem is None else _ours(problem, hide)
     if error is None and is_native and answer.status in _NEVER and (problem is None or problem.title not in _REFUSALS):
         return _of_a_stranger(answer, location, hide)
@@ -76,7 +76,7 @@ def managing_error_in(answer: Answer, hide: Callable[[str], str]) -> TracecoreEr
 
     Its words are those of the server, at a length that holds the names of what exists nearby.
     """
-    problem = _problem_in(answer)
+    problem = problem_in(answer)
     if problem is None:
         return None
     shown: dict[str, Any] = {
@@ -155,7 +155,7 @@ def _named(status: int) -> str:
         return str(status)
 
 
-def _problem_in(answer: Answer) -> Problem | None:
+def problem_in(answer: Answer) -> Problem | None:
     """Return what a tracecore server says of an error, or None where none has said so."""
     if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
         return None

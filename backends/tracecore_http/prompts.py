@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, Final, cast
 
 import anyio.to_thread
@@ -35,14 +34,15 @@ from tracecore.prompts import (
 )
 from tracecore.wire import LARGEST_ANSWER, encode
 from tracecore_http.answers import understood, unpacked
-from tracecore_http.meaning import managing_error_in
+from tracecore_http.meaning import managing_error_in, problem_in
 from tracecore_http.remote import Remote
 from tracecore_http.transport import Answer
 
 __all__ = ["RemotePrompts", "check_ready"]
 
 _JSON: Final = ("content-type", "application/json")
-_PROBLEM: Final = "application/problem+json"
+_NO_ROUTE: Final = "NoSuchRoute"
+"""What a server calls a path that it has not: it has the endpoint, but is older than these."""
 
 
 def check_ready(remote: Remote, access: Access, *, writes: bool) -> None:
@@ -120,8 +120,7 @@ class RemotePrompts:
         return understood(answer, kind, remote.location)
 
     def _explain(self, answer: Answer) -> TracecoreError | None:
-        error = managing_error_in(answer, self._remote.key.hide)
-        is_ours = answer.headers.get("content-type", "").startswith(_PROBLEM)
-        if error is None and is_ours and answer.status == HTTPStatus.NOT_FOUND:  # it has the endpoint, but not these
+        problem = problem_in(answer)
+        if problem is not None and problem.title == _NO_ROUTE:
             return BackendRejected(f"{self._remote.location} knows no prompts", "bring that server up to date")
-        return error
+        return managing_error_in(answer, self._remote.key.hide)

@@ -22,31 +22,25 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.breaker import Breaker
 from tracecore.clock import monotonic_ns
 from tracecore.errors import BackendRejected, BackendUnavailable, NotFound, TracecoreError
-from tracecore.prompts import Prompt, Share
+from tracecore.prompt_entries import MOST_BYTES, Entry, Flight, Key, Shelf, is_older, remember
+from tracecore.prompts import Prompt
 from tracecore.reporting import named_error
 from tracecore.served_prompts import ServedPrompt, served
 
 __all__ = ["GUARD", "Entry", "Flight", "Key", "PromptCache", "fresh_error"]
 
-Key: TypeAlias = tuple[str, int | None, str | None]
-"""A name, and the version or the label that is asked for."""
-
 FOR_EVER_NS: Final = 1 << 62
-MOST_BYTES: Final = 64 * 2**20
-"""What all prompts of a cache hold at most; one that is larger by itself is kept alone."""
 _MOST_FLIGHTS: Final = 4_096
 """Keys that are asked for at once; beyond, a store that does not answer would cost memory without end."""
-_MOST_MISSING: Final = 1_000
 _MISSING_NS: Final = 2_000_000_000
 """How long it is remembered that a prompt is not there; somebody may just be publishing it."""
 _WEDGED_NS: Final = 60_000_000_000
@@ -64,60 +58,6 @@ class _Guard(Struct):
 GUARD: Final = _Guard(threading.RLock())  # a signal's handler may ask for a prompt where its thread holds it
 
 
-class Entry(Struct, eq=False, kw_only=True):
-    """Hold one answer of the store."""
-
-    served: ServedPrompt
-    kind: type[object]
-    """``str`` of a text, ``list`` of a chat: the class that a fallback has, usually."""
-    quick_until: int
-    """Until when, in monotonic ns, it is served without a second look: 0 where it must always be looked at."""
-    changing: bool
-    """Whether the store may answer something else later."""
-    made_of: frozenset[str]
-    """The names of the prompts that are in it, its own too."""
-    shares: tuple[Share, ...] = ()
-    outdated: bool = False
-    """Whether there is news of it, or nobody knows how old it is."""
-    must_ask: bool = False
-    """Whether it is served only if the store cannot be asked."""
-    used: bool = False
-    """Whether it has been served since it was last looked at for eviction."""
-    as_stale: ServedPrompt | None = None
-    chosen: dict[int, tuple[ServedPrompt, ServedPrompt]] = field(default_factory=dict[int, Any])
-    """The versions that its label is split between, by number: as they are known, and as they are served for it."""
-
-
-class Flight(Struct, eq=False, kw_only=True):
-    """Hold one question to the store, and who waits for its answer."""
-
-    key: Key
-    started_ns: int
-    cold: bool
-    """Whether nothing was known when it began."""
-    probing: bool = False
-    """Whether the last attempt has failed: who has something else to serve does not wait for this one."""
-    asked_ns: int = 0
-    """When the store was asked, the last time."""
-    late: bool = False
-    """Whether somebody has waited for it as long as one may."""
-    outdated: bool = False
-    """Whether there was news of its name while it was under way."""
-    news: set[str] = field(default_factory=set[str])
-    """Other names of which there was news; they may be in the prompt that it brings."""
-    unwanted: bool = False
-    """Whether somebody has said meanwhile that what is known is not to be served."""
-    ended: bool = False
-    entry: Entry | None = None
-    error: TracecoreError | None = None
-    listeners: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
-
-    @property
-    def answered(self) -> bool:
-        """Return whether there is nothing to wait for any more."""
-        return self.ended or self.entry is not None
-
-
 class _Trouble(Struct, eq=False):
     error: TracecoreError
     breaker: Breaker
@@ -128,7 +68,7 @@ class PromptCache:
 
     ``ttl`` and ``wait`` are in seconds: how long an answer is fresh, and how long a caller waits at most. ``clock``
     returns monotonic ns, ``jitter`` a random number between two. ``replace_thread`` is called when whoever answers
-    flights seems not to come back from one.
+    flights seems not to come back from one. With ``copies`` there may be some on a disk.
     """
 
     def __init__(
@@ -142,17 +82,19 @@ class PromptCache:
         clock: Callable[[], int] = monotonic_ns,
         most_bytes: int = MOST_BYTES,
         replace_thread: Callable[[], object] = lambda: None,
+        copies: bool = False,
     ) -> None:
-        self.entries: Final[OrderedDict[Key, Entry]] = OrderedDict()
+        self._shelf = Shelf(items, most_bytes)
+        self.entries: Final = self._shelf.known
         self.ttl_ns: Final = int(ttl * 1e9)
         self.wait_ns: Final = int(wait * 1e9)
         self.clock: Final = clock
         self._launch = launch
-        self._items = items
-        self._most_bytes = most_bytes
         self._jitter = jitter
         self._replace_thread = replace_thread
-        self._bytes = 0
+        self._copies = copies
+        self._no_copy: dict[Key, None] = {}
+        """Keys for which the disk was looked at in vain."""
         self._flights: dict[Key, Flight] = {}
         self._missing: dict[Key, tuple[TracecoreError, int]] = {}
         self._troubles: dict[Key, _Trouble] = {}
@@ -178,9 +120,10 @@ class PromptCache:
             begins = flight is None
             if flight is None:
                 error = self._refusal(key, now)
-                if error is not None:
+                if error is not None and (entry is not None or not self.may_have_copy(key)):
                     return error if entry is None else entry
                 flight = self._begun(key, now, cold=entry is None)
+                flight.only_copy = error is not None
         if begins:
             self._launched(flight)
         return flight if entry is None or entry.must_ask or ttl_ns == 0 else entry
@@ -209,6 +152,10 @@ class PromptCache:
             if listener in flight.listeners:
                 flight.listeners.remove(listener)
 
+    def may_have_copy(self, key: Key) -> bool:
+        """Return whether the disk may hold an earlier answer, as far as is known."""
+        return self._copies and key not in self._no_copy
+
     def outcome(self, flight: Flight) -> Entry | TracecoreError:
         """Return what became of a flight that has been waited for: its answer, what is known without it, or why not."""
         with GUARD.lock:
@@ -221,7 +168,7 @@ class PromptCache:
             known, trouble = self.entries.get(flight.key), self._troubles.get(flight.key)
             if known is not None:
                 return known
-            if flight.probing and not flight.ended:  # nobody has waited for it
+            if flight.only_copy or (flight.probing and not flight.ended):  # nobody has waited for the store
                 return self._error if trouble is None else trouble.error
             return flight.error or self._no_answer(flight)
 
@@ -230,7 +177,7 @@ class PromptCache:
     def invalidate(self, name: str | None = None) -> None:
         """Serve nothing of a name, or of all, before the store has been asked, unless that cannot be asked."""
         with GUARD.lock:
-            for entry in self._touched(None if name is None else {name}).values():
+            for entry in self._shelf.touched(None if name is None else {name}).values():
                 entry.must_ask, entry.quick_until = True, 0
             for flight in self._set_aside(None if name is None else {name}):
                 flight.unwanted = True
@@ -239,9 +186,12 @@ class PromptCache:
                     del remembered[key]
 
     def news(self, names: Collection[str] | None) -> list[Key]:
-        """Take what is known of some names, or of all where that is None, for outdated; return the keys of it."""
+        """Take what is known of some names, or of all where that is None, for outdated; return the keys of it.
+
+        Versions, too: a name may have been deleted, and published again from 1.
+        """
         with GUARD.lock:
-            touched = {key: entry for key, entry in self._touched(names).items() if entry.changing}
+            touched = self._shelf.touched(names)
             for entry in touched.values():
                 entry.outdated, entry.quick_until = True, 0
             for flight in self._set_aside(names):
@@ -279,9 +229,11 @@ class PromptCache:
         entry = self._entry(flight, one, prompt)
         with GUARD.lock:
             known = self.entries.get(flight.key)
-            if known is None or not (from_disk or _is_older(entry, known)):
-                self._keep(flight.key, entry)
+            if known is None or not (from_disk or is_older(entry, known)):
+                self._shelf.keep(flight.key, entry)
             flight.entry = entry if from_disk else replace(entry, served=replace(one, source="server"))
+            if flight.only_copy:
+                self._end(flight)
             if not from_disk:
                 self._missing.pop(flight.key, None)
                 self._troubles.pop(flight.key, None)
@@ -299,12 +251,20 @@ class PromptCache:
             if isinstance(ours, NotFound):
                 self._breaker.succeeded()
                 self._troubles.pop(flight.key, None)
-                self._drop(flight.key)
-                _remember(self._missing, flight.key, (ours, self.clock() + min(self.ttl_ns, _MISSING_NS)))
+                self._shelf.drop(flight.key)
+                remember(self._missing, flight.key, (ours, self.clock() + min(self.ttl_ns, _MISSING_NS)))
             else:
                 self._note_trouble(flight.key, ours)
                 if isinstance(error, BackendUnavailable | OSError | TimeoutError):  # it is not this one prompt
                     self._note_failure(flight, ours)
+        self._tell(flight)
+
+    def no_copy(self, flight: Flight) -> None:
+        """Take note that the disk holds no earlier answer; who waited for that may stop."""
+        with GUARD.lock:
+            remember(self._no_copy, flight.key, None)
+            if flight.only_copy:
+                self._end(flight)
         self._tell(flight)
 
     def flights(self) -> list[Flight]:
@@ -354,10 +314,10 @@ class PromptCache:
         return probe is not None and not probe.ended and now - probe.started_ns <= _WEDGED_NS
 
     def _begun(self, key: Key, now: int, *, cold: bool) -> Flight:
-        failing = self._breaker.state != "closed"
-        flight = Flight(key=key, started_ns=now, cold=cold, probing=failing or key in self._troubles)
+        state = self._breaker.state
+        flight = Flight(key=key, started_ns=now, cold=cold, probing=state != "closed" or key in self._troubles)
         self._flights[key] = flight
-        if failing:
+        if state == "half_open" and not self._is_probed(now):
             self._probe = flight
         return flight
 
@@ -380,34 +340,6 @@ class PromptCache:
             made_of=made_of, shares=prompt.shares, outdated=outdated, must_ask=flight.unwanted,
         )  # fmt: skip
 
-    def _keep(self, key: Key, entry: Entry) -> None:
-        before = self.entries.get(key)
-        self._bytes += entry.served.size - (0 if before is None else before.served.size)
-        self.entries[key] = entry
-        self.entries.move_to_end(key)
-        # A second chance for each that was used since the last look, but no third: whoever uses them goes on meanwhile.
-        for _ in range(2 * len(self.entries)):
-            if len(self.entries) <= 1 or (len(self.entries) <= self._items and self._bytes <= self._most_bytes):
-                break
-            oldest, looked_at = next(iter(self.entries.items()))
-            if looked_at.used or oldest == key:
-                looked_at.used = False
-                self.entries.move_to_end(oldest)
-            else:
-                self._drop(oldest)
-
-    def _drop(self, key: Key) -> None:
-        entry = self.entries.pop(key, None)
-        if entry is not None:
-            self._bytes -= entry.served.size
-
-    def _touched(self, names: Collection[str] | None) -> dict[Key, Entry]:
-        """Return what is known of some names, and what they are inserted into."""
-        if names is None:
-            return dict(self.entries)
-        wanted = frozenset(names)
-        return {key: entry for key, entry in self.entries.items() if not wanted.isdisjoint(entry.made_of)}
-
     def _set_aside(self, names: Collection[str] | None) -> list[Flight]:
         """Return what is under way for names; whoever asks from now on begins a flight of his own.
 
@@ -429,7 +361,7 @@ class PromptCache:
         known = self._troubles.get(key)
         trouble = _Trouble(error, self._new_breaker() if known is None else known.breaker)
         trouble.breaker.failed(getattr(error, "retry_after", None))
-        _remember(self._troubles, key, trouble)
+        remember(self._troubles, key, trouble)
 
     def _note_failure(self, flight: Flight, error: TracecoreError) -> None:
         """Count a failure of the store; of all that began before it did, that is one."""
@@ -460,26 +392,11 @@ class PromptCache:
             listener()
 
 
-def _is_older(one: Entry, other: Entry) -> bool:
-    """Return whether an answer is of an earlier moment than another, or there was news between the two."""
-    if one.served.fetched_ns != other.served.fetched_ns:
-        return one.served.fetched_ns < other.served.fetched_ns
-    return (one.outdated or one.must_ask) and not (other.outdated or other.must_ask)
-
-
 def fresh_error(error: TracecoreError) -> TracecoreError:
     """Return an error to be raised: what is remembered must not gather the stacks of all who are told."""
     again = copy.copy(error)
     again.__traceback__ = again.__cause__ = again.__context__ = None
     return again
-
-
-def _remember(known: dict[Key, Any], key: Key, value: object) -> None:
-    """Remember something, and forget the oldest where that is too much."""
-    known.pop(key, None)
-    known[key] = value
-    if len(known) > _MOST_MISSING:
-        del known[next(iter(known))]
 
 
 def _unexpected(key: Key, error: BaseException) -> TracecoreError:

@@ -129,6 +129,8 @@ class PromptFetcher:
         life = self._life()
         if flight.cold:
             self._serve_copy(life, flight)
+        if flight.only_copy:
+            return
         try:
             prompt = await self._asked_until_answered(life, flight)
         except NotFound:
@@ -167,9 +169,11 @@ class PromptFetcher:
 
     def _serve_copy(self, life: _Life, flight: Flight) -> None:
         found = None if life.disk is None else life.disk.read(flight.key)
-        if found is not None:
-            with contextlib.suppress(BackendRejected):  # of an older form of prompts
+        with contextlib.suppress(BackendRejected):  # a copy of what was no prompt
+            if found is not None:
                 self.cache.land(flight, found, from_disk=True)
+                return
+        self.cache.no_copy(flight)
 
     def _again(self, flight: Flight, error: Exception, wait: float) -> bool:
         """Return whether to ask again after so many seconds: somebody waits that long, and it may help."""
@@ -245,7 +249,7 @@ class PromptFetcher:
             raise BackendRejected("a feed of prompts must answer with a PromptFeed")
         self._since = feed.number
         if since is None:
-            self.cache.distrust_before(began)
+            self.cache.distrust_before(self._clock())
         elif feed.number != since:
             self.cache.refresh(self.cache.news(feed.names if feed.number > since else None))
             return _FEED_PAUSE / 6 if feed.names is not None else _ALL_CHANGED_PAUSE

@@ -94,6 +94,7 @@ class Registry:
             wait=config.prompt_wait_ms / 1e3,
             items=config.prompt_cache_items,
             jitter=random.uniform,
+            copies=copies is not None,
             replace_thread=self.host.replace_thread,
         )
         self._fetchers.add(fetcher)

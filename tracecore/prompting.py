@@ -230,6 +230,8 @@ class _Asking:
         Raises:
             TracecoreError: as :func:`get_prompt`.
         """
+        if not flight.answered and self._waits_for(flight):  # woken to look at it again
+            return flight
         return self._settled(self.cache.outcome(flight), direct=flight.entry is not None)
 
     def _settled(self, found: Entry | Flight | TracecoreError, *, direct: bool = False) -> ServedPrompt | Flight:
@@ -247,7 +249,7 @@ class _Asking:
 
     def _waits_for(self, flight: Flight) -> bool:
         has_other = self._fallback is not None or self._split is not None or self._key in self.cache.entries
-        in_vain = REGISTRY.host.is_here() or (flight.probing and has_other)
+        in_vain = REGISTRY.host.is_here() or (flight.probing and has_other and not self.cache.may_have_copy(self._key))
         return not in_vain and self.patience(flight) > 0
 
     def _as_it_is(self, entry: Entry, *, direct: bool) -> ServedPrompt:

@@ -216,19 +216,20 @@ def test_invalidation_asks_before_anything_is_served() -> None:
 
 
 def test_news_makes_stale_what_it_is_about() -> None:
-    """It is served meanwhile, and what was asked for before the news is no answer to it; versions do not change."""
+    """It is served meanwhile, and what was asked for before the news is no answer to it; so it is with versions."""
     cache, flights, _ = cache_of()
     for key, prompt in ((KEY, a_prompt()), (("greeting", 1, None), a_prompt()), (("b", None, "x"), a_prompt("b"))):
         cache.land(begun(cache.ask(key)), prompt)
-    assert cache.news({"greeting"}) == [KEY]
+    version = ("greeting", 1, None)
+    assert cache.news({"greeting"}) == [KEY, version]
     assert known(cache.ask(KEY)).served.version == 1
-    assert cache.news({"greeting"}) == [KEY]
+    assert cache.news({"greeting"}) == [KEY, version]
     cache.refresh([KEY])
     assert len(flights) == 5
     assert cache.land(flights[4], a_prompt(version=2)) is True
     assert cache.land(flights[3], a_prompt(version=1)) is False, "older than the news"
     assert known(cache.ask(KEY)).served.version == 2
-    assert set(cache.news(None)) == {KEY, ("b", None, "x")}
+    assert set(cache.news(None)) == {KEY, version, ("b", None, "x")}
 
 
 def test_news_of_what_is_inserted_reaches_a_flight() -> None:
@@ -267,6 +268,22 @@ def test_a_copy_from_the_disk_is_served_until_the_store_answers() -> None:
     cache.land(flight, a_prompt(version=2))
     cache.land(flight, a_prompt(version=1), from_disk=True)
     assert known(cache.ask(KEY)).served.version == 2
+
+
+def test_copies_are_looked_for_while_the_store_is_away() -> None:
+    """In the pause after a failure the disk is asked, once for each key, and the store is not."""
+    cache, _, _ = cache_of()
+    cache._copies = True
+    cache.fail(begun(cache.ask(KEY)), OSError("away"))
+    there, missing = (begun(cache.ask((name, None, "production"))) for name in ("there", "missing"))
+    assert there.only_copy
+    cache.land(there, a_prompt("there"), from_disk=True)
+    assert known(cache.ask(there.key)).served.source == "disk"
+    cache.no_copy(missing)
+    assert missing.answered
+    assert "away" in str(cache.outcome(missing))
+    assert isinstance(cache.ask(missing.key), BackendUnavailable)
+    assert cache.flights() == []
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_from_the_first_version_to_a_merge(desk: Desk) -> None:
     )
     assert desk.run("show", NAME, "--raw").out == "Hello {{customer}}.\nBe kind.\nBe brief.\nBe right."
     second = desk.file("Dear {{customer}}.\nBe kind.\nBe brief.\nBe right.\n")
-    assert f"promote {NAME} 2" in desk.run("publish", NAME, second, "--tag", "mail").err
+    assert f"promote {NAME} 2`" in desk.run("publish", NAME, second, "--tag", "mail").err
     compared = desk.run("diff", NAME, "production", "latest").out
     assert "-Hello {{customer}}.\n+Dear {{customer}}.\n" in compared
     promoted = desk.run("promote", NAME, "2", "--reason", "Politer").out
@@ -128,3 +128,21 @@ def test_a_split_and_what_is_refused(desk: Desk) -> None:
     assert desk.run("list", "--json").json["prompts"][0]["versions"] == [1, 3]
     desk.run("delete", "hi", "--yes")
     assert desk.run("list", "--json").json == {"prompts": [], "more": False}
+
+
+def test_a_server_that_is_asked_as_langfuse_s(cli: Cli, tmp_path: Path) -> None:
+    """What a server of Langfuse can do, commands do there; what it cannot is refused with what to do instead."""
+    with serving(tmp_path, f"sqlite:///{tmp_path}/served.db") as server:
+        at = urlsplit(server.url)
+        desk = Desk(cli, f"http+langfuse://{server.public_key}:{server.secret_key}@{at.netloc}", tmp_path)
+        desk.run("publish", NAME, desk.file("one"), "--label", "production")
+        desk.run("publish", NAME, desk.file("two"))
+        assert desk.run("promote", NAME, "2").out == f"production of {NAME!r}: from version 1 to version 2\n"
+        assert "move the label to a version instead" in desk.run("rollback", NAME, code=1).err
+        prompts = tmp_path / "prompts"
+        desk.run("pull", "--into", str(prompts))
+        path = prompts / "support" / "greeting.md"
+        path.write_text(path.read_text().replace("two", "three"))
+        assert "--unchecked" in desk.run("push", str(prompts), code=1).err
+        assert "version 2 to 3" in desk.run("push", str(prompts), "--unchecked").out
+        assert desk.run("show", NAME, "--version", "3", "--raw").out == "three"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -233,6 +235,15 @@ def test_a_conflict_ends_when_its_markers_have_gone() -> None:
     text = "+++\nconflict = true\n+++\n\n<<<<<<< this file\na\n=======\nb\n>>>>>>> version 2\n"
     assert read(text).conflict
     assert not read("+++\nconflict = true\n+++\n\na\n").conflict
+
+
+def test_the_example_of_the_readme(project_root: Path) -> None:
+    """What the README shows as a file is one, written as we write it."""
+    [example] = re.findall(
+        r"^```text\n(\+\+\+\n.*?)^```", (project_root / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert render(read(example)) == example
+    assert read(example).version == 4
 
 
 def test_files_hold_what_can_be_published() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from shlex import quote
 
 import click
 import msgspec
@@ -97,7 +98,7 @@ def publish(
     labelled = [label for label in made.labels if label != LATEST]
     print_lines([visible(f"published {name!r} version {made.version}" + "".join(f", {label}" for label in labelled))])
     if PRODUCTION not in labelled:
-        note(f"no service gets it yet: `tracecore prompts promote {name} {made.version}`")
+        note(f"production is not on it: `tracecore prompts promote {quote(name)} {made.version}` puts it there")
 
 
 @click.command(short_help="Put a label on a version: what services get from now on.")

@@ -26,6 +26,8 @@ from tracecore.services.prompt_stubs import stub as written
 __all__ = ["pull", "push", "stub"]
 
 _STDOUT = "-"
+_CANNOT_CHECK = "leave 'after' out"
+"""What the store of a server says that cannot publish on condition."""
 
 
 @click.command(short_help="Write prompts into files, one a prompt.")
@@ -72,6 +74,8 @@ def push(
     code = _say(settings, outcomes)
     if not settings.as_json and any(one.action == "to publish" for one in outcomes):
         note("nothing was published" + (", for something was refused" if code else ""))
+    if not unchecked and any(_CANNOT_CHECK in one.reason for one in outcomes):
+        note("with --unchecked it is published without asking whether somebody was faster")
     return code
 
 

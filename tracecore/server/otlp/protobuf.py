@@ -48,9 +48,9 @@ def _with_packed_attributes() -> Any:
     Most attributes of a request are in many of its spans: to look one up takes half the time that reading it takes.
     Protobuf writes a message into another as it writes bytes, so either is read from what the other wrote.
     """
-    proto = FileDescriptorProto(
-        name="tracecore/packed_span.proto", package="tracecore", syntax="proto3", dependency=[Span.DESCRIPTOR.file.name]
-    )
+    origin = Span.DESCRIPTOR.file
+    proto = FileDescriptorProto(name="tracecore/packed_span.proto", package="tracecore", syntax="proto3")
+    proto.dependency.extend([origin.name, *(file.name for file in origin.dependencies)])
     Span.DESCRIPTOR.CopyToProto(proto.message_type.add())
     for field in proto.message_type[0].field:
         if field.name == "attributes":

@@ -18,7 +18,9 @@ from tracecore.measures import MeasureQuery, MeasureRow
 from tracecore.records import LedgerEntry, Observation, Score, Session, Trace
 from tracecore.wire import LARGEST_ANSWER, READS, Lookup, encode, encode_search
 from tracecore_http.answers import understood, unpacked
+from tracecore_http.meaning import problem_in
 from tracecore_http.remote import Remote
+from tracecore_http.transport import Answer
 
 __all__ = [
     "RemoteLedger", "RemoteMeasures", "RemoteObservations", "RemoteScores", "RemoteSessions", "RemoteTraces",
@@ -39,7 +41,14 @@ class _Store:
         read, remote = READS[store, method], self._remote
         if not remote.is_open:
             raise Closed(f"{remote.location} is not open; open it first")
-        answer = await remote.ask(read.path, question, headers=self._headers, most=LARGEST_ANSWER)
+
+        def explain(answer: Answer) -> BackendRejected | None:
+            problem = problem_in(answer)
+            if problem is None or problem.title != "NoSuchRoute":
+                return None
+            return BackendRejected(f"{remote.location} knows no {store}", "bring that server up to date")
+
+        answer = await remote.ask(read.path, question, headers=self._headers, most=LARGEST_ANSWER, explain=explain)
         answer = unpacked(answer, LARGEST_ANSWER, remote.location)
         if not answer.is_whole:
             raise BackendRejected(f"the answer of {remote.location} is too large", "ask for a shorter page")

@@ -103,6 +103,7 @@ class PromptReading:
             head = known.get(entry.parent or "")
             if head is not None and entry.position in head.versions:
                 yield prompt_of(entry.parent or "", entry.position, head, versions.of(entry))
+            del entry  # it may be long, and the next one is read now
 
     async def _find(
         self, project: str, wanted: Reference, known: tuple[str, PromptHead] | None = None

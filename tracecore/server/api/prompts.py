@@ -198,6 +198,7 @@ async def _filtered(call: Call, query: PromptsQuery, meets: Callable[[Prompt], b
             kept = replace(prompt, prompt=Raw(b"null"), config=prompt.config.copy())
             call.hold(size_of(kept.config), "ask by a filter that fewer versions meet")
             by_name.setdefault(prompt.name, []).append(kept)
+        del prompt  # it may be long, and the next one is read now
     found = [_meta_of(sorted(several, key=lambda one: one.version)) for several in by_name.values()]
     found.sort(key=lambda one: (one.last_updated_at, one.name), reverse=True)
     return PromptsAnswer(found[query.offset : query.offset + query.limit], page_meta(query, len(found)))

@@ -49,7 +49,7 @@ _RECORDS: Final[tuple[Record, ...]] = (
         usage_details={"input": 10, "output": 6, "input_cached": 2}, cost_details={"input": 0.25, "output": 0.5},
     ),
     generation(
-        3, within=2, after_s=2, duration_ns=4 * SECOND, model="gpt-x", total_cost=0.25,
+        3, within=2, after_s=2, duration_ns=4 * SECOND, model="gpt-x", total_cost=0.25, status="error",
         usage_details={"input": 4, "output": 2}, cost_details={"input_cached": 0.125, "output": 0.125},
     ),
     generation(4, within=2, after_s=3, parent_id=span_id_of(3), status="running", model="", name="later"),
@@ -71,8 +71,8 @@ _ONES: Final[tuple[tuple[Measure, Aggregation, Any], ...]] = (
     ("input_tokens", "sum", 16), ("input_tokens", "avg", 8.0), ("output_tokens", "max", 6), ("total_tokens", "sum", 24),
     ("output_tokens_per_second", "max", 4.0), ("tokens_per_second", "min", 1.5), ("tokens_per_second", "count", 2),
     ("input_cost", "sum", 0.375), ("output_cost", "sum", 0.625), ("total_cost", "sum", 1.0), ("score_count", "sum", 2),
-    ("score_count", "p50", 0.0), ("streaming_latency", "histogram", ((1500.0, 1500.0, 1),)), ("errors", "sum", 1),
-    ("errors", "avg", 0.2), ("start", "min", START / _MS), ("start", "max", (START + 4 * SECOND) / _MS),
+    ("score_count", "p50", 0.0), ("streaming_latency", "histogram", ((1500.0, 1500.0, 1),)), ("errors", "sum", 2),
+    ("errors", "avg", 0.4), ("start", "min", START / _MS), ("start", "max", (START + 4 * SECOND) / _MS),
     ("start", "count", 5),
 )  # fmt: skip
 """A measure of all observations, an aggregation, and what comes out, with four bins."""

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from tests.cli.recorded import Cli, Result
 from tests.cli.test_tables import be_terminal
+from tracecore.catalog_prompts import CatalogPrompts
+from tracecore.prompts import NewPrompt, Prompt
 
 HOSTILE = "a\x1b]0;title\x07\u202eb"
 
@@ -254,3 +257,21 @@ def test_where_a_service_looks(desk: Desk, cli: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("TRACECORE_PROMPTS")
     monkeypatch.setenv("TRACECORE_BACKEND", f"jsonl:{desk.folder}/lines+{desk.url}")
     assert [one["name"] for one in cli("prompts", "list", "--json").json["prompts"]] == ["x"]
+
+
+def test_somebody_else_publishes_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not said stays as it is in the version before, also where that is published at this very moment."""
+    desk.publish("x", "one", "--config", desk.file("[1]", "c.json"))
+    publish = CatalogPrompts.publish
+
+    async def faster(store: CatalogPrompts, project: str, new: NewPrompt) -> Prompt:
+        monkeypatch.setattr(CatalogPrompts, "publish", publish)
+        await publish(store, project, NewPrompt(name="x", prompt=Raw(b'"theirs"'), config=Raw(b"[2]")))
+        return await publish(store, project, new)
+
+    monkeypatch.setattr(CatalogPrompts, "publish", faster)
+    assert desk.publish("x", "mine") == 3
+    assert desk.run("show", "x", "--json").json["config"] == [2]
+    monkeypatch.setattr(CatalogPrompts, "publish", faster)
+    error = desk.run("publish", "x", desk.file("mine"), "--after", "3", code=1).err
+    assert "the newest version of 'x' is 4" in error

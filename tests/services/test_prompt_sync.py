@@ -204,11 +204,18 @@ async def test_nothing_is_published_where_one_cannot_be(desk: Desk) -> None:
     (desk.path / "b.md").write_text("+++\ntype = 'chat'\n+++\n+++ placeholder 1x\n")
     (desk.path / "c.md").write_text("+++\nversion = 3\n+++\ngone")
     (desk.path / "d.md").write_bytes(b"+++\n+++\n\xff")
+    (desk.path / "e.md").write_text("+++\n[variables]\nx = {}\n+++\n{{y}}")
+    (desk.path / "f.md").write_text("+++\ntags = ['']\n+++\n")
     (desk.path / "README.md").write_text("# About")
+    await desk.publish("g", [])
+    (desk.path / "g.md").write_text("+++\nversion = 1\n+++\ntext")
     outcomes = await desk.push()
-    assert actions(outcomes) == {
-        "README.md": "refused", "a.md": "to publish", "b.md": "refused", "c.md": "refused", "d.md": "refused",
-    }  # fmt: skip
+    assert outcomes.pop("a.md").action == "to publish"
+    assert set(actions(outcomes).values()) == {"refused"}
+    assert len(outcomes) == 7
+    assert "never becomes a text" in outcomes["g.md"].reason
+    assert "y" in outcomes["e.md"].reason
+    assert set(actions(await desk.push(labels=("NO",))).values()) == {"refused"}
     assert "take out `version = 3`" in outcomes["c.md"].reason
     with pytest.raises(NotFound):
         await desk.store.get("p", "a", label="latest")

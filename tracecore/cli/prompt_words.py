@@ -12,13 +12,17 @@ import msgspec
 
 from tracecore.cli.escaping import visible, visible_lines
 from tracecore.cli.figures import count, moment
+from tracecore.cli.output import print_lines
 from tracecore.cli.payloads import full_lines
 from tracecore.cli.plain_table import pad, width
 from tracecore.prompts import LATEST, Held, Move, Prompt, Share, Variable
 from tracecore.services.prompt_diffs import PromptDiff
 from tracecore.services.prompt_outcomes import Action, Outcome
 
-__all__ = ["held_in_words", "lines_of_diff", "lines_of_outcomes", "lines_of_prompt", "move_in_words", "shares_in_words"]
+__all__ = [
+    "held_in_words", "lines_of_diff", "lines_of_outcomes", "lines_of_prompt", "move_in_words", "print_text",
+    "shares_in_words",
+]  # fmt: skip
 
 _INDENT: Final = "  "
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan", "=": "yellow"}
@@ -101,6 +105,14 @@ def lines_of_outcomes(outcomes: Sequence[Outcome]) -> list[str]:
         lines += [_INDENT * 2 + line for line in visible_lines(one.reason)] if one.reason else []
     unchanged = len(outcomes) - len(told)
     return [*lines, f"{count(unchanged, 'file')} unchanged"] if unchanged or not told else lines
+
+
+def print_text(text: str) -> None:
+    """Print a text as it is, unless somebody looks: a terminal would act on what is hidden in it."""
+    if sys.stdout.isatty():
+        print_lines(visible_lines(text))
+    else:
+        sys.stdout.write(text)
 
 
 def _versions(outcome: Outcome) -> str:

@@ -17,7 +17,9 @@ from msgspec.structs import replace
 
 from tracecore.composition import references, texts_of
 from tracecore.errors import BackendError, ConfigError, Conflict, TracecoreError
-from tracecore.prompt_contents import check_content
+from tracecore.prompt_contents import check_content, check_tags
+from tracecore.prompt_moves import check_publishing
+from tracecore.prompt_text import check_declared, placeholders_in
 from tracecore.prompts import LATEST, NOBODY, Author, NewPrompt, Prompt, PromptStore
 from tracecore.services.prompt_files import (
     PromptFile,
@@ -86,7 +88,7 @@ class _Push:
             outcome = replace(outcome, version=local.version, before=local.version)
             if local.conflict:
                 return _refused(outcome, "a merge is not finished: edit the lines between the markers")
-            check_content(local.type, local.prompt)
+            _check(found.name, local, self._how)
         except ConfigError as error:
             return _refused(outcome, str(error))
         newest = await found_or_none(self._store, self._project, found.name, label=LATEST)
@@ -129,6 +131,8 @@ class _Push:
 
     def _next(self, outcome: Outcome, local: PromptFile, base: PromptFile, newest: Prompt) -> _Step:
         """Plan what becomes of a file whose prompt is there."""
+        if newest.type != local.type:
+            return _refused(outcome, f"it is a {newest.type}, and never becomes a {local.type}: use another name")
         known = local.newest or local.version or 0
         is_ours = newest.version <= known
         if says_the_same(local, base) and not (is_ours and has_other_tags(local, base)):
@@ -190,6 +194,21 @@ def _faster(known: int, newest: Prompt) -> str:
 
 def _undone(outcome: Outcome) -> Outcome:
     return replace(outcome, action=_UNDONE.get(outcome.action, outcome.action))
+
+
+def _check(name: str, file: PromptFile, how: Publishing) -> None:
+    """Refuse what no store would publish, as far as a file alone can tell.
+
+    Raises:
+        ConfigError: its text, its tags, the labels or the message cannot be; or it uses other variables than declared.
+    """
+    texts = check_content(file.type, file.prompt)
+    check_tags(file.tags or ())
+    message = how.message or file.message
+    check_publishing(NewPrompt(name=name, prompt=file.prompt, labels=how.labels, commit_message=message))
+    if file.variables is not None and not any(references(texts)):
+        content = msgspec.json.decode(file.prompt)
+        check_declared(file.variables, texts, placeholders_in(content) if file.type == "chat" else ())
 
 
 def _refused(outcome: Outcome, reason: str) -> _Step:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from shlex import quote
 
 import click
-import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from tracecore.cli.escaping import visible
 from tracecore.cli.options import with_settings
@@ -16,6 +17,7 @@ from tracecore.cli.prompt_inputs import content_in, json_in, shares_in, text_in,
 from tracecore.cli.prompt_stores import alter, author, summary_of
 from tracecore.cli.prompt_words import shares_in_words
 from tracecore.cli.reading import Settings
+from tracecore.errors import BackendRejected, Conflict
 from tracecore.prompts import (
     LATEST,
     PRODUCTION,
@@ -34,6 +36,8 @@ from tracecore.services.prompt_outcomes import found_or_none
 __all__ = ["delete", "promote", "publish", "rollback", "split", "unlabel"]
 
 _VERSION = click.IntRange(1)
+_TRIES = 20
+"""How often publishing is begun anew because somebody else was first."""
 
 
 class _Moved(Struct, frozen=True):
@@ -79,19 +83,17 @@ def publish(
     given_config = None if config is None else json_in(config)
     given_variables = None if variables is None else variables_in(variables)
 
-    async def make(store: PromptStore) -> Prompt:
-        before = await found_or_none(store, settings.project, name, label=LATEST)
+    def after_version(before: Prompt | None) -> NewPrompt:
         type_ = kind or ("text" if before is None else before.type)
         kept_config = Raw(b"{}") if before is None else before.config
         kept_variables = None if before is None else before.variables
-        new = NewPrompt(
+        return NewPrompt(
             name=name, type=type_, prompt=content_in(text, type_, file or "-"), labels=labels, tags=tags or None,
             config=kept_config if given_config is None else given_config, commit_message=message, author=author(),
             variables=kept_variables if given_variables is None else given_variables, after=after,
         )  # fmt: skip
-        return await store.publish(settings.project, new)
 
-    made = alter(settings, make, creates=True)
+    made = alter(settings, lambda store: _published(store, settings.project, name, after_version), creates=True)
     if settings.as_json:
         print_json(made)
         return
@@ -165,7 +167,7 @@ def unlabel(settings: Settings, name: str, label: str, *, reason: str | None) ->
     """Take a label off: services that ask for it get what they know, or an error."""
     moved = _moved(settings, name, label, Unlabel(label=label, reason=reason))
     if settings.as_json:
-        print_json(msgspec.structs.replace(moved, version=None))
+        print_json(replace(moved, version=None))
     else:
         print_lines([visible(f"took {label} of {name!r} off version {moved.version}")])
 
@@ -193,6 +195,27 @@ def delete(settings: Settings, name: str, *, version: int | None, yes: bool) -> 
         print_json({"name": name, "versions": gone})
     else:
         print_lines([visible(f"{what} is deleted")])
+
+
+async def _published(
+    store: PromptStore, project: str, name: str, new_after: Callable[[Prompt | None], NewPrompt]
+) -> Prompt:
+    """Publish what follows from the newest version, anew where somebody publishes another one meanwhile."""
+    for _ in range(_TRIES):
+        before = await found_or_none(store, project, name, label=LATEST)
+        new = new_after(before)
+        is_asked = new.after is not None
+        known = 0 if before is None else before.version
+        try:
+            return await store.publish(project, new if is_asked else replace(new, after=known))
+        except BackendRejected:
+            if is_asked:
+                raise
+            return await store.publish(project, new)  # a server of Langfuse cannot be told what is known
+        except Conflict:
+            if is_asked:
+                raise
+    raise Conflict(f"others publish {name!r} again and again; try it later")
 
 
 def _moved(settings: Settings, name: str, label: str, change: LabelChange) -> _Moved:

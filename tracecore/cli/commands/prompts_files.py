@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from tracecore.cli.escaping import visible
 from tracecore.cli.figures import count
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import note, print_json, print_lines
 from tracecore.cli.prompt_stores import alter, ask, author
-from tracecore.cli.prompt_words import lines_of_outcomes
+from tracecore.cli.prompt_words import lines_of_outcomes, print_text
 from tracecore.cli.reading import Settings
 from tracecore.errors import ConfigError
 from tracecore.prompts import PRODUCTION, Prompt, PromptStore
@@ -97,7 +96,7 @@ def stub(settings: Settings, names: tuple[str, ...], *, output: str, label: str)
     found = ask(settings, work)
     module = written(found)
     if output == _STDOUT and not settings.as_json:
-        print_lines([visible(line) for line in module.splitlines()])
+        print_text(module)
         return
     if output != _STDOUT:
         _write(Path(output), module)

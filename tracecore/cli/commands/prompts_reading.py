@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 import msgspec
 
-from tracecore.cli.escaping import visible_lines
 from tracecore.cli.figures import moment
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import Column, note, print_json, print_lines, print_table
 from tracecore.cli.prompt_stores import ask
-from tracecore.cli.prompt_words import held_in_words, lines_of_diff, lines_of_prompt, move_in_words
+from tracecore.cli.prompt_words import held_in_words, lines_of_diff, lines_of_prompt, move_in_words, print_text
 from tracecore.cli.reading import Settings
 from tracecore.prompts import LATEST, Prompt, PromptHistory, PromptQuery, PromptStore, PromptSummary
 from tracecore.services.prompt_diffs import diff as compared
@@ -90,7 +87,7 @@ def show(settings: Settings, name: str, *, version: int | None, label: str | Non
     elif prompt.type == "chat":
         print_json(msgspec.json.format(bytes(prompt.prompt), indent=2))
     else:
-        _print_raw(msgspec.json.decode(prompt.prompt, type=str))
+        print_text(msgspec.json.decode(prompt.prompt, type=str))
 
 
 @click.command(short_help="Show what differs between two versions of a prompt.")
@@ -146,14 +143,6 @@ async def _named(store: PromptStore, project: str, name: str, which: str) -> Pro
     if which.isascii() and which.isdigit():
         return await store.get(project, name, version=int(which), resolve=False)
     return await store.get(project, name, label=which, resolve=False)
-
-
-def _print_raw(text: str) -> None:
-    """Print a text as it is, unless somebody looks: a terminal would act on what is hidden in it."""
-    if sys.stdout.isatty():
-        print_lines(visible_lines(text))
-    else:
-        sys.stdout.write(text)
 
 
 def _name_row(one: PromptSummary) -> list[str]:

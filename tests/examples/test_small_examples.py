@@ -38,11 +38,32 @@ async def _only_tree(recorder: Recorder, backend: MemoryBackend) -> list[Observa
         ("background_worker.py", 60),
         ("survives_kill.py", 60),
         ("choose_backend.py", 60),
+        ("prompt_fallback.py", 150),
     ],
 )
 def test_examples_stay_small(name: str, lines: int) -> None:
     """An example that is read in a minute is read."""
     assert len((EXAMPLES / name).read_text().splitlines()) <= lines
+
+
+def test_the_life_of_a_prompt(tmp_path: Path) -> None:
+    """Each version is served when it is promoted, a killed server harms nobody, and each version has its metrics."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "prompt_fallback.py")], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, one, two, killed, back = done.stdout.splitlines()[:5]
+    assert "fallback" in first
+    assert one.startswith("version 1 published       served after ")
+    assert two.startswith("version 2 published       served after ")
+    assert "version 2 from memory" in killed
+    assert back.startswith("rolled back to version 1  served after ")
+    assert "rolled production back from version 2 to 1" in done.stdout
+    assert "too short for our customers" in done.stdout
+    assert " 1,002 " in done.stdout  # what was generated while the server was away is counted, too
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["quickstart.py", "background_worker.py", "survives_kill.py", "choose_backend.py"])

@@ -198,7 +198,7 @@ def _rolled_back(name: str, head: PromptHead, change: Rollback, act: Act) -> Out
     if back in trail and (held is None or held.version != back):
         trail = trail[: len(trail) - 1 - trail[::-1].index(back)]
     elif held is not None and held.version != back:
-        trail = (*trail, held.version)
+        trail = _left(head, label)
     head, moves = _on(head, [label], back, act, "rollback")
     return Outcome(head=_with_trail(head, label, trail), moves=moves, version=back, label=label)
 

@@ -1,274 +1,187 @@
-"""``get_prompt`` in processes that fork, end, start again and share a disk, and over the stores that come with us."""
+"""Many processes change the same prompts at once, or are killed while they do: each change is whole, and counted once.
+
+What a change makes, its moves and the number of the feed are one commit. So whatever is there fits together: the moves
+of a name, told from the first on, lead to the labels and versions that it has, and there are as many changes as the
+feed says.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import json
+import signal
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from textwrap import dedent
+from typing import TypeAlias
 
-import msgspec
 import pytest
-from msgspec import Raw
 
-import tracecore
-from tests.programs import Ended, run_program
-from tracecore.catalog_prompts import prompts_of
-from tracecore.plugins import open_backend
-from tracecore.prompt_registry import REGISTRY
-from tracecore.prompting import get_prompt
-from tracecore.prompts import LabelMove, NewPrompt, PromptStore, Share, Split
+from tests.faults.processes import Program, running
+from tests.postgres_server import Database
+from tests.torture.declaring import by_mode, torture
+from tests.torture.trial import Trial
+from tracecore import plugins
+from tracecore.errors import NotFound
+from tracecore.prompts import Author, LabelMove, Move, PromptQuery, PromptStore, Rollback
+from tracecore.testing.opening import opened, prompts_in
+from tracecore.testing.samples import new_prompt
 
-LENT = """
-import asyncio
-from tests.prompt_stores import FakeStore, a_prompt, waiting
-from tracecore.prompting import aget_prompt, get_prompt, use_store, warm_prompts
+NAMES = ("a", "b", "c/d")
+PROCESSES = 8
+ROUNDS = by_mode(5, full=24)
+Done: TypeAlias = tuple[str, str, int, str | None]
+"""A name, what was done, the version, and its text or label."""
+CHANGING = """
+import asyncio, json, sys
+from tests.faults.test_prompt_processes import changing
+from tracecore import plugins
+from tracecore.testing.opening import prompts_in
 
-store = FakeStore(a_prompt(), a_prompt("other"))
+async def main(url, project, process, rounds):
+    backend = plugins.open_backend(url)
+    await backend.open()
+    try:
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        async for done in changing(prompts_in(backend), project, int(process), int(rounds)):
+            print(json.dumps(done), flush=True)
+    finally:
+        await backend.close()
 
-def serve(**settings):
-    return use_store(store, config=Config(**settings))
-
-def hang():
-    store.before = waiting
-
-def be_slow():
-    store.before = lambda: asyncio.sleep(0.3)
+asyncio.run(main(*sys.argv[1:]))
 """
-FORKING = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")
-"""Python 3.12 warns of every fork beside threads: that it is safe for us is what is tested."""
 
 
-def run(program: str, folder: Path, *, python: tuple[str, ...] = ("-W", "error")) -> Ended:
-    """Run a program that has a store of prompts."""
-    return run_program(LENT + dedent(program), folder, python=python)
-
-
-def test_a_child_keeps_what_was_known_and_asks_for_itself(tmp_path: Path) -> None:
-    """Children of every generation serve what their parent knew without a question, and ask for the rest themselves."""
-    ended = run(
-        """
-        serve()
-        get_prompt("greeting")
-        def child(depth):
-            assert get_prompt("greeting").source == "memory"
-            asked = len(store.asked)
-            assert get_prompt("other", ttl=0).version == 1
-            assert len(store.asked) == asked + 1
-            if depth:
-                fork(lambda: child(depth - 1))
-        def fork(work):
-            pid = os.fork()
-            if pid == 0:
-                work()
-                os._exit(0)
-            assert os.waitpid(pid, 0)[1] == 0
-        for _ in range(5):
-            fork(lambda: child(2))
-        assert get_prompt("other").version == 1
-        """,
-        tmp_path,
-        python=FORKING,
-    )
-    assert ended.quiet, ended.stderr
-
-
-def test_a_fork_in_the_middle(tmp_path: Path) -> None:
-    """Whatever the parent's thread and callers are doing, no child hangs or waits for a flight of its parent."""
-    ended = run(
-        """
-        serve(prompt_wait_ms=20_000)
-        stop = threading.Event()
-        def asking():
-            number = 0
-            while not stop.is_set():
-                number += 1
-                get_prompt(f"p{number % 50}", fallback="x", ttl=0)
-                get_prompt("greeting", ttl=0)
-        threads = [threading.Thread(target=asking, daemon=True) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for number in range(60):
-            pid = os.fork()
-            if pid == 0:
-                assert get_prompt("greeting", ttl=0).version == 1
-                assert get_prompt(f"p{number}", fallback="x").is_fallback
-                os._exit(0)
-            assert os.waitpid(pid, 0)[1] == 0, number
-        stop.set()
-        for thread in threads:
-            thread.join()
-        """,
-        tmp_path,
-        python=FORKING,
-    )
-    assert ended.code == 0, ended.stderr
-
-
-@pytest.mark.parametrize(
-    "asking",
-    [
-        "get_prompt('none', fallback='x', timeout=0.05)",
-        "asyncio.run(aget_prompt('none', fallback='x', timeout=0.05))",
-        "threading.Thread(target=lambda: get_prompt('none', fallback='x', timeout=20), daemon=True).start()",
-        "store.tells = True; store.before = None; get_prompt('greeting')",
-        "atexit.register(lambda: get_prompt('none', fallback='x', timeout=0.05))",
-    ],
-)
-def test_a_program_ends_with_a_question_under_way(tmp_path: Path, asking: str) -> None:
-    """It waits for no store that hangs: what the end takes beside the program's own time is said by itself."""
-    ended = run(
-        f"""
-        hang()
-        serve()
-        began = [time.monotonic()]
-        atexit.register(lambda: print(time.monotonic() - began[0]))
-        import asyncio
-        get_prompt("other", fallback="x", timeout=0.01)
-        {asking}
-        began[0] = time.monotonic()
-        """,
-        tmp_path,
-    )
-    assert ended.code == 0, ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert "never awaited" not in ended.stderr
-    assert "destroyed" not in ended.stderr
-    assert ended.seconds < 10
-
-
-def test_a_restart_with_a_dead_server(tmp_path: Path) -> None:
-    """What was served last is served from the disk, by label and by version; of another server nothing is."""
-    settings = f"prompt_cache_dir={str(tmp_path / 'copies')!r}, prompt_wait_ms=300"
-    first = run(f"serve({settings}); get_prompt('greeting'); get_prompt('greeting', version=1)", tmp_path)
-    assert first.quiet, first.stderr
-    again = run(
-        f"""
-        async def dead():
-            raise OSError("connection refused")
-        store.before = dead
-        serve({settings})
-        found = [get_prompt("greeting"), get_prompt("greeting", version=1), get_prompt("greeting")]
-        print([(one.text, one.version, one.source) for one in found])
-        print(get_prompt("other", fallback="x").source)
-        use_store(store, location="another", config=Config({settings}))
-        print(get_prompt("greeting", fallback="x").source)
-        """,
-        tmp_path,
-    )
-    assert again.code == 0, again.stderr
-    assert again.stdout.splitlines() == [str([("hello", 1, "disk")] * 3), "fallback", "fallback"]
-    alive = run(
-        f"""
-        store.put(a_prompt(version=2, content="new"))
-        be_slow()
-        cache = serve({settings})
-        print(get_prompt("greeting").source)
-        while cache.flights():
-            time.sleep(0.01)
-        print(get_prompt("greeting").text)
-        """,
-        tmp_path,
-    )
-    assert alive.stdout.splitlines() == ["disk", "new"], alive.stderr
-
-
-def test_what_is_deleted_is_not_served_after_a_restart(tmp_path: Path) -> None:
-    """Its copy goes with it."""
-    settings = f"prompt_cache_dir={str(tmp_path / 'copies')!r}"
-    assert run(f"serve({settings}); get_prompt('greeting')", tmp_path).quiet
-    gone = run(
-        f"""
-        store.labels.clear()
-        be_slow()
-        cache = serve({settings})
-        print(get_prompt("greeting").source)
-        while cache.flights():
-            time.sleep(0.01)
-        print(get_prompt("greeting", fallback="x").source)
-        """,
-        tmp_path,
-    )
-    assert gone.stdout.splitlines() == ["disk", "fallback"], gone.stderr
-    assert list((tmp_path / "copies").iterdir()) == []
-
-
-def new(text: str, *labels: str) -> NewPrompt:
-    """Return what is published."""
-    return NewPrompt(name="greeting", prompt=Raw(msgspec.json.encode(text)), labels=labels)
-
-
-@pytest.fixture(params=["sqlite", "memory", "object"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return where prompts are kept."""
-    return {"sqlite": f"sqlite:///{tmp_path}/p.db", "memory": f"memory:{tmp_path.name}", "object": ""}[request.param]
-
-
-def test_over_our_own_stores(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is published is served, a promotion and a split within seconds though prompts may live for an hour."""
-    from tracecore.memory import MemoryBackend, MemoryData
-
-    data = MemoryData()
-    object_ = MemoryBackend(data, location="memory:", access="write")
-    backend = open_backend(store_url) if store_url else MemoryBackend(data, location="memory:", access="write")
-
-    async def at_the_store(work: Callable[[PromptStore], object]) -> None:
-        await backend.open()
+async def changing(store: PromptStore, project: str, process: int, rounds: int) -> AsyncIterator[Done]:
+    """Publish, put a label of this process, and roll back; yield the name and what was done, after each that was."""
+    author = Author(f"process {process}")
+    for number in range(rounds):
+        name = NAMES[(process + number) % len(NAMES)]
+        text = f"{process} {number}"
+        made = await store.publish(project, new_prompt(name, text, labels=("production",), author=author))
+        yield name, "publish", made.version, text
+        label = f"mine-{process}-{number}"
+        await store.change(project, name, LabelMove(version=made.version, labels=(label,), expected=0), author=author)
+        yield name, "label", made.version, label
         try:
-            await work(prompts_of(backend))  # type: ignore[misc]  # each gives a coroutine
-        finally:
-            await backend.close()
-
-    asyncio.run(at_the_store(lambda store: store.publish("default", new("one {{name}}", "production"))))
-    if store_url:
-        tracecore.configure(backend=store_url, prompt_ttl_s=3_600, prompt_wait_ms=20_000)
-    else:
-        recorder = tracecore.Recorder(tracecore.Config(prompt_ttl_s=3_600, prompt_wait_ms=20_000), backend=object_)
-        monkeypatch.setattr(tracecore.default._default, "recorder", recorder.start())
-    try:
-        assert get_prompt("greeting").compile(name="Ada") == "one Ada"
-        with pytest.raises(tracecore.NotFound, match="greeting"):
-            get_prompt("greetings")
-        asyncio.run(at_the_store(lambda store: store.publish("default", new("two"))))
-        assert get_prompt("greeting").version == 1
-        move = LabelMove(version=2, labels=("production",))
-        asyncio.run(at_the_store(lambda store: store.change("default", "greeting", move)))
-        _until(lambda: get_prompt("greeting").text == "two")
-        split = Split(label="production", shares=(Share(1, 1), Share(2, 1)))
-        asyncio.run(at_the_store(lambda store: store.change("default", "greeting", split)))
-        _until(lambda: {get_prompt("greeting", sticky=unit).version for unit in range(40)} == {1, 2})
-    finally:
-        assert REGISTRY.close(10)
-        tracecore.shutdown()
+            back = await store.change(project, name, Rollback(), author=author)
+        except NotFound:
+            continue  # others have rolled back to the first version
+        yield name, "rollback", back.version, None
 
 
-def test_where_no_backend_keeps_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says which setting leads to one; of several backends the first that keeps some is asked."""
-    monkeypatch.setattr(tracecore.default._default, "recorder", None)
-    lines = f"jsonl:{tmp_path}/out.jsonl"
-    try:
-        tracecore.configure(backend=lines)
-        with pytest.raises(tracecore.BackendRejected, match="`prompts`"):
-            get_prompt("greeting")
-        tracecore.configure(backend=f"{lines}+memory:{tmp_path.name}")
-        with pytest.raises(tracecore.NotFound):
-            get_prompt("greeting")
-        tracecore.configure(backend=lines, prompts=f"memory:{tmp_path.name}")
-        with pytest.raises(tracecore.NotFound):
-            get_prompt("greeting")
-        tracecore.configure(backend=lines, prompts="nosuch:x")
-        with pytest.raises(tracecore.ConfigError, match="nosuch"):
-            get_prompt("greeting")
-        assert get_prompt("greeting", fallback="x").is_fallback
-    finally:
-        assert REGISTRY.close(10)
-        tracecore.shutdown()
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return where the prompts are kept."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/a.db"
+    database: Database = request.getfixturevalue("postgres")
+    return database.url()
 
 
-def _until(condition: Callable[[], object]) -> None:
-    """Wait until something holds, twenty seconds at most."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
+def started(stack: ExitStack, url: str, project: str, folder: Path, rounds: int) -> list[Program]:
+    """Start the processes, and let them begin together once each has opened its backend."""
+    programs: list[Program] = []
+    for process in range(PROCESSES):
+        place = folder / f"{project}-{process}"
+        place.mkdir()
+        arguments = ("-c", CHANGING, url, project, str(process), str(rounds))
+        programs.append(stack.enter_context(running(*arguments, folder=place, environment={})))
+    for program in programs:
+        program.wait_for_word("ready\n")
+    for program in programs:
+        program.say("go")
+    return programs
+
+
+def done_by(programs: list[Program]) -> list[Done]:
+    """Return what all of them have said that they have done."""
+    said = [line for program in programs for line in program.out.split("\n")[1:-1]]
+    return [tuple(json.loads(line)) for line in said]
+
+
+def kill(programs: Iterable[Program], pauses: Iterable[float]) -> None:
+    """Kill one after the other, each some seconds after the one before."""
+    for program, seconds in zip(programs, pauses, strict=True):
+        time.sleep(seconds)
+        program.send(signal.SIGKILL)
+        assert program.wait() == -signal.SIGKILL, program.errors
+
+
+async def check(store: PromptStore, project: str, done: list[Done], *, others: int = 0) -> Counter[str]:
+    """Assert that what was done is there, once, and fits together; return how many changes there are of each kind."""
+    changes: Counter[str] = Counter()
+    for name in NAMES:
+        mine = [one for one in done if one[0] == name]
+        if not (await store.find(project, PromptQuery(name=name))).items:
+            assert mine == []
+            continue
+        history = await store.history(project, name, limit=1000)
+        texts = {one.version: json.loads(bytes(one.prompt)) for one in history.versions}
+        assert sorted(texts) == list(range(1, len(texts) + 1))
+        published = [(version, text) for _, kind, version, text in mine if kind == "publish"]
+        assert len(published) == len({version for version, _ in published})
+        assert all(texts[version] == text for version, text in published)
+        moves = history.moves[::-1]
+        labels = replayed(moves)
+        [listed] = (await store.find(project, PromptQuery(name=name))).items
+        held = {label: one.version for label, one in listed.labels.items() if label != "latest"}
+        assert labels == held
+        assert {label: version for _, kind, version, label in mine if kind == "label"}.items() <= held.items()
+        holding = [one.version for one in history.versions if "production" in one.labels]
+        assert holding == [held["production"]]
+        # A label that comes with a version is part of its change.
+        kinds = Counter(move.action for move in moves if not (move.action == "label" and move.label == "production"))
+        assert all(kinds[kind] >= count for kind, count in Counter(one[1] for one in mine).items())
+        changes += kinds
+    assert (await store.changes(project, 0)).number == changes.total() + others
+    return changes
+
+
+def replayed(moves: list[Move]) -> dict[str, int]:
+    """Return where labels are after moves, each of which begins where the one before has ended."""
+    labels: dict[str, int] = {}
+    versions = 0
+    for move in moves:
+        if move.label is None:
+            versions += 1
+            assert (move.action, move.version) == ("publish", versions)
+        else:
+            assert move.before == labels.get(move.label), move
+            assert move.version is not None
+            labels[move.label] = move.version
+    return labels
+
+
+async def test_many_processes_change_the_same_prompts(url: str, tmp_path: Path) -> None:
+    """Eight of them publish, label and roll back three names: nothing is lost, double, or in two places."""
+    async with opened(plugins.open_backend(url)) as backend:
+        with ExitStack() as stack:
+            programs = started(stack, url, "p", tmp_path, ROUNDS)
+            assert [program.wait() for program in programs] == [0] * PROCESSES, [one.errors for one in programs]
+            done = done_by(programs)
+        changes = await check(prompts_in(backend), "p", done)
+        assert changes == Counter(kind for _, kind, *_ in done)
+        assert changes["publish"] == changes["label"] == PROCESSES * ROUNDS
+
+
+@torture("T01", "kill -9 while processes change prompts", rounds=2, full=60)
+async def test_killed_at_any_moment(trial: Trial, url: str) -> None:
+    """What was acknowledged is there; of what each was doing, all or nothing; and others go on from there."""
+    async with opened(plugins.open_backend(url)) as backend:
+        store = prompts_in(backend)
+        for case in trial.cases():
+            with case, ExitStack() as stack:
+                project = f"p{case.number}"
+                programs = started(stack, url, project, case.folder, 10**6)
+                programs[0].wait_for_word("publish")
+                pauses = [case.chance.uniform(0, longest) for longest in (0.5, *[0.05] * (PROCESSES - 1))]
+                kill(case.chance.sample(programs, PROCESSES), pauses)
+                # Whoever changes something waits for what a server may still be doing of the killed ones'.
+                await store.publish(project, new_prompt("other"))
+                done = done_by(programs)
+                changes = await check(store, project, done, others=1)
+                acknowledged = Counter(kind for _, kind, *_ in done)
+                assert acknowledged.total() <= changes.total() <= acknowledged.total() + PROCESSES

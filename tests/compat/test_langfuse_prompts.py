@@ -45,6 +45,31 @@ def test_missing(told: Told) -> None:
     assert (saw["fallback"]["is_fallback"], saw["compiled"]) == (True, "Hello x")
 
 
+def test_chat_fallback(told: Told) -> None:
+    """A fallback is a chat, too; a prompt without the label that is asked for is not there, whatever else it has."""
+    saw = told["chat_fallback"]
+    assert saw["chat"] == [True, [{"role": "user", "content": "Hi Ada"}]]
+    assert saw["text"] == [True, "Hello Ada"]
+    assert saw["latest"]["version"] == 1
+
+
+def test_linked(told: Told, server: Server) -> None:
+    """A generation carries name and version of what it was made with, and nothing of a fallback."""
+    spans = server.by_name(told["linked"]["trace_id"])
+    found = {name: (spans[name]["promptName"], spans[name]["promptVersion"], spans[name]["output"]) for name in spans}
+    assert found == {
+        "root": (None, None, None), "production": ("linked/ü", 1, "1 y"), "latest": ("linked/ü", 2, "2 y"),
+        "fallback": (None, None, "x"),
+    }  # fmt: skip
+
+
+def test_split(told: Told) -> None:
+    """Who cannot choose gets the version that the label is on."""
+    saw = told["split"]
+    assert (saw["status"], saw["got"]["version"], saw["got"]["prompt"]) == (200, 2, "two")
+    assert (saw["typed"]["version"], saw["typed"]["labels"]) == (2, ["production", "latest"])
+
+
 def test_cached(told: Told) -> None:
     """The SDK's cache holds what it read, and what it changes itself it reads anew."""
     saw = told["cached"]

@@ -73,3 +73,7 @@ def test_prompts(told: Told, server: Server) -> None:
     """Prompts are made and used, and linked to what was made with them."""
     [call] = server.observations(told["prompts"]["trace_id"])
     assert (call["promptName"], call["promptVersion"], told["prompts"]["compiled"]) == ("three", 1, "Hello Ada")
+    saw = told["prompts"]
+    assert [message["content"] for message in saw["chat"]] == ["y", "before"]
+    assert (saw["moved"], saw["one"], saw["blue"]) == ([2, ["blue", "latest", "production"]], [], {"a": 1})
+    assert saw["fallback"] == [True, "Hello Ada"]

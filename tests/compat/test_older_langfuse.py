@@ -102,9 +102,19 @@ def test_the_older_decorator(told: Told, server: Server) -> None:
     assert spans["inner"]["level"] == "DEFAULT"
 
 
-def test_the_older_prompts_and_datasets(told: Told) -> None:
-    """Prompts, and runs over a dataset whose items are linked one by one, work as they did."""
-    assert told["prompts"] == {"compiled": "Hello Ada", "version": 1, "labels": ["latest", "production"]}
+def test_the_older_prompts(told: Told, server: Server) -> None:
+    """Texts and chats are made, read, labelled and linked to what was made with them as they were then."""
+    saw = told["prompts"]
+    assert (saw["compiled"], saw["version"], saw["labels"]) == ("Hello Ada", 1, ["latest", "production"])
+    [call] = [one for one in server.observations(saw["trace_id"]) if one["name"] == "linked call"]
+    assert (call["promptName"], call["promptVersion"]) == ("older", 1)
+    assert [message["content"] for message in saw["chat"]] == ["y"]
+    assert (saw["moved"], saw["one"], saw["latest"]) == ([2, ["latest", "production"]], [], {"a": 1})
+    assert saw["fallback"] == [True, "Hello Ada"]
+
+
+def test_the_older_datasets(told: Told) -> None:
+    """Runs over a dataset whose items are linked one by one work as they did."""
     saw = told["dataset_run"]
     assert saw["items"] == ["old-1", "old-2"]
     assert saw["run"]["name"] == "run 1"

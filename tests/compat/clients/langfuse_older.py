@@ -78,7 +78,22 @@ def prompts() -> Any:
     """Make a prompt and use it."""
     client.create_prompt(name="older", prompt="Hello {{name}}", labels=["production"])
     prompt = client.get_prompt("older", cache_ttl_seconds=0)
-    return {"compiled": prompt.compile(name="Ada"), "version": prompt.version, "labels": sorted(prompt.labels)}
+    trace = client.trace(name="linked")
+    trace.generation(name="linked call", prompt=prompt, model="m").end(output="x")
+    client.flush()
+    client.create_prompt(name="older", prompt="Hi {{name}}", config={"a": 1})
+    messages = [{"role": "user", "content": "{{x}}"}]
+    client.create_prompt(name="older chat", type="chat", prompt=messages, labels=["production"])
+    chat = client.get_prompt("older chat", type="chat", cache_ttl_seconds=0)
+    moved = client.update_prompt(name="older", version=2, new_labels=["production"])
+    fallback = client.get_prompt("nobody's", fallback="Hello {{name}}", max_retries=1)  # 0 is for ever, there
+    return {
+        "compiled": prompt.compile(name="Ada"), "version": prompt.version, "labels": sorted(prompt.labels),
+        "trace_id": trace.id, "chat": chat.compile(x="y"), "moved": [moved.version, sorted(moved.labels)],
+        "one": client.get_prompt("older", version=1, cache_ttl_seconds=0).labels,
+        "latest": client.get_prompt("older", label="latest", cache_ttl_seconds=0).config,
+        "fallback": [fallback.is_fallback, fallback.compile(name="Ada")],
+    }  # fmt: skip
 
 
 @case

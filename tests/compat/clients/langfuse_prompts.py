@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import httpx
 from langfuse import Langfuse
 from langfuse.api import CreateTextPromptRequest, NotFoundError
 from telling import case, plain, tell
@@ -67,6 +69,53 @@ def missing() -> Any:
         raised = {}
     fallback = client.get_prompt("nobody/made/this", fallback="Hello {{name}}", max_retries=0)
     return {"raised": raised, "fallback": shown(fallback), "compiled": fallback.compile(name="x")}
+
+
+@case
+def chat_fallback() -> Any:
+    """Use a fallback that is a chat, and one for a label that the prompt has not."""
+    messages = [{"role": "user", "content": "Hi {{name}}"}]
+    chat = client.get_prompt("nobody/made/this", type="chat", fallback=messages, max_retries=0)
+    client.create_prompt(name="unlabelled", prompt="x")
+    text = client.get_prompt("unlabelled", label="production", fallback="Hello {{name}}", max_retries=0)
+    return {
+        "chat": [chat.is_fallback, plain(chat.compile(name="Ada"))],
+        "text": [text.is_fallback, text.compile(name="Ada")],
+        "latest": fetched("unlabelled", label="latest"),
+    }  # fmt: skip
+
+
+@case
+def linked() -> Any:
+    """Link generations to what they were made with: the object, a version that is not the newest, and a fallback."""
+    for number in (1, 2):
+        client.create_prompt(
+            name="linked/ü", prompt=f"{number} {{{{x}}}}", labels=["production"] if number == 1 else []
+        )
+    prompts = {
+        "production": client.get_prompt("linked/ü", cache_ttl_seconds=0),
+        "latest": client.get_prompt("linked/ü", label="latest", cache_ttl_seconds=0),
+        "fallback": client.get_prompt("nobody's", fallback="x", max_retries=0),
+    }
+    with client.start_as_current_observation(name="root") as root:
+        for name, prompt in prompts.items():
+            with client.start_as_current_observation(name=name, as_type="generation", prompt=prompt, model="m") as call:
+                call.update(output=prompt.compile(x="y"))
+    client.flush()
+    return {"trace_id": root.trace_id}
+
+
+@case
+def split() -> Any:
+    """Read a prompt whose label was split by somebody else: the SDK knows nothing of it, and passes over it."""
+    for text in ("one", "two"):
+        client.create_prompt(name="split", prompt=text, labels=["production"])
+    shares = [{"version": 1, "weight": 1}, {"version": 2, "weight": 3}]
+    question = {"project": "", "name": "split", "change": {"type": "split", "label": "production", "shares": shares}}
+    address = f"{os.environ['LANGFUSE_BASE_URL']}/api/tracecore/v1/prompts/change"
+    auth = (os.environ["LANGFUSE_PUBLIC_KEY"], os.environ["LANGFUSE_SECRET_KEY"])
+    changed = httpx.post(address, json=question, auth=auth, timeout=60)
+    return {"status": changed.status_code, "got": fetched("split"), "typed": client.api.prompts.get("split")}
 
 
 @case

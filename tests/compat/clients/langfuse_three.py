@@ -92,7 +92,20 @@ def prompts() -> Any:
     with client.start_as_current_generation(name="linked", prompt=prompt, model="m") as call:
         pass
     client.flush()
-    return {"trace_id": call.trace_id, "compiled": prompt.compile(name="Ada")}
+    client.create_prompt(name="three", prompt="Hi {{name}}", tags=["t"], config={"a": 1}, commit_message="why")
+    messages = [{"role": "user", "content": "{{x}}"}, {"type": "placeholder", "name": "history"}]
+    client.create_prompt(name="three chat", type="chat", prompt=messages, labels=["production"])
+    chat = client.get_prompt("three chat", type="chat", cache_ttl_seconds=0)
+    moved = client.update_prompt(name="three", version=2, new_labels=["production", "blue"])
+    fallback = client.get_prompt("nobody's", fallback="Hello {{name}}", max_retries=0)
+    return {
+        "trace_id": call.trace_id, "compiled": prompt.compile(name="Ada"),
+        "chat": chat.compile(x="y", history=[{"role": "user", "content": "before"}]),
+        "moved": [moved.version, sorted(moved.labels)],
+        "one": client.get_prompt("three", version=1, cache_ttl_seconds=0).labels,
+        "blue": client.get_prompt("three", label="blue", cache_ttl_seconds=0).config,
+        "fallback": [fallback.is_fallback, fallback.compile(name="Ada")],
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

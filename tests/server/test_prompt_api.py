@@ -213,6 +213,19 @@ async def test_long_prompts(api: Api) -> None:
     assert problem(answer)[:2] == (413, "TooLarge")
 
 
+async def test_a_history_that_is_too_long_is_a_shorter_one(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest versions that fit are answered; one that does not fit alone is refused."""
+    for _ in range(10):
+        await publish(api.p, prompt="x" * 1000)
+    monkeypatch.setattr(prompts_native, "LARGEST_ANSWER", 8000)
+    history = await told(api.p, "history", name="n")
+    assert [one["version"] for one in history["versions"]] == [10, 9, 8, 7, 6]
+    monkeypatch.setattr(prompts_native, "LARGEST_ANSWER", 500)
+    for method in ("history", "get"):
+        answer = await ask(api.p, method, name="n", **({} if method == "history" else {"version": 1}))
+        assert problem(answer)[:2] == (422, "BackendRejected")
+
+
 @pytest.mark.parametrize(
     ("method", "body"),
     [

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from tests.faults.processes import HANG_SECONDS
+from tests.faults.processes import HANG_SECONDS, running
 from tests.postgres_server import Database
 from tests.server.serving import AUTH, KEY, Served, serving
 from tracecore.prompt_wire import path_of
@@ -94,23 +94,66 @@ def test_also_where_another_process_has_made_it(tmp_path: Path, postgres: Databa
     assert max(took) < AT_ONCE_S, took
 
 
-def test_the_end_of_the_server_is_not_waited_for(tmp_path: Path) -> None:
+SERVICE = """
+import sys, time
+import tracecore
+
+print("version", tracecore.get_prompt("n", timeout=30).version, flush=True)
+sys.stdin.readline()
+while (prompt := tracecore.get_prompt("n", ttl=3600)).version != 1:
+    time.sleep(0.002)
+print("promoted at", time.monotonic(), prompt.source, flush=True)
+"""
+"""Serves a prompt from its cache, which is fresh for an hour, and says when it serves another version."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service_serves_a_promotion_within_the_second(tmp_path: Path, postgres: Database, workers: int) -> None:
+    """A service that asks nobody learns of a promotion that another client makes, and serves it from its cache."""
+
+    async def promote(served: Served, version: int) -> None:
+        async with store_of(served) as store:
+            if version == 2:
+                for text in (b'"one"', b'"two"'):
+                    await store.publish("", NewPrompt(name="n", prompt=Raw(text)))
+            await store.change("", "n", LabelMove(version=version, labels=("production",)))
+
+    folder = tmp_path / "service"
+    folder.mkdir()
+    with serving(tmp_path, "--workers", str(workers), backend=postgres.url()) as served:
+        asyncio.run(promote(served, 2))
+        url = f"http://{KEY[0]}:{KEY[1]}@127.0.0.1:{served.port}"
+        with running("-c", SERVICE, folder=folder, environment={"TRACECORE_PROMPTS": url}) as service:
+            service.wait_for_word("version 2")
+            time.sleep(1.0)  # it waits for changes by now
+            began = time.monotonic()
+            asyncio.run(promote(served, 1))
+            service.say("go")
+            service.wait_for_word("promoted at")
+            service.wait()
+            _, _, moment, source = service.out.split("\n")[1].split()
+    assert source == "memory"
+    assert float(moment) - began < AT_ONCE_S
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_end_of_the_server_is_not_waited_for(tmp_path: Path, postgres: Database, workers: int) -> None:
     """SIGTERM: who waits is answered that nothing has changed, and the process ends long before they would."""
 
     async def ended(served: Served) -> list[tuple[int, bytes, bytes]]:
-        waiting = [await ask(served, 0) for _ in range(5)]
+        waiting = [await ask(served, 0) for _ in range(WAITING)]
         async with store_of(served) as store:  # what was asked before has been read by now
             assert (await store.changes("", 0)).number == 0
         served.program.send(signal.SIGTERM)
         return await asyncio.gather(*map(answer_to, waiting))
 
-    with serving(tmp_path) as served:
+    with serving(tmp_path, "--workers", str(workers), backend=postgres.url()) as served:
         began = time.monotonic()
         answers = asyncio.run(ended(served))
         assert served.program.ended_after(began) < AT_ONCE_S
         assert "Traceback" not in served.program.errors
         assert "Cancel" not in served.program.errors
-    assert [(status, json.loads(body)) for status, _, body in answers] == [(200, {"number": 0, "names": []})] * 5
+    assert [(status, json.loads(body)) for status, _, body in answers] == [(200, {"number": 0, "names": []})] * WAITING
 
 
 @pytest.mark.timeout(HANG_SECONDS * 3)

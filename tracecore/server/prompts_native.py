@@ -139,13 +139,26 @@ class _Prompts:
             visitor = await self._admit(request, needed)
             with self._allowance.share() as take:
                 asked = await _decoded(await body_of(request, limits, take), kind)
-                if not isinstance(asked, AskFeed):
-                    body = _body(await self._done(visitor, asked))
-                    return await answer_of(request, body, self._allowance.answers)
-            body = encode(await self._awaited(request, visitor, asked))
+                is_feed = isinstance(asked, AskFeed)
+                body = b"" if is_feed else await self._answered(visitor, asked)
+            if is_feed:  # a body is not held while somebody waits
+                body = encode(await self._awaited(request, visitor, cast("AskFeed", asked)))
             return await answer_of(request, body, self._allowance.answers)
 
         return answer
+
+    async def _answered(self, visitor: Visitor, asked: Question) -> bytes:
+        """Return the answer as JSON; a history that is too long becomes a shorter one."""
+        with self._allowance.answers.share() as hold:
+            while True:
+                found = await self._done(visitor, asked)
+                body = encode(found)
+                hold(len(body) if len(body) > LARGE else 0)
+                if len(body) <= LARGEST_ANSWER:
+                    return body
+                if not isinstance(asked, AskHistory) or len(found.versions) <= 1:
+                    raise BackendRejected(f"the answer is {len(body)} bytes long", "ask for a smaller limit")
+                asked = replace(asked, limit=len(found.versions) // 2)
 
     async def _done(self, visitor: Visitor, asked: Question) -> Any:
         """Do what is asked, and return what the store does."""
@@ -209,10 +222,3 @@ async def _decoded(body: bytes, kind: type[Question]) -> Question:
     except Malformed as error:  # what cannot be said is said as what cannot be
         shown = body[:_SHOWN].decode("utf-8", "replace")
         raise ConfigError("the body", shown, "the request", f"a {kind.__name__} in JSON ({error})") from error
-
-
-def _body(answer: Any) -> bytes:
-    body = encode(answer)
-    if len(body) > LARGEST_ANSWER:
-        raise BackendRejected(f"the answer is {len(body)} bytes long", "ask for less: a smaller limit, or one version")
-    return body

@@ -28,7 +28,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracecore.breaker import Breaker
+from tracecore.breaker import Breaker, asked_for
 from tracecore.clock import monotonic_ns
 from tracecore.errors import BackendRejected, BackendUnavailable, NotFound, TracecoreError
 from tracecore.prompt_entries import MOST_BYTES, Entry, Flight, Key, Shelf, is_older, remember
@@ -47,6 +47,7 @@ _WEDGED_NS: Final = 60_000_000_000
 """After how long a flight counts as lost with the thread that was to make it."""
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+_LONGEST_ASKED_FOR: Final = 60.0
 
 
 class _Guard(Struct):
@@ -360,7 +361,7 @@ class PromptCache:
     def _note_trouble(self, key: Key, error: TracecoreError) -> None:
         known = self._troubles.get(key)
         trouble = _Trouble(error, self._new_breaker() if known is None else known.breaker)
-        trouble.breaker.failed(getattr(error, "retry_after", None))
+        trouble.breaker.failed(_asked_for(error))
         remember(self._troubles, key, trouble)
 
     def _note_failure(self, flight: Flight, error: TracecoreError) -> None:
@@ -368,7 +369,7 @@ class PromptCache:
         self._error = error
         if flight.started_ns >= self._failed_ns:
             self._failed_ns = self.clock()
-            self._breaker.failed(getattr(error, "retry_after", None))
+            self._breaker.failed(_asked_for(error))
 
     def _new_breaker(self) -> Breaker:
         return Breaker(
@@ -397,6 +398,11 @@ def fresh_error(error: TracecoreError) -> TracecoreError:
     again = copy.copy(error)
     again.__traceback__ = again.__cause__ = again.__context__ = None
     return again
+
+
+def _asked_for(error: TracecoreError) -> float:
+    """Return how many seconds a store has asked for, within reason: nobody is served a new prompt meanwhile."""
+    return min(asked_for(getattr(error, "retry_after", None)), _LONGEST_ASKED_FOR)
 
 
 def _unexpected(key: Key, error: BaseException) -> TracecoreError:

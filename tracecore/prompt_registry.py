@@ -58,6 +58,8 @@ class Registry:
         self._at_work: set[PromptFetcher] = set()
         """Who may have a store open."""
         self._forking = threading.local()
+        self._importing = threading.RLock()
+        """Held by the thread that makes a backend, which imports it: no child begins with the half of a module."""
         self._wrong: tuple[ConfigError | None, int] = None, 0
         """Why there is no configuration, and until when that is remembered."""
 
@@ -81,7 +83,12 @@ class Registry:
         copies = None
         if config.prompt_cache_dir is not None:
             copies = Path(config.prompt_cache_dir).absolute(), config.prompt_cache_items
-        fetcher = PromptFetcher(make_source, jitter=random.uniform, copies=copies)
+
+        def made() -> PromptSource:
+            with self._importing:
+                return make_source()
+
+        fetcher = PromptFetcher(made, jitter=random.uniform, copies=copies)
 
         def launch(flight: Flight) -> None:
             with GUARD.lock:
@@ -144,15 +151,15 @@ class Registry:
 
     def _before_fork(self) -> None:
         self.host.before_fork()
-        self._forking.waited = GUARD.lock.acquire(timeout=_LONGEST_FORK)
+        self._forking.held = [lock for lock in (self._importing, GUARD.lock) if lock.acquire(timeout=_LONGEST_FORK)]
 
     def _in_parent(self) -> None:
-        if vars(self._forking).pop("waited", False):
-            GUARD.lock.release()
+        for lock in vars(self._forking).pop("held", ()):
+            lock.release()
 
     def _in_child(self) -> None:
         GUARD.lock = threading.RLock()
-        self._forking = threading.local()
+        self._forking, self._importing = threading.local(), threading.RLock()
         self._at_work = set()
         self.host.begin_anew()
         for fetcher in list(self._fetchers):

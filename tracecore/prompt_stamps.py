@@ -8,6 +8,7 @@ generation that names no prompt by hand is one of the last that was served.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from msgspec import Raw, Struct
@@ -52,9 +53,15 @@ def keep_stamp(extra: dict[str, Any] | None, stamp: PromptStamp, now_ns: int) ->
     stamps = extra.get(_FIELD)
     if stamps is None:
         extra[_FIELD] = {stamp: now_ns}
-    elif len(stamps) < MOST_STAMPS:
+    elif len(stamps) < MOST_STAMPS and (stamp.version is not None or not _is_said(stamp, stamps)):
         stamps[stamp] = now_ns
     return extra
+
+
+def _is_said(fallback: PromptStamp, stamps: Iterable[PromptStamp]) -> bool:
+    """Return whether a fallback was served there before: each time it is another object."""
+    said = [(one.name, one.label) for one in stamps if one.version is None]
+    return (fallback.name, fallback.label) in said
 
 
 def with_stamps(extra: dict[str, Any], type_: ObservationType) -> dict[str, Any]:

@@ -78,8 +78,8 @@ def get_prompt(
         NotFound: there is no such prompt, and no fallback; it says what exists nearby.
         BackendUnavailable: the store does not answer, nothing is known, and there is no fallback.
     """
-    found = _hit(name, version, label, fallback) if ttl is None and type is None and timeout is None else None
-    if found is not None:
+    found = _hit(name, version, label, fallback) if ttl is None and timeout is None else None
+    if found is not None and (type is None or type == found.type):
         return found
     asking = _Asking(
         _checked_key(name, version, label), type_=type, ttl=ttl, fallback=fallback, timeout=timeout, sticky=sticky
@@ -109,8 +109,8 @@ async def aget_prompt(
         NotFound: there is no such prompt, and no fallback.
         BackendUnavailable: the store does not answer, nothing is known, and there is no fallback.
     """
-    found = _hit(name, version, label, fallback) if ttl is None and type is None and timeout is None else None
-    if found is not None:
+    found = _hit(name, version, label, fallback) if ttl is None and timeout is None else None
+    if found is not None and (type is None or type == found.type):
         return found
     asking = _Asking(
         _checked_key(name, version, label), type_=type, ttl=ttl, fallback=fallback, timeout=timeout, sticky=sticky
@@ -390,12 +390,12 @@ def _key_of(wanted: object) -> Key:
 def _checked_key(name: object, version: object, label: object) -> Key:
     if version is not None and label is not None:
         raise ConfigError("version and label", (version, label), "code", "one of the two: a version has many labels")
-    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME:
-        raise ConfigError("name", name, "code", f"text of 1 to {_LONGEST_NAME} characters")
+    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise ConfigError("name", name, "code", f"text of 1 to {_LONGEST_NAME} printable characters")
     if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
         raise ConfigError("version", version, "code", "a whole number from 1")
-    if label is not None and (not isinstance(label, str) or not 1 <= len(label) <= _LONGEST_LABEL):
-        raise ConfigError("label", label, "code", f"text of 1 to {_LONGEST_LABEL} characters")
+    if label is not None and not (isinstance(label, str) and 1 <= len(label) <= _LONGEST_LABEL and label.isprintable()):
+        raise ConfigError("label", label, "code", f"text of 1 to {_LONGEST_LABEL} printable characters")
     return name, version, PRODUCTION if version is None and label is None else label
 
 

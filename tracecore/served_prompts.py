@@ -7,7 +7,6 @@ own, and may be changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgspec
@@ -47,8 +46,12 @@ class ServedPrompt(PromptStamp, frozen=True, eq=False, kw_only=True):
     commit_message: str | None = None
     created_by: str = ""
     created_ns: int = 0
-    variables: Mapping[str, Variable] | None = None
-    """What the version declares; None where it declares nothing."""
+    declared: tuple[tuple[str, Variable], ...] | None = None
+
+    @property
+    def variables(self) -> dict[str, Variable] | None:
+        """Return what the version declares of its variables; None where it declares nothing."""
+        return None if self.declared is None else dict(self.declared)
 
     @property
     def prompt(self) -> str | list[dict[str, Any]]:
@@ -129,7 +132,7 @@ def served(prompt: Any, *, label: str | None, source: ServedFrom, fetched_ns: in
             type=prompt.type, text=text, chat_json=chat, config_json=config, id=prompt.id,
             labels=prompt.labels, tags=prompt.tags, commit_message=prompt.commit_message,
             created_by=prompt.created_by, created_ns=prompt.created_ns,
-            variables=None if prompt.variables is None else MappingProxyType(dict(prompt.variables)),
+            declared=None if prompt.variables is None else tuple(prompt.variables.items()),
         )  # fmt: skip
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise BackendRejected(f"a store answered with a prompt that is none ({error})", "publish it again") from error

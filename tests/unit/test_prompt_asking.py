@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -119,8 +121,10 @@ def test_what_is_served_cannot_be_changed_for_others(here: Here) -> None:
     assert (prompt.prompt, prompt.config) == (CHAT, {"models": ["a"]})
     with pytest.raises(AttributeError):
         prompt.name = "other"
-    with pytest.raises(TypeError):
-        prompt.variables["tone"] = Variable("integer")
+    prompt.variables["tone"] = Variable("integer")
+    assert prompt.variables == {"tone": Variable()}
+    again = pickle.loads(pickle.dumps(copy.deepcopy(prompt)))  # noqa: S301 - our own bytes
+    assert (again.messages, again.config, again.variables) == (CHAT, prompt.config, prompt.variables)
     assert get_prompt("chat").messages == CHAT
     assert get_prompt("greeting").messages == [{"role": "user", "content": "v3 {{name}}"}]
 
@@ -130,8 +134,10 @@ def test_what_is_served_cannot_be_changed_for_others(here: Here) -> None:
     [
         ({"version": 1, "label": "production"}, "version and label"),
         ({"version": 0}, "version"), ({"version": "1"}, "version"), ({"version": True}, "version"),
-        ({"label": ""}, "label"), ({"label": 3}, "label"), ({"label": "x" * 201}, "label"), ({"label": ["a"]}, "label"),
-        ({"name": ""}, "name"), ({"name": "x" * 2**20}, "name"), ({"name": None}, "name"), ({"name": ["a"]}, "name"),
+        ({"label": ""}, "label"), ({"label": 3}, "label"), ({"label": "x" * 201}, "label"),
+        ({"label": "a\0"}, "label"), ({"label": ["a"]}, "label"),
+        ({"name": ""}, "name"), ({"name": "x" * 2**20}, "name"), ({"name": None}, "name"),
+        ({"name": "\ud800"}, "name"), ({"name": ["a"]}, "name"),
         ({"ttl": -1}, "ttl"), ({"ttl": float("nan")}, "ttl"), ({"ttl": "60"}, "ttl"), ({"ttl": True}, "ttl"),
         ({"timeout": -0.1}, "timeout"), ({"timeout": float("inf")}, "timeout"),
         ({"type": "image"}, "type"), ({"sticky": ""}, "sticky"), ({"sticky": 1.5}, "sticky"),
@@ -239,6 +245,18 @@ def test_without_a_span_nothing_is_noted(here: Here, recording: Recorder) -> Non
         get_prompt("greeting")
     assert isinstance(span, OpenSpan)
     assert span.extra is None
+
+
+def test_a_fallback_is_said_once(here: Here, recording: Recorder) -> None:
+    """However often it was served in a span, which has room for other prompts besides."""
+    with tracecore.span("work") as span:
+        for _ in range(50):
+            get_prompt("none", fallback="x")
+        get_prompt("none", label="beta", fallback="x")
+        get_prompt("greeting")
+        assert [(one["label"], one["source"]) for one in stamps_of(span)] == [
+            ("production", "fallback"), ("beta", "fallback"), ("production", "server"),
+        ]  # fmt: skip
 
 
 def test_a_split_label(here: Here, recording: Recorder) -> None:

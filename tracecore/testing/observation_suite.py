@@ -25,6 +25,7 @@ from tracecore.testing.samples import (
     full_generation,
     generation,
     json_of,
+    long_text,
     span,
     span_id_of,
     trace_id_of,
@@ -92,7 +93,7 @@ class ObservationSuite(FilterSuite):
 
     async def test_a_page_with_payloads_ends_where_they_are_long(self, make: MakeBackend) -> None:
         """Page: "it ends before the item with which it would be longer than LARGEST_PAGE_BYTES", whatever is asked."""
-        long, longest = json_of("x" * (LARGEST_PAGE_BYTES // 3)), json_of("x" * (LARGEST_PAGE_BYTES + 5))
+        long, longest = json_of(long_text(LARGEST_PAGE_BYTES // 3)), json_of(long_text(LARGEST_PAGE_BYTES + 5))
         bodies = [long, long, longest, long, json_of(1), json_of(2)]
         records = [
             span(number, after_s=9 - number, input=body, trace=TraceAttributes(user_id="u"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any, Final
 
 from msgspec import Raw
@@ -31,6 +32,7 @@ __all__ = [
     "full_generation",
     "generation",
     "json_of",
+    "long_text",
     "new_prompt",
     "score",
     "session",
@@ -59,6 +61,12 @@ def trace_id_of(number: int) -> str:
 def span_id_of(number: int) -> str:
     """Return the span id of a number."""
     return f"{number:016x}"
+
+
+def long_text(characters: int) -> str:
+    """Return a text of some length, always the same, that compresses as texts do and not to nothing."""
+    made = random.Random(characters)  # noqa: S311 - the same each time, which is no secret
+    return made.randbytes(characters // 2 + 1).hex()[:characters]
 
 
 def json_of(value: Any) -> Raw:

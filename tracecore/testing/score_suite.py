@@ -14,7 +14,7 @@ from tracecore.records import Record, Score, merge
 from tracecore.testing.comparing import same
 from tracecore.testing.contract import HOSTILE_TEXTS, Contract
 from tracecore.testing.opening import MakeBackend, opened, opened_with, pages_of, scores_in
-from tracecore.testing.samples import PROJECT, SECOND, START, json_of, score, span, span_id_of, trace_id_of
+from tracecore.testing.samples import PROJECT, SECOND, START, json_of, long_text, score, span, span_id_of, trace_id_of
 from tracecore.testing.trace_suite import FORGED_CURSORS
 
 __all__ = ["ScoreSuite"]
@@ -126,9 +126,10 @@ class ScoreSuite(Contract):
     async def test_a_page_of_scores_ends_where_they_are_long(self, make: MakeBackend) -> None:
         """Page: "it ends before the item with which it would be longer than LARGEST_PAGE_BYTES", and goes on there."""
         third = LARGEST_PAGE_BYTES // 3
+        text, longest = long_text(third), long_text(4 * third)
         said = [
-            {"comment": "x" * third}, {"metadata": json_of("x" * third)}, {"comment": "x" * (4 * third)},
-            {"comment": "x" * third, "metadata": json_of("x" * third)}, {}, {},
+            {"comment": text}, {"metadata": json_of(text)}, {"comment": longest},
+            {"comment": text, "metadata": json_of(text)}, {}, {},
         ]  # fmt: skip
         records = [
             replace(score(str(number), trace_id=_T1, timestamp_ns=START - number), **dict[str, Any](more))

@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from tests.server.conftest import Api
 from tracecore.prompt_wire import EXCHANGES, PROMPTS, path_of
-from tracecore.server import prompts_native
+from tracecore.server import prompt_feeds, prompts_native
 from tracecore.services.access import KEY_SCOPES, KeyScope
 
 NATIVE = "http://server"
@@ -289,8 +289,9 @@ async def test_an_endless_wait_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("by", ["tracecore", "Langfuse", "Langfuse, a label", "Langfuse, deleting"])
-async def test_who_waits_is_told(api: Api, by: str) -> None:
-    """A change through either API is told to whoever waits in the same project, and to nobody in another."""
+async def test_who_waits_is_told(api: Api, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change through either API is told at once to whoever waits in the same project, and to nobody in another."""
+    monkeypatch.setattr(prompt_feeds, "LOOK_EVERY_S", 1000.0)  # nobody looks for what other processes have changed
     await publish(api.p)
     answers: dict[str, Any] = {}
 

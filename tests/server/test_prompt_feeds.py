@@ -9,7 +9,7 @@ import pytest
 from tracecore.errors import BackendUnavailable
 from tracecore.prompts import PromptFeed
 from tracecore.server.problems import Refusal
-from tracecore.server.prompt_feeds import LOOK_EVERY_S, PromptFeeds, Waiter
+from tracecore.server.prompt_feeds import LOOK_EVERY_S, MOST_LOOKS, PromptFeeds, Waiter
 
 SETTLED = 20
 """Turns of the loop after which everything that could happen has."""
@@ -143,6 +143,24 @@ async def test_a_change_of_this_process_is_told_without_a_pause() -> None:
         assert bench.told == [PromptFeed(1, ("n1",))] * 2
         assert bench.store.looks == looks + 1
         bench.feeds.end()
+
+
+async def test_many_projects_are_looked_at_more_rarely() -> None:
+    """However many wait wherever, the store is not asked more often in a second than may be; nobody is forgotten."""
+    bench, projects = Bench(), [f"p{number}" for number in range(2 * MOST_LOOKS)]
+    async with anyio.create_task_group() as group:
+        for project in projects:
+            group.start_soon(lambda project=project: bench.wait(project=project))
+        await settle()
+        looks = bench.store.looks
+        for _ in range(8):
+            await bench.time.pass_(LOOK_EVERY_S)
+        assert bench.store.looks - looks <= 2 * MOST_LOOKS
+        for project in projects:
+            bench.store.change(project)
+        for _ in range(8):
+            await bench.time.pass_(LOOK_EVERY_S)
+    assert bench.told == [PromptFeed(1, ("n1",))] * len(projects)
 
 
 async def test_time_is_over() -> None:

@@ -16,10 +16,12 @@ from tracecore.clock import monotonic_ns
 from tracecore.prompts import PromptFeed, PromptStore
 from tracecore.server.problems import Refusal
 
-__all__ = ["LOOK_EVERY_S", "MOST_WAITING", "Pause", "PromptFeeds", "Waiter"]
+__all__ = ["LOOK_EVERY_S", "MOST_LOOKS", "MOST_WAITING", "Pause", "PromptFeeds", "Waiter"]
 
 LOOK_EVERY_S: Final = 0.25
 """Seconds between two looks at what other processes have changed: a promotion is to be known within one."""
+MOST_LOOKS: Final = 200
+"""Looks of a process in a second: where somebody waits in more than fifty projects, each is looked at more rarely."""
 MOST_WAITING: Final = 500
 """Requests of a process that wait at one moment; each keeps a connection, and others need some, too."""
 _COME_AGAIN_S: Final = 5.0
@@ -123,7 +125,7 @@ class PromptFeeds:
             if waiter.found is None:
                 return feed  # its time is over, or it is to look from now on
         else:
-            await self._pause(waiter.wake, min(left, LOOK_EVERY_S))
+            await self._pause(waiter.wake, min(left, max(LOOK_EVERY_S, len(self._rooms) / MOST_LOOKS)))
         found, waiter.found, waiter.wake = waiter.found, None, anyio.Event()
         if waiter.is_over:
             return feed

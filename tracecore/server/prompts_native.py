@@ -139,10 +139,9 @@ class _Prompts:
             visitor = await self._admit(request, needed)
             with self._allowance.share() as take:
                 asked = await _decoded(await body_of(request, limits, take), kind)
-                is_feed = isinstance(asked, AskFeed)
-                body = b"" if is_feed else await self._answered(visitor, asked)
-            if is_feed:  # a body is not held while somebody waits
-                body = encode(await self._awaited(request, visitor, cast("AskFeed", asked)))
+                body = b"" if isinstance(asked, AskFeed) else await self._answered(visitor, asked)
+            if isinstance(asked, AskFeed):  # a body is not held while somebody waits
+                body = encode(await self._awaited(request, visitor, asked))
             return await answer_of(request, body, self._allowance.answers)
 
         return answer

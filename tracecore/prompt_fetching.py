@@ -66,11 +66,9 @@ class _Life(Struct, eq=False):
 class PromptFetcher:
     """Answer the flights of one cache, from what ``make_source`` leads to; its methods run in the host's loop."""
 
-    cache: PromptCache
-    """Whose flights they are; set by whoever makes both."""
-
     def __init__(
         self,
+        cache: PromptCache,
         make_source: Callable[[], PromptSource],
         *,
         jitter: Callable[[float, float], float],
@@ -78,6 +76,7 @@ class PromptFetcher:
         copies: tuple[Path, int] | None = None,
         longest: float = LONGEST_FETCH,
     ) -> None:
+        self._cache = cache
         self._make_source = make_source
         self._jitter = jitter
         self._clock = clock
@@ -96,10 +95,10 @@ class PromptFetcher:
         try:
             await self._fetch(flight)
         except asyncio.CancelledError:
-            self.cache.fail(flight, BackendUnavailable("the program is ending", "ask again in another"))
+            self._cache.fail(flight, BackendUnavailable("the program is ending", "ask again in another"))
             raise
         except BaseException as error:  # noqa: BLE001 - a store may raise anything, and somebody waits for an answer
-            self.cache.fail(flight, error)
+            self._cache.fail(flight, error)
 
     async def close(self) -> None:
         """Let go of what belongs to this loop."""
@@ -137,11 +136,11 @@ class PromptFetcher:
             if life.disk is not None:
                 life.disk.forget(flight.key)
             raise
-        is_current = self.cache.land(flight, prompt)
+        is_current = self._cache.land(flight, prompt)
         if life.disk is not None:
             life.disk.write(flight.key, prompt)
         if not is_current:
-            self.cache.refresh([flight.key])
+            self._cache.refresh([flight.key])
 
     async def _asked_until_answered(self, life: _Life, flight: Flight) -> Prompt:
         """Return what the store answers, after failures that may pass, too, while somebody waits."""
@@ -171,16 +170,16 @@ class PromptFetcher:
         found = None if life.disk is None else life.disk.read(flight.key)
         with contextlib.suppress(BackendRejected):  # a copy of what was no prompt
             if found is not None:
-                self.cache.land(flight, found, from_disk=True)
+                self._cache.land(flight, found, from_disk=True)
                 return
-        self.cache.no_copy(flight)
+        self._cache.no_copy(flight)
 
     def _again(self, flight: Flight, error: Exception, wait: float) -> bool:
         """Return whether to ask again after so many seconds: somebody waits that long, and it may help."""
         passes = isinstance(error, BackendUnavailable) or not isinstance(error, TracecoreError)
         if not passes or flight.answered or flight.probing:
             return False
-        return flight.cold and self.cache.patience(flight, self.cache.wait_ns) > wait
+        return flight.cold and self._cache.patience(flight, self._cache.wait_ns) > wait
 
     async def _asked(self, life: _Life, flight: Flight) -> Prompt:
         """Return what the store answers."""
@@ -226,7 +225,7 @@ class PromptFetcher:
     async def _listen(self, project: str, store: PromptStore, feeding: asyncio.Event) -> None:
         breaker = Breaker(self._clock, lambda low, high: self._jitter(max(low, high / 2), high), first_wait=0.5)
         try:
-            while self._clock() - self._last_ns < max(_FEED_IDLE_NS, 2 * self.cache.ttl_ns):
+            while self._clock() - self._last_ns < max(_FEED_IDLE_NS, 2 * self._cache.ttl_ns):
                 try:
                     pause = await self._heard(project, store, feeding)
                     breaker.succeeded()
@@ -249,9 +248,9 @@ class PromptFetcher:
             raise BackendRejected("a feed of prompts must answer with a PromptFeed")
         self._since = feed.number
         if since is None:
-            self.cache.distrust_before(self._clock())
+            self._cache.distrust_before(self._clock())
         elif feed.number != since:
-            self.cache.refresh(self.cache.news(feed.names if feed.number > since else None))
+            self._cache.refresh(self._cache.news(feed.names if feed.number > since else None))
             return _FEED_PAUSE / 6 if feed.names is not None else _ALL_CHANGED_PAUSE
         feeding.set()
         return 0.0 if wait and self._clock() - began > _FEED_PAUSE * 1e9 else _FEED_PAUSE

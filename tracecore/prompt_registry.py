@@ -11,8 +11,10 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tracecore.backend import Backend
 from tracecore.clock import monotonic_ns
@@ -22,17 +24,21 @@ from tracecore.default import DEFAULT
 from tracecore.errors import ConfigError
 from tracecore.forks import watch
 from tracecore.prompt_cache import GUARD, Flight, PromptCache, fresh_error
-from tracecore.prompt_fetching import PromptFetcher
 from tracecore.prompt_host import PromptHost
-from tracecore.prompt_sources import PromptSource, has_own_data, source_of
 from tracecore.prompts import PromptStore
 from tracecore.recorder import Recorder
+
+if TYPE_CHECKING:
+    from tracecore.prompt_fetching import PromptFetcher
+    from tracecore.prompt_sources import PromptSource
 
 __all__ = ["REGISTRY", "Registry", "use_store"]
 
 _LONGEST_FORK: Final = 2.0
 """Seconds that a fork waits at most for who is changing what is known."""
 _WRONG_NS: Final = 10_000_000_000
+_OWN_DATA: Final = "memory:"
+"""Where a backend says to be whose data no URL leads to."""
 
 
 class _Given:
@@ -40,6 +46,62 @@ class _Given:
 
     def __init__(self, prompts: PromptCache) -> None:
         self.prompts = prompts
+
+
+class _Desk:
+    """Have the flights of one cache answered: what does that is imported, and made, by the thread that fetches."""
+
+    cache: PromptCache
+    """Whose flights they are; set by whoever makes both."""
+
+    def __init__(
+        self,
+        make_source: Callable[[], PromptSource],
+        copies: tuple[Path, int] | None,
+        importing: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._make_source = make_source
+        self._copies = copies
+        self._importing = importing
+        """Return what is held while something is imported, so that nobody forks in the middle of that."""
+        self._fetcher: PromptFetcher | None = None
+
+    async def fly(self, flight: Flight) -> None:
+        """Answer a flight, whatever happens."""
+        try:
+            with self._importing():
+                fetcher = self._made()
+        except BaseException as error:  # noqa: BLE001 - somebody waits for an answer
+            self.cache.fail(flight, error)
+            return
+        await fetcher.fly(flight)
+
+    async def close(self) -> None:
+        """Let go of what belongs to this loop."""
+        if self._fetcher is not None:
+            await self._fetcher.close()
+
+    @property
+    def listens(self) -> bool:
+        """Return whether somebody listens to what changes."""
+        return self._fetcher is not None and self._fetcher.listens
+
+    def begin_anew(self) -> None:
+        """Forget, in a forked child, what the parent was doing."""
+        self.cache.begin_anew()
+        if self._fetcher is not None:
+            self._fetcher.begin_anew()
+
+    def _made(self) -> PromptFetcher:
+        if self._fetcher is None:
+            from tracecore.prompt_fetching import PromptFetcher  # noqa: PLC0415 - see the class
+
+            def make_source() -> PromptSource:
+                with self._importing():
+                    return self._make_source()
+
+            self._fetcher = PromptFetcher(self.cache, make_source, jitter=random.uniform, copies=self._copies)
+        return self._fetcher
 
 
 class Registry:
@@ -54,8 +116,8 @@ class Registry:
             on_end=self._close_stores, is_needed=lambda: any(one.listens for one in list(self._at_work))
         )
         self._by_settings: weakref.WeakValueDictionary[object, PromptCache] = weakref.WeakValueDictionary()
-        self._fetchers: weakref.WeakSet[PromptFetcher] = weakref.WeakSet()
-        self._at_work: set[PromptFetcher] = set()
+        self._desks: weakref.WeakSet[_Desk] = weakref.WeakSet()
+        self._at_work: set[_Desk] = set()
         """Who may have a store open."""
         self._forking = threading.local()
         self._importing = threading.RLock()
@@ -83,19 +145,14 @@ class Registry:
         copies = None
         if config.prompt_cache_dir is not None:
             copies = Path(config.prompt_cache_dir).absolute(), config.prompt_cache_items
-
-        def made() -> PromptSource:
-            with self._importing:
-                return make_source()
-
-        fetcher = PromptFetcher(made, jitter=random.uniform, copies=copies)
+        desk = _Desk(make_source, copies, lambda: self._importing)
 
         def launch(flight: Flight) -> None:
             with GUARD.lock:
-                self._at_work.add(fetcher)
-            self.host.run(lambda: fetcher.fly(flight))
+                self._at_work.add(desk)
+            self.host.run(lambda: desk.fly(flight))
 
-        fetcher.cache = PromptCache(
+        desk.cache = PromptCache(
             launch,
             ttl=config.prompt_ttl_s,
             wait=config.prompt_wait_ms / 1e3,
@@ -104,8 +161,8 @@ class Registry:
             copies=copies is not None,
             replace_thread=self.host.replace_thread,
         )
-        self._fetchers.add(fetcher)
-        return fetcher.cache
+        self._desks.add(desk)
+        return desk.cache
 
     def close(self, timeout: float = 2.0) -> bool:
         """End the thread, and close the stores; return whether it has ended. The next question begins another."""
@@ -124,7 +181,7 @@ class Registry:
 
     def _cache_of(self, recorder: Recorder) -> PromptCache:
         config, backends = recorder.config, recorder.backends
-        own = config.prompts is None and (recorder.given or any(map(has_own_data, backends)))
+        own = config.prompts is None and (recorder.given or any(one.location == _OWN_DATA for one in backends))
         return self._cache_for(config, backends if own else [])
 
     def _cache_for(self, config: Config, backends: Sequence[Backend]) -> PromptCache:
@@ -135,19 +192,19 @@ class Registry:
         with GUARD.lock:
             found = None if backends else self._by_settings.get(settings)
             if found is None:
-                found = self.new_cache(lambda: source_of(config, backends), config)
+                found = self.new_cache(partial(_source_of, config, backends), config)
                 if not backends:
                     self._by_settings[settings] = found
             return found
 
     def _listens(self) -> bool:
-        return any(fetcher.listens for fetcher in list(self._at_work))
+        return any(desk.listens for desk in list(self._at_work))
 
     async def _close_stores(self) -> None:
         with GUARD.lock:
-            fetchers, self._at_work = self._at_work, set()
-        for fetcher in fetchers:
-            await fetcher.close()
+            desks, self._at_work = self._at_work, set()
+        for desk in desks:
+            await desk.close()
 
     def _before_fork(self) -> None:
         self.host.before_fork()
@@ -162,9 +219,14 @@ class Registry:
         self._forking, self._importing = threading.local(), threading.RLock()
         self._at_work = set()
         self.host.begin_anew()
-        for fetcher in list(self._fetchers):
-            fetcher.begin_anew()
-            fetcher.cache.begin_anew()
+        for desk in list(self._desks):
+            desk.begin_anew()
+
+
+def _source_of(config: Config, backends: Sequence[Backend]) -> PromptSource:
+    from tracecore.prompt_sources import source_of  # noqa: PLC0415 - in the thread that fetches
+
+    return source_of(config, backends)
 
 
 REGISTRY: Final = Registry()
@@ -188,7 +250,11 @@ def use_store(
     async def closed() -> None:
         """Leave it open: it belongs to whoever gave it."""
 
-    source = PromptSource(location, project, opened, closed)
-    cache = REGISTRY.new_cache(lambda: source, config or Config())
+    def made() -> PromptSource:
+        from tracecore.prompt_sources import PromptSource  # noqa: PLC0415 - in the thread that fetches
+
+        return PromptSource(location, project, opened, closed)
+
+    cache = REGISTRY.new_cache(made, config or Config())
     REGISTRY.given = _Given(cache)
     return cache

@@ -21,7 +21,7 @@ from tracecore.memory import MemoryBackend
 from tracecore.plugins import configured_urls, known_schemes, open_backend
 from tracecore.prompts import Prompting, PromptStore
 
-__all__ = ["PromptSource", "has_own_data", "source_of"]
+__all__ = ["PromptSource", "source_of"]
 
 
 class PromptSource(Struct, frozen=True):
@@ -48,11 +48,6 @@ def source_of(config: Config, backends: Sequence[Backend] = ()) -> PromptSource:
         seen.append(backend.location)
     where = without_credentials(" and ".join(seen)) or "what was given as an object"
     raise BackendRejected(f"{where} keeps no prompts", "set `prompts` to the URL of a store that does")
-
-
-def has_own_data(backend: Backend) -> bool:
-    """Return whether no URL leads to the data of a backend."""
-    return isinstance(backend, MemoryBackend) and backend.location == "memory:"
 
 
 def _backends(config: Config, given: Sequence[Backend]) -> Iterator[Backend]:

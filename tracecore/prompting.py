@@ -78,7 +78,7 @@ def get_prompt(
         NotFound: there is no such prompt, and no fallback; it says what exists nearby.
         BackendUnavailable: the store does not answer, nothing is known, and there is no fallback.
     """
-    found = _hit(name, version, label, fallback) if ttl is None and timeout is None else None
+    found = _hit(name, version, label, fallback) if ttl is None and (timeout is None or _is_time(timeout)) else None
     if found is not None and (type is None or type == found.type):
         return found
     asking = _Asking(
@@ -109,7 +109,7 @@ async def aget_prompt(
         NotFound: there is no such prompt, and no fallback.
         BackendUnavailable: the store does not answer, nothing is known, and there is no fallback.
     """
-    found = _hit(name, version, label, fallback) if ttl is None and timeout is None else None
+    found = _hit(name, version, label, fallback) if ttl is None and (timeout is None or _is_time(timeout)) else None
     if found is not None and (type is None or type == found.type):
         return found
     asking = _Asking(
@@ -399,8 +399,12 @@ def _checked_key(name: object, version: object, label: object) -> Key:
     return name, version, PRODUCTION if version is None and label is None else label
 
 
-def _checked_seconds(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_TIME:
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST_TIME
+
+
+def _checked_seconds(key: str, value: float) -> float:
+    if not _is_time(value):
         raise ConfigError(key, value, "code", f"a number of seconds from 0 to {_LONGEST_TIME:,.0f}")
     return float(value)
 

@@ -25,7 +25,7 @@ from tracecore.clock import wall_ns
 from tracecore.composition import Reference, references, resolved, texts_of
 from tracecore.errors import BackendRejected, ConfigError
 from tracecore.prompt_commits import Plan, PromptCommits
-from tracecore.prompt_contents import REQUEST, check_content, check_name, check_tags
+from tracecore.prompt_contents import REQUEST, check_content
 from tracecore.prompt_heads import (
     KeptVersion,
     PromptHead,
@@ -37,17 +37,9 @@ from tracecore.prompt_heads import (
     versions,
 )
 from tracecore.prompt_hints import no_label, no_name, no_version
-from tracecore.prompt_moves import (
-    Act,
-    Outcome,
-    changed,
-    check_change,
-    check_publishing,
-    labels_with,
-    published,
-    without,
-)
+from tracecore.prompt_moves import Act, Outcome, changed, labels_with, published, without
 from tracecore.prompt_reading import Pause, PromptReading, check_one
+from tracecore.prompt_requests import check_author, check_change, check_publishing
 from tracecore.prompt_text import check_declared, placeholders_in
 from tracecore.prompts import (
     NOBODY,
@@ -95,8 +87,6 @@ class CatalogPrompts(PromptReading):
 
     async def publish(self, project: str, new: NewPrompt) -> Prompt:
         """Make the next version of a prompt, or the first one of a new; returns it with nothing inserted."""
-        check_name(new.name)
-        check_tags(new.tags or ())
         check_publishing(new)
         act = Act(self._wall(), new.author.name, new.commit_message)
         kept = KeptVersion(
@@ -150,6 +140,7 @@ class CatalogPrompts(PromptReading):
     ) -> None:
         """Remove one version, or with neither number nor label all; refused while other prompts insert it."""
         check_one(version, label)
+        check_author(author)
         act, is_begun = Act(self._wall(), author.name), False
 
         async def deleting(entry: Entry | None) -> Plan[bool] | None:

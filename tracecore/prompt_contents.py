@@ -84,6 +84,7 @@ def check_tags(tags: Sequence[str]) -> None:
     for tag in tags:
         if not 1 <= len(tag) <= _LONGEST_TAG:
             raise ConfigError("tag", tag, REQUEST, f"1 to {_LONGEST_TAG} characters")
+    check_words("tags", tags)
 
 
 def check_content(kind: PromptType, prompt: Raw) -> list[str]:
@@ -106,6 +107,31 @@ def check_content(kind: PromptType, prompt: Raw) -> list[str]:
         expected = "variables and placeholders with different names"
         raise ConfigError("prompt", ", ".join(sorted(twice)), REQUEST, expected)
     return texts
+
+
+def check_config(config: Raw) -> None:
+    """Refuse a configuration that is no JSON, or that UTF-8 cannot hold: it is kept as it is, among what is.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        bytes(config).decode()
+        msgspec.json.decode(config, type=Raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ConfigError("config", bytes(config)[:100], REQUEST, f"JSON that UTF-8 can hold ({error})") from error
+
+
+def check_words(key: str, words: object) -> None:
+    """Refuse what is said of a prompt if UTF-8 cannot hold it, such as half a surrogate pair.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        msgspec.json.encode(words)
+    except UnicodeError as error:
+        raise ConfigError(key, words, REQUEST, f"text that UTF-8 can hold ({error})") from error
 
 
 def _decoded(prompt: Raw) -> Any:

@@ -6,7 +6,7 @@ when and why. Nothing is read or written here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,12 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracecore.errors import ConfigError, Conflict, NotFound
-from tracecore.prompt_contents import REQUEST, check_labels
+from tracecore.prompt_contents import REQUEST
 from tracecore.prompt_heads import PromptHead
 from tracecore.prompt_hints import no_label, no_version
 from tracecore.prompts import (
     LATEST,
-    Author,
     Held,
     LabelChange,
     LabelMove,
@@ -27,22 +26,16 @@ from tracecore.prompts import (
     MoveAction,
     NewPrompt,
     Rollback,
-    Share,
     Split,
     Unlabel,
 )
 
-__all__ = ["Act", "Outcome", "changed", "check_change", "check_publishing", "labels_with", "published", "without"]
+__all__ = ["Act", "Outcome", "changed", "labels_with", "published", "without"]
 
 _LONGEST_TRAIL: Final = 100
 """Versions that a label was on, as far back as rolling back leads."""
 _MOST_LABELS: Final = 200
 """Of a name; and labels that are not there any more, whose trails are kept."""
-_FEWEST_SHARES: Final = 2
-_MOST_SHARES: Final = 10
-_GREATEST_WEIGHT: Final = 1e6
-_LONGEST_MESSAGE: Final = 500
-_LONGEST_AUTHOR: Final = 255
 
 
 class Act(Struct, frozen=True):
@@ -67,17 +60,6 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The one that was asked for."""
     label: str | None = None
     """The one label that was asked for."""
-
-
-def check_publishing(new: NewPrompt) -> None:
-    """Refuse labels and words that no version can have.
-
-    Raises:
-        ConfigError: one cannot be a label, or the message or the name of the author is too long.
-    """
-    check_labels(new.labels)
-    _check_length("commitMessage", new.commit_message, _LONGEST_MESSAGE)
-    _check_length("author", new.author.name, _LONGEST_AUTHOR)
 
 
 def published(name: str, head: PromptHead | None, new: NewPrompt, act: Act, *, inserts: Iterable[str] = ()) -> Outcome:
@@ -106,22 +88,6 @@ def published(name: str, head: PromptHead | None, new: NewPrompt, act: Act, *, i
     labels = [label for label in dict.fromkeys(new.labels) if label != LATEST]
     head, moves = _on(head, labels, version, act, "label")
     return Outcome(head=head, moves=(act.move("publish", version=version), *moves), version=version)
-
-
-def check_change(change: LabelChange, author: Author) -> None:
-    """Refuse a change that no name can make.
-
-    Raises:
-        ConfigError: a label cannot be one or is ``latest``, the shares are none, or what is said of it is too long.
-    """
-    _check_length("reason", change.reason, _LONGEST_MESSAGE)
-    _check_length("author", author.name, _LONGEST_AUTHOR)
-    labels = change.labels if isinstance(change, LabelMove) else (change.label,)
-    check_labels(labels)
-    if LATEST in labels:
-        raise ConfigError("label", LATEST, REQUEST, "other labels: this one is always on the newest version")
-    if isinstance(change, Split) and change.shares:
-        _check_shares(change.shares)
 
 
 def changed(name: str, head: PromptHead, change: LabelChange, act: Act) -> Outcome:
@@ -161,7 +127,7 @@ def without(head: PromptHead, gone: Collection[int], act: Act) -> tuple[PromptHe
             moves.append(act.move("unlabel", label=label, before=held.version))
             continue
         shares = tuple(share for share in held.shares if share.version not in gone)
-        shares = shares if len(shares) >= _FEWEST_SHARES else ()
+        shares = shares if len(shares) > 1 else ()
         labels[label] = replace(held, shares=shares)
         if shares != held.shares:
             moves.append(act.move("split", label=label, version=held.version, before=held.version, shares=shares))
@@ -296,18 +262,3 @@ def _check_expected(name: str, head: PromptHead, label: str, expected: int, inte
         where += f" since {datetime.fromtimestamp(held.since_ns // 10**9, UTC):%Y-%m-%dT%H:%M:%SZ}"
     was = f"not on {expected or 'none'}"
     raise Conflict(f"label {label!r} of {name!r} is on {where}, {was}, and {intent}: somebody moved it")
-
-
-def _check_length(key: str, text: str | None, longest: int) -> None:
-    if len(text or "") > longest:
-        raise ConfigError(key, text, REQUEST, f"at most {longest} characters")
-
-
-def _check_shares(shares: Sequence[Share]) -> None:
-    numbers = [share.version for share in shares]
-    if not _FEWEST_SHARES <= len(numbers) <= _MOST_SHARES or len(set(numbers)) < len(numbers):
-        raise ConfigError("shares", numbers, REQUEST, f"{_FEWEST_SHARES} to {_MOST_SHARES} different versions")
-    for share in shares:
-        if not 0 < share.weight <= _GREATEST_WEIGHT:  # neither is anything of what is no number
-            expected = f"more than 0, up to {_GREATEST_WEIGHT:.0f}"
-            raise ConfigError(f"weight of version {share.version}", share.weight, REQUEST, expected)

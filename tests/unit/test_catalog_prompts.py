@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from tracecore.catalog import CatalogStore, Change
 from tracecore.catalog_prompts import CatalogPrompts, prompts_of
 from tracecore.errors import AccessDenied, BackendRejected, BackendUnavailable, ConfigError, Conflict, NotFound
 from tracecore.memory_catalog import Entries, MemoryCatalog
-from tracecore.prompts import Author, LabelMove, Prompt, Rollback, Share, Split, Unlabel
+from tracecore.prompts import Author, LabelMove, Prompt, Rollback, Share, Split, Unlabel, Variable
 from tracecore.services.protected_labels import ProtectedLabels
 from tracecore.testing.samples import new_prompt
 
@@ -151,6 +152,39 @@ async def test_many_who_insert_are_everybody(store: CatalogPrompts) -> None:
     assert (await store.changes("p", 1000)).names == ("n999",)
     await publish(store, "part", labels=("production",))
     assert (await store.changes("p", 1001)).names is None
+
+
+@pytest.mark.parametrize(
+    "config", [b"", b"{", b"{} {}", b"nothing", b'{"a": }', b"[" * 100_000, b"'x'", b'"\\ud800"', b'"\xff"']
+)
+async def test_a_configuration_is_json(store: CatalogPrompts, config: bytes) -> None:
+    """What is no JSON is refused, for the name could not be read any more; what is stays as it is."""
+    await publish(store, "n", config=Raw(b'{"a":1e999,  "b": "\\u0000"}'))
+    with pytest.raises(ConfigError, match="config"):
+        await publish(store, "n", config=Raw(config))
+    assert bytes((await store.get("p", "n", label="latest")).config) == b'{"a":1e999,  "b": "\\u0000"}'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"commit_message": "\ud800"}, {"author": Author("\udc80")}, {"tags": ("\ud800",)},
+        {"variables": {"a": Variable(description="\ud800")}}, {"variables": {"a": Variable(enum=("\ud800",))}},
+        {"author": Author("x" * 256)},
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_kept_is_refused(store: CatalogPrompts, said: dict[str, Any]) -> None:
+    """Half a surrogate pair in whatever is said of a version would make the name unreadable: it is refused."""
+    await publish(store, "n", "{{a}}", labels=("production",))
+    with pytest.raises(ConfigError):
+        await publish(store, "n", "{{a}}", **said)
+    author = said.get("author", Author())
+    with pytest.raises(ConfigError):
+        await store.change("p", "n", Rollback(to=1, reason="\ud800"), author=author)
+    if author.name:
+        with pytest.raises(ConfigError, match="author"):
+            await store.delete("p", "n", author=author)
+    assert [move.action for move in (await store.history("p", "n")).moves] == ["label", "publish"]
 
 
 async def test_a_long_way_back(store: CatalogPrompts) -> None:

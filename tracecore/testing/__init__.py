@@ -2,7 +2,8 @@
 
 * ``capture`` records what happens inside a block, for tests of your own instrumentation.
 * ``backend_suite``, ``sink_suite`` and ``sql_suite`` are the conformance suite: what :mod:`tracecore.backend` says, as
-  tests. ``machine`` drives a backend at random beside the reference backend. ``backends/README.md`` shows how to join.
+  tests, and ``prompt_suite`` what :mod:`tracecore.prompts` says. ``machine`` drives a backend at random beside the
+  reference backend. ``backends/README.md`` shows how to join.
 * ``tracer_suite`` runs programs of every asynchronous kind through a tracer, ours or another, and compares what it
   recorded with what must come out; ``python -m tracecore.testing.tracers`` does it without pytest.
 * ``faults`` wraps a backend so that it fails when, and as, a test wants.

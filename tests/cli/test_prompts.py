@@ -231,6 +231,7 @@ def test_a_stub_is_written_anew(desk: Desk) -> None:
     compile(module, "prompts.py", "exec")
     assert "def f_x(" in module
     assert desk.run("stub", "f/").out == module
+    assert desk.run("stub", "f/x", "f/", "--json").json["prompts"] == [["f/x", 1]]
     assert desk.run("stub", "y", "--label", "staging", "--json").json["prompts"] == [["y", 1]]
 
 

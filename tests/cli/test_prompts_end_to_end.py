@@ -95,7 +95,7 @@ def test_from_the_first_version_to_a_merge(desk: Desk) -> None:
     assert "version 4 was published since" in refused
     assert "Be very brief.\nBe right." in path.read_text()
     conflict = desk.run("pull", "--into", prompts, code=1).out
-    assert "changed the same lines" in conflict
+    assert "in the same place" in conflict
     desk.run("pull", "--into", prompts, "--merge", code=1)
     marked = path.read_text()
     assert "<<<<<<< this file\nBe very brief.\nBe right.\n||||||| version 3\n" in marked

@@ -15,7 +15,7 @@ from msgspec import Raw
 from tracecore.catalog_prompts import CatalogPrompts
 from tracecore.errors import BackendUnavailable, NotFound
 from tracecore.memory import MemoryBackend, MemoryData
-from tracecore.prompts import Author, LabelMove, NewPrompt, Prompt, Rollback
+from tracecore.prompts import Author, LabelMove, NewPrompt, Prompt, Rollback, Variable
 from tracecore.services.prompt_folders import PromptFolder
 from tracecore.services.prompt_outcomes import Outcome
 from tracecore.services.prompt_pulling import pull
@@ -155,6 +155,36 @@ async def test_both_changed_the_same_lines(desk: Desk) -> None:
     assert (await desk.push())["hi.md"].version == 3
     assert await desk.text("hi", version=3) == "a\nours\nc"
     assert "conflict" not in (desk.path / "hi.md").read_text()
+
+
+async def test_a_merge_of_lines_that_are_no_file_together(desk: Desk) -> None:
+    """Two who declared the same variable in two places did not agree, though no line is in the other's way."""
+    declared = {"variables": {"m": Variable(), "n": Variable()}}
+    await desk.publish("hi", "{{m}}\nand\n{{n}}", "production", **declared)
+    await desk.pull()
+    desk.edit("hi.md", "[variables]\n", '[variables]\nx = {type = "string"}\n')
+    desk.edit("hi.md", "\n{{m}}", "\n{{x}}{{m}}")
+    before = (desk.path / "hi.md").read_bytes()
+    declared["variables"]["x"] = Variable(type="integer")
+    await desk.publish("hi", "{{m}}\nand\n{{n}}{{x}}", "production", **declared)
+    assert actions(await desk.pull()) == {"hi.md": "conflict"}
+    assert (desk.path / "hi.md").read_bytes() == before
+
+
+async def test_lines_that_end_as_those_of_windows_do(desk: Desk) -> None:
+    """Texts in which something is spelt are merged as those are in which nothing is."""
+    await desk.publish("hi", "a\r\nb\r\nc\r\nd", "production", tags=("t",))
+    await desk.pull()
+    desk.edit("hi.md", "\na\\r", "\nA\\r")
+    await desk.publish("hi", "a\r\nb\r\nc\r\nD", "production", tags=("u",))
+    assert (await desk.pull())["hi.md"] == Outcome("hi", "hi.md", "merged", 2, 1, "its tags were t")
+    await desk.push()
+    assert await desk.text("hi", version=3) == "A\r\nb\r\nc\r\nD"
+    assert (await desk.store.get("p", "hi", version=3)).tags == ("u",)
+    desk.edit("hi.md", "\nA\\r", "\nAA\\r")
+    await desk.publish("hi", "A\nb\nc\nD", "production")
+    await desk.pull(mark=True)
+    assert "escaped = true" in (desk.path / "hi.md").read_text()
 
 
 async def test_a_conflict_in_what_is_known(desk: Desk) -> None:

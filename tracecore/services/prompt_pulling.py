@@ -147,7 +147,7 @@ class _Pull:
         text, is_open = merge(local, base, remote)
         if not is_open:
             return _Decision(_taken(outcome, "merged", local, remote), text)
-        both = f"the file and version {remote.version} changed the same lines of version {base.version}"
+        both = f"the file and version {remote.version} changed version {base.version} in the same place"
         if not self._mark:
             return _trouble(outcome, f"{both}: `tracecore prompts pull --merge` writes both into the file")
         marked = _trouble(outcome, f"{both}: edit what is between the markers").outcome

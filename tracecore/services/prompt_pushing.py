@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from tracecore.composition import references, texts_of
 from tracecore.errors import BackendError, ConfigError, Conflict, TracecoreError
-from tracecore.prompt_contents import check_content, check_tags
-from tracecore.prompt_moves import check_publishing
+from tracecore.prompt_contents import check_content
+from tracecore.prompt_requests import check_publishing
 from tracecore.prompt_text import check_declared, placeholders_in
 from tracecore.prompts import LATEST, NOBODY, Author, NewPrompt, Prompt, PromptStore
 from tracecore.services.prompt_files import (
@@ -153,12 +153,8 @@ class _Push:
         return None if found is None else file_of(found)
 
     def _publishing(self, outcome: Outcome, local: PromptFile, newest: int, message: str | None) -> _Step:
-        how = self._how
-        new = NewPrompt(
-            name=outcome.name, type=local.type, prompt=local.prompt, config=local.config, labels=how.labels,
-            tags=local.tags, variables=local.variables, commit_message=how.message or message, author=how.author,
-            after=newest if how.checked else None,
-        )  # fmt: skip
+        new = _new(outcome.name, local, self._how.message or message, self._how)
+        new = replace(new, after=newest if self._how.checked else None)
         return _Step(replace(outcome, action="published", version=newest + 1), local, new)
 
     async def _published(self, step: _Step) -> Outcome:
@@ -192,6 +188,13 @@ def _faster(known: int, newest: Prompt) -> str:
     )
 
 
+def _new(name: str, file: PromptFile, message: str | None, how: Publishing) -> NewPrompt:
+    return NewPrompt(
+        name=name, type=file.type, prompt=file.prompt, config=file.config, labels=how.labels, tags=file.tags,
+        variables=file.variables, commit_message=message, author=how.author,
+    )  # fmt: skip
+
+
 def _undone(outcome: Outcome) -> Outcome:
     return replace(outcome, action=_UNDONE.get(outcome.action, outcome.action))
 
@@ -203,9 +206,7 @@ def _check(name: str, file: PromptFile, how: Publishing) -> None:
         ConfigError: its text, its tags, the labels or the message cannot be; or it uses other variables than declared.
     """
     texts = check_content(file.type, file.prompt)
-    check_tags(file.tags or ())
-    message = how.message or file.message
-    check_publishing(NewPrompt(name=name, prompt=file.prompt, labels=how.labels, commit_message=message))
+    check_publishing(_new(name, file, how.message or file.message, how))
     if file.variables is not None and not any(references(texts)):
         content = msgspec.json.decode(file.prompt)
         check_declared(file.variables, texts, placeholders_in(content) if file.type == "chat" else ())

@@ -399,6 +399,29 @@ def test_the_thread_ends_when_nobody_needs_it() -> None:
     assert busy.stop(10)
 
 
+def test_a_thread_that_does_not_come_back_is_replaced() -> None:
+    """Another takes the work; the old one ends as soon as it can; after a few there are no more."""
+    over, done = threading.Event(), list[str]()
+
+    async def blocking() -> None:
+        over.wait(30)  # what must not be done
+
+    async def work() -> None:
+        done.append("work")
+
+    host = PromptHost(on_end=work, idle=30)
+    for _ in range(5):
+        host.run(blocking)
+        until(lambda: not host._inbox)
+        host.replace_thread()
+    assert [thread.name for thread in threading.enumerate()].count("tracecore-prompts") == 5
+    over.set()
+    host.run(work)
+    until(lambda: done)
+    assert host.stop(10)
+    until(lambda: not [one for one in threading.enumerate() if one.name == "tracecore-prompts"])
+
+
 def test_warming_has_one_budget() -> None:
     """However many prompts hang, warming takes the time that it was given, once, and says which are not there."""
     store = FakeStore()

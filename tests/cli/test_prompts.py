@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,7 +88,9 @@ def test_list_by_folder_label_and_tag(desk: Desk) -> None:
     assert listed("--tag", "x") == ["fa", "f/a"]
     assert desk.run("list", "--limit", "2", "--json").json["more"]
     assert "there are more" in desk.run("list", "--limit", "2").err
-    assert "production 1" in desk.run("list").out
+    columns = [line.split() for line in desk.run("list").out.splitlines()]
+    assert [row[1:4] for row in columns[1:]] == [["text", "1", "-"], ["text", "1", "-"], ["text", "1", "1"]]
+    assert "staging 1" in desk.run("list").out
 
 
 def test_what_is_kept_and_what_is_new(desk: Desk) -> None:
@@ -276,3 +280,24 @@ def test_somebody_else_publishes_meanwhile(desk: Desk, monkeypatch: pytest.Monke
     monkeypatch.setattr(CatalogPrompts, "publish", faster)
     error = desk.run("publish", "x", desk.file("mine"), "--after", "3", code=1).err
     assert "the newest version of 'x' is 4" in error
+
+
+def test_every_command_is_there(cli: Cli) -> None:
+    """The commands of prompts are shown in the order in which people need them, each with its help; others are none."""
+    names = [
+        line.split()[0] for line in cli("prompts", "--help").out.split("Commands:\n")[1].splitlines() if line[2] != " "
+    ]
+    assert names[:4] == ["list", "show", "diff", "history"]
+    for name in names:
+        assert cli("prompts", name, "--help").code == 0
+    assert "No such command 'shwo'" in cli("prompts", "shwo").err
+
+
+def test_other_commands_do_not_wait_for_these(project_root: Path) -> None:
+    """What the commands of prompts need is imported when one of them is run."""
+    code = (
+        "import sys, tracecore.cli.app; print([one for one in sys.modules if '.prompts_' in one or 's.prompt_' in one])"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{project_root}{os.pathsep}{project_root / 'backends'}"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -112,7 +112,8 @@ def test_a_split_and_what_is_refused(desk: Desk) -> None:
     for text in ("one", "two", "three"):
         desk.run("publish", "hi", desk.file(text), "--label", "production")
     assert "version 3 90 %, version 2 10 %" in desk.run("split", "hi", "production", "3=90", "2=10").out
-    assert "split: version 3 90 %" in desk.run("list").out
+    assert "3, split" in desk.run("list").out
+    assert "version 3 90 %" in desk.run("show", "hi").out
     assert desk.run("split", "hi", "production", "--whole").out == "production of 'hi' is whole again: version 3\n"
     error = desk.run("promote", "hi", "1", "--expected", "2", code=1).err
     assert "3" in error

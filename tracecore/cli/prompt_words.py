@@ -15,7 +15,7 @@ from tracecore.cli.figures import count, moment
 from tracecore.cli.output import print_lines
 from tracecore.cli.payloads import full_lines
 from tracecore.cli.plain_table import pad, width
-from tracecore.prompts import LATEST, Held, Move, Prompt, Share, Variable
+from tracecore.prompts import Held, Move, Prompt, Share, Variable
 from tracecore.services.prompt_diffs import PromptDiff
 from tracecore.services.prompt_outcomes import Action, Outcome
 
@@ -53,13 +53,8 @@ def lines_of_prompt(prompt: Prompt) -> list[str]:
 
 
 def held_in_words(labels: Mapping[str, Held]) -> str:
-    """Return on which versions labels are: all but the one of the newest, which is known anyway."""
-    said = (
-        f"{label} {held.version}" + (f" (split: {shares_in_words(held.shares)})" if held.shares else "")
-        for label, held in labels.items()
-        if label != LATEST
-    )
-    return ", ".join(said)
+    """Return on which versions labels are."""
+    return ", ".join(f"{label} {held.version}{', split' if held.shares else ''}" for label, held in labels.items())
 
 
 def shares_in_words(shares: Sequence[Share]) -> str:

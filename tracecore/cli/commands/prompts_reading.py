@@ -11,7 +11,7 @@ from tracecore.cli.output import Column, note, print_json, print_lines, print_ta
 from tracecore.cli.prompt_stores import ask
 from tracecore.cli.prompt_words import held_in_words, lines_of_diff, lines_of_prompt, move_in_words, print_text
 from tracecore.cli.reading import Settings
-from tracecore.prompts import LATEST, Prompt, PromptHistory, PromptQuery, PromptStore, PromptSummary
+from tracecore.prompts import LATEST, PRODUCTION, Prompt, PromptHistory, PromptQuery, PromptStore, PromptSummary
 from tracecore.services.prompt_diffs import diff as compared
 from tracecore.services.prompt_outcomes import summaries
 
@@ -22,7 +22,8 @@ _NAMES = (
     Column("prompt", limit=60),
     Column("type", firm=True),
     Column("newest", "right"),
-    Column("labels", limit=60),
+    Column("production", firm=True),
+    Column("other labels", limit=60),
     Column("tags"),
     Column("changed", firm=True),
 )
@@ -33,7 +34,12 @@ _VERSIONS = (
     Column("by", limit=24),
     Column("message", limit=80),
 )
-_MOVES = (Column("when", firm=True), Column("what", limit=80), Column("by", limit=24), Column("why", limit=80))
+_MOVES = (
+    Column("when", firm=True),
+    Column("what", limit=80, firm=True),
+    Column("by", limit=24),
+    Column("why", limit=80),
+)
 
 
 @click.command(name="list", short_help="List prompts, with the versions that their labels are on.")
@@ -134,7 +140,7 @@ async def _one(
     """Return the version that is asked for; the newest where nothing is, and no version is in production."""
     if version is None and label is None:
         async for summary in summaries(store, project, PromptQuery(name=name)):
-            label = None if "production" in summary.labels else LATEST
+            label = None if PRODUCTION in summary.labels else LATEST
     return await store.get(project, name, version=version, label=label, resolve=resolve)
 
 
@@ -147,7 +153,11 @@ async def _named(store: PromptStore, project: str, name: str, which: str) -> Pro
 
 def _name_row(one: PromptSummary) -> list[str]:
     newest = str(one.versions[-1]) if one.versions else "-"
-    return [one.name, one.type, newest, held_in_words(one.labels), ", ".join(one.tags), moment(one.updated_ns)]
+    held = one.labels.get(PRODUCTION)
+    production = "-" if held is None else f"{held.version}{', split' if held.shares else ''}"
+    others = {label: held for label, held in one.labels.items() if label not in {LATEST, PRODUCTION}}
+    tags = ", ".join(one.tags)
+    return [one.name, one.type, newest, production, held_in_words(others), tags, moment(one.updated_ns)]
 
 
 def _version_row(one: Prompt) -> list[str]:

@@ -301,3 +301,46 @@ def test_other_commands_do_not_wait_for_these(project_root: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{project_root}{os.pathsep}{project_root / 'backends'}"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_every_move_has_its_words(desk: Desk) -> None:
+    """The history says of each move what it was, also of a name that is not there any more."""
+    desk.publish(
+        "x", "a {{who}}", "--label", "production", "--variables", desk.file('{"who": {"description": "W"}}', "v")
+    )
+    desk.publish("x", "b {{who}}")
+    desk.run("split", "x", "production", "1=1", "2=3")
+    desk.run("split", "x", "production", "--whole")
+    desk.run("unlabel", "x", "production", "--reason", "enough")
+    desk.run("delete", "x", "--version", "1", "--yes")
+    assert "variable   who (string): W\n" in desk.run("show", "x").out
+    desk.run("delete", "x", "--yes")
+    told = [line[21:].split("  ")[0] for line in desk.run("history", "x").out.splitlines()[1:]]
+    assert told == [
+        "deleted all versions", "deleted version 1", "took production off version 1", "made production whole",
+        "split production: version 1 25 %, version 2 75 %", "published version 2", "put production on version 1",
+        "published version 1",
+    ]  # fmt: skip
+
+
+def test_somebody_is_asked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal a deletion is asked about, and only yes is one."""
+    desk.publish("x", "a")
+    for answer, code, left in (("n\n", 130, 1), ("y\n", 0, 0)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(answer.encode())))
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+        assert "Delete prompt 'x' with every version?" in desk.run("delete", "x", code=code).err
+        assert len(desk.run("list", "--json").json["prompts"]) == left
+
+
+def test_a_user_whom_the_system_does_not_know(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container without a name for its user a version has no author, and is published all the same."""
+
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    desk.publish("x", "a")
+    assert desk.run("show", "x", "--json").json["created_by"]
+    monkeypatch.setattr("getpass.getuser", unknown)
+    desk.publish("x", "b")
+    assert desk.run("show", "x", "--json").json["created_by"] == ""

@@ -2,13 +2,17 @@
 
 The commit is made on condition that head and feed are still those that were read. Where somebody else was first, all is
 planned anew from what there is then, after a pause that differs for each, so that those who meet do not meet again.
+Within one process they do not even meet: changes of a project wait for each other.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, Generic, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -49,12 +53,22 @@ Step: TypeAlias = Callable[[Entry | None], Awaitable[Plan[T] | None]]
 """Plans what follows from a head, or None where what it leads to has gone meanwhile: then it is read again."""
 
 
+class _Queue:
+    """Let one change of a project through at a time."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.waiting = 0
+
+
 class PromptCommits:
     """Make changes of names; ``pause`` waits for so many seconds."""
 
     def __init__(self, catalog: CatalogStore, pause: Callable[[float], Awaitable[None]]) -> None:
         self._catalog = catalog
         self._pause = pause
+        # A lock is of one loop; a store may be used from several.
+        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Queue]] = WeakKeyDictionary()
 
     async def make(self, project: str, name: str, author: Author, step: Step[T]) -> T:
         """Make the changes that follow from a head; begin anew where somebody else changed something meanwhile.
@@ -63,6 +77,10 @@ class PromptCommits:
             AccessDenied: it moves protected labels, and its author may not.
             BackendUnavailable: others were first again and again.
         """
+        async with self._turn(project):
+            return await self._made(project, name, author, step)
+
+    async def _made(self, project: str, name: str, author: Author, step: Step[T]) -> T:
         longest = _FIRST_PAUSE_S
         for _ in range(_TRIES):
             feed = await feed_entry(self._catalog, project)
@@ -78,6 +96,20 @@ class PromptCommits:
             await self._pause(random.uniform(0, longest))  # noqa: S311 - it only keeps writers apart
             longest = min(2 * longest, _LONGEST_PAUSE_S)
         raise BackendUnavailable(f"others changed prompts of {project!r} {_TRIES} times meanwhile", "try again")
+
+    @asynccontextmanager
+    async def _turn(self, project: str) -> AsyncGenerator[None]:
+        """Wait until no other change of the project is being made here."""
+        queues = self._queues.setdefault(asyncio.get_running_loop(), {})
+        queue = queues.setdefault(project, _Queue())
+        queue.waiting += 1
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            queue.waiting -= 1
+            if not queue.waiting:
+                queues.pop(project, None)
 
 
 async def _is_made(catalog: CatalogStore, changes: Sequence[Change]) -> bool:

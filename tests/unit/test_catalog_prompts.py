@@ -102,6 +102,37 @@ async def test_who_is_always_second_is_told(catalog: CatalogStore, clock: Clock)
         await CatalogPrompts(catalog).history("p", "n")
 
 
+async def test_who_is_in_one_process_does_not_meet(store: CatalogPrompts, clock: Clock) -> None:
+    """Of a thousand who publish at once through one store nobody is ever second, and nothing is left of the queue."""
+    made = await asyncio.gather(*(publish(store, f"n{number % 7}", labels=("production",)) for number in range(1000)))
+    assert clock.pauses == []
+    assert len({(one.name, one.version) for one in made}) == (await store.changes("p", 0)).number == 1000
+    assert list(store._commits._queues.values()) == [{}]
+
+
+async def test_a_change_that_is_cancelled_lets_the_next_one_through(catalog: CatalogStore, clock: Clock) -> None:
+    """Who gives up while others are first, or while it waits for its turn, holds nobody up."""
+    contended: Any = Contended(catalog, 10**9)
+    store = CatalogPrompts(contended, wall=clock.wall, pause=clock.pause)
+    changing = [asyncio.create_task(publish(store, "n")) for _ in range(3)]
+    await clock.has_waited.wait()
+    for task in changing[:2]:
+        task.cancel()
+    contended.left = 0
+    assert (await changing[2]).version == 1
+    assert [task.cancelled() for task in changing[:2]] == [True, True]
+    assert (await publish(store, "n")).version == 2
+
+
+def test_a_store_is_used_from_several_loops(store: CatalogPrompts) -> None:
+    """Each loop has a queue of its own, and a loop that is gone leaves none."""
+
+    async def several() -> list[int]:
+        return [one.version for one in await asyncio.gather(*(publish(store, "n") for _ in range(5)))]
+
+    assert [asyncio.run(several()) for _ in range(3)] == [list(range(n, n + 5)) for n in (1, 6, 11)]
+
+
 async def test_what_an_author_meant_is_no_conflict_of_commits(store: CatalogPrompts, clock: Clock) -> None:
     """A label that is not where its author thinks is told at once, with the moment since when it is where it is."""
     await publish(store, "greeting", labels=("production",))

@@ -323,6 +323,27 @@ async def test_names_and_folders(desk: Desk) -> None:
             await desk.pull(wanted, label="staging")
 
 
+NAMES = (
+    "..", "../x", "x/../y", "%2e%2e", "a%", "a?b#c", "con", "nul/x", "\u00e9", "\u65e5\u672c\u8a9e/\u63d0\u793a",
+    "a.md/b", "-rf", "$HOME", "c:\\d", "*", "x" * 200, "p/" * 100 + "z", "\U0001f600", "a+b&c=d", ".git/hooks",
+)  # fmt: skip
+
+
+async def test_names_as_people_never_think_of_them(desk: Desk) -> None:
+    """Whatever the name of a prompt is, it has a file of its own inside the folder, which is pushed under that name."""
+    for name in NAMES:
+        await desk.publish(name, f"I am {name}", "production")
+    inside = Desk(desk.path / "inside", desk.store)
+    assert set(actions(await inside.pull()).values()) == {"new"}
+    assert [path.name for path in desk.path.iterdir()] == ["inside"]
+    for path in inside.path.rglob("*.md"):
+        path.write_text(path.read_text().replace("I am", "I was"))
+    outcomes = await inside.push()
+    assert {one.name for one in outcomes.values() if one.action == "published"} == set(NAMES)
+    for name in NAMES:
+        assert await desk.text(name, label="latest") == f"I was {name}"
+
+
 async def test_two_names_that_are_one_file_elsewhere(desk: Desk) -> None:
     """Of two names that differ by case alone one is written, and the other refused."""
     await desk.publish("hi", "1", "production")

@@ -127,12 +127,12 @@ class ScoreSuite(Contract):
         """Page: "it ends before the item with which it would be longer than LARGEST_PAGE_BYTES", and goes on there."""
         third = LARGEST_PAGE_BYTES // 3
         text, longest = long_text(third), long_text(4 * third)
-        said = [
+        said: list[dict[str, Any]] = [
             {"comment": text}, {"metadata": json_of(text)}, {"comment": longest},
             {"comment": text, "metadata": json_of(text)}, {}, {},
         ]  # fmt: skip
         records = [
-            replace(score(str(number), trace_id=_T1, timestamp_ns=START - number), **dict[str, Any](more))
+            replace(score(str(number), trace_id=_T1, timestamp_ns=START - number), **more)
             for number, more in enumerate(said)
         ]
         async with opened_with(make(), records) as backend:

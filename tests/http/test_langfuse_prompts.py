@@ -76,6 +76,16 @@ async def done(
     return found, server.asked[1:]
 
 
+def deleting(name: str, **arguments: Any) -> Callable[[PromptStore], Any]:
+    """Return what deletes something."""
+    return lambda store: store.delete("p", name, **arguments)
+
+
+def finding(query: PromptQuery) -> Callable[[PromptStore], Any]:
+    """Return what lists names."""
+    return lambda store: store.find("p", query)
+
+
 def one_version(_: Asked) -> Reply:
     """Answer with the version, whatever is asked."""
     return Reply(200, json.dumps(PROMPT).encode())
@@ -154,7 +164,7 @@ async def test_labels_and_deleting() -> None:
     assert (json.loads(asked.body), found.version) == ({"newLabels": ["production", "a"]}, 3)
     for arguments, query in (({}, ""), ({"version": 2}, "?version=2"), ({"label": "a"}, "?label=a")):
         found, [asked] = await done(
-            lambda store, arguments=arguments: store.delete("p", "a/b", **arguments),  # type: ignore[misc]
+            deleting("a/b", **arguments),
             lambda _: Reply(204, b""),
         )
         assert (found, asked.method, asked.path) == (None, "DELETE", f"{PROMPTS}/a%2Fb{query}")
@@ -296,7 +306,7 @@ async def test_a_folder_is_a_filter() -> None:
     for folder, is_fine in (("a/b", True), ("a/b/", True), ("a", True), ("b", False)):
         query = PromptQuery(folder=folder, since_ns=0, until_ns=10**18)
         found, [asked] = await done(
-            lambda store, query=query: store.find("p", query),  # type: ignore[misc]
+            finding(query),
             refusal(200, listed),
         )
         said = parse_qs(urlsplit(asked.path).query)

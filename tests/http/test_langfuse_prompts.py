@@ -163,10 +163,7 @@ async def test_labels_and_deleting() -> None:
     assert (asked.method, asked.path) == ("PATCH", f"{PROMPTS}/a%2Fb/versions/3")
     assert (json.loads(asked.body), found.version) == ({"newLabels": ["production", "a"]}, 3)
     for arguments, query in (({}, ""), ({"version": 2}, "?version=2"), ({"label": "a"}, "?label=a")):
-        found, [asked] = await done(
-            deleting("a/b", **arguments),
-            lambda _: Reply(204, b""),
-        )
+        found, [asked] = await done(deleting("a/b", **arguments), lambda _: Reply(204, b""))
         assert (found, asked.method, asked.path) == (None, "DELETE", f"{PROMPTS}/a%2Fb{query}")
 
 
@@ -305,10 +302,7 @@ async def test_a_folder_is_a_filter() -> None:
     }
     for folder, is_fine in (("a/b", True), ("a/b/", True), ("a", True), ("b", False)):
         query = PromptQuery(folder=folder, since_ns=0, until_ns=10**18)
-        found, [asked] = await done(
-            finding(query),
-            refusal(200, listed),
-        )
+        found, [asked] = await done(finding(query), refusal(200, listed))
         said = parse_qs(urlsplit(asked.path).query)
         [condition] = json.loads(said["filter"][0])
         assert condition == {

@@ -148,9 +148,9 @@ class _Resolver:
     async def _wanted(self, reference: Reference, holder: Prompt) -> Prompt:
         part = self._found.get(reference) or await self._find(reference)
         if part is None:
-            raise _wrong(self._root, f"{reference}, which {holder.name} inserts, to be there")
+            raise _wrong(self._root, f"'{reference}', which {holder.name!r} inserts, to be there")
         if part.type != "text":
-            raise _wrong(self._root, f"{reference}, which {holder.name} inserts, to be a text, not a {part.type}")
+            raise _wrong(self._root, f"'{reference}', which {holder.name!r} inserts, to be a text, not a {part.type}")
         self._found[reference] = part
         return part
 

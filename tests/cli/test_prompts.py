@@ -128,6 +128,10 @@ def test_from_stdin(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.run("show", "x", "--raw").out == "Hällo\r\n"
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     assert "name a file, or -" in desk.run("publish", "x", code=2).err
+    for arguments in (["-"], []):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+        assert "nothing came from stdin" in desk.run("publish", "x", *arguments, code=2).err
+    assert desk.run("show", "x", "--json").json["version"] == 2
 
 
 def test_what_is_inserted_is_shown(desk: Desk) -> None:
@@ -212,6 +216,11 @@ def test_moves_are_told_as_json(desk: Desk) -> None:
         (["show", "x", "--version", "1", "--label", "l"], 1, "not both"),
         (["pull", "nobody", "--into", "d"], 1, "nobody"),
         (["stub", "-o", "text"], 1, "one of this command"),
+        (["stub", "-o", "."], 1, "not a folder"),
+        (["promote", "x", "staging"], 1, "staging"),
+        (["promote", "x", "0"], 1, "0"),
+        (["publish", "x", "nowhere"], 1, "'nowhere' (from the command line)"),
+        (["publish", "y", "text", "--type", "chat"], 1, "JSON messages"),
     ],
 )
 def test_what_cannot_be_is_said(desk: Desk, arguments: list[str], code: int, said: str) -> None:
@@ -222,6 +231,28 @@ def test_what_cannot_be_is_said(desk: Desk, arguments: list[str], code: int, sai
     assert result.out == ""
     assert said in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_version_is_promoted_by_its_label(desk: Desk) -> None:
+    """What staging is on goes into production without anybody looking up its number."""
+    desk.publish("x", "a", "--label", "production")
+    desk.publish("x", "b", "--label", "staging")
+    desk.publish("x", "c")
+    assert desk.run("promote", "x", "staging").out == "production of 'x': from version 1 to version 2\n"
+    assert desk.run("promote", "x", "latest").out == "production of 'x': from version 2 to version 3\n"
+
+
+def test_where_there_is_nothing_to_do(desk: Desk) -> None:
+    """Who pulls, pushes or writes a stub of nothing is told why it is nothing."""
+    desk.publish("x", "a")
+    folder = desk.folder / "d"
+    for arguments in (["pull", "--into", str(folder)], ["stub", "-o", str(desk.folder / "stub.py")]):
+        assert "no prompt of project 'default' has the label 'production'" in desk.run(*arguments).err
+    folder.mkdir(exist_ok=True)
+    assert "ends with .md" in desk.run("push", str(folder)).err
+    desk.run("pull", "--into", str(folder), "--label", "latest")
+    assert "nothing was published to put production on" in desk.run("push", str(folder), "--label", "production").err
+    assert "nothing was published" not in desk.run("push", str(folder)).err
 
 
 def test_a_stub_is_written_anew(desk: Desk) -> None:

@@ -133,6 +133,7 @@ async def test_the_gate_lets_in_whom_it_knows(backend: MemoryBackend) -> None:
                 with pytest.raises(Refusal) as caught:
                     await gate.admit(asking(header), permission)
                 assert caught.value.problem.status == 403
+                assert "use one of the scope all" in str(caught.value.problem.detail)
     everything = await keys.create("p", now_ns=NOW)
     bearer = asking(f"Bearer {everything.key.public_key}")
     assert (await gate.admit(bearer, "scores:create")).key == everything.key.public_key

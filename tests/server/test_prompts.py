@@ -124,6 +124,8 @@ async def test_labels_that_cannot_be_moved(api: Api) -> None:
         answer = await api.p.patch(f"/v2/prompts/n/versions/{version}", json={"newLabels": labels})
         assert answer.status_code == expected
     assert (await api.p.patch("/v2/prompts/other/versions/1", json={"newLabels": ["a"]})).status_code == 404
+    answer = await api.p.patch("/v2/prompts/n/versions/one", json={"newLabels": ["a"]})
+    assert answer.json()["message"] == "no prompt 'n version one'; a version is a whole number from 1"
 
 
 async def test_what_is_not_there_is_not_found(api: Api) -> None:
@@ -297,7 +299,9 @@ async def test_what_cannot_be_inserted(api: Api) -> None:
     """A chat, a prompt inside itself, and a sixth prompt inside five are refused, also by moving a label."""
     await publish(api, "chat", CHAT, type="chat", labels=["production"])
     chat = {"name": "n", "prompt": "@@@langfusePrompt:name=chat|label=production@@@"}
-    assert (await api.p.post("/v2/prompts", json=chat)).status_code == 400
+    refused = await api.p.post("/v2/prompts", json=chat)
+    said = "expected 'chat label production', which 'n' inserts, to be a text, not a chat"
+    assert (refused.status_code, said in refused.json()["error"][0]["message"]) == (400, True)
     await publish(api, "1", "end")
     for number in range(2, 6):
         await publish(api, str(number), f"@@@langfusePrompt:name={number - 1}|version=1@@@")

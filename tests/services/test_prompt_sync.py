@@ -127,6 +127,7 @@ async def test_both_changed_apart(desk: Desk) -> None:
     refused = (await desk.push())["hi.md"]
     assert refused.action == "conflict"
     assert "version 2 was published since by bob" in refused.reason
+    assert "`tracecore prompts pull --into DIR --label latest`" in refused.reason
     assert await desk.text("hi", label="latest") == "a\nb\nc\nD"
     assert (await desk.pull())["hi.md"] == Outcome("hi", "hi.md", "merged", 2, 1)
     assert (await desk.push())["hi.md"].version == 3

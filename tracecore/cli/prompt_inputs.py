@@ -14,12 +14,13 @@ import msgspec
 from msgspec import Raw
 
 from tracecore.errors import ConfigError
-from tracecore.prompts import PromptType, Share, Variable
+from tracecore.prompts import PromptStore, PromptType, Share, Variable
 from tracecore.services.prompt_bodies import read_body
 
-__all__ = ["content_in", "json_in", "shares_in", "text_in", "variables_in"]
+__all__ = ["content_in", "json_in", "shares_in", "text_in", "variables_in", "version_in"]
 
 _STDIN: Final = "-"
+_CHAT: Final = 'JSON messages, [{"role": "user", "content": …}], or sections that begin with lines such as \'+++ user\''
 _SHARE: Final = re.compile(r"(\d{1,9})=(\d+(?:\.\d+)?)", re.ASCII)
 
 
@@ -32,7 +33,10 @@ def text_in(file: str | None) -> str:
     """
     if file is None and sys.stdin.isatty():
         raise click.UsageError("name a file, or - for what you type until Ctrl+D")
-    return _read(file or _STDIN, "[FILE|-]")
+    text = _read(file or _STDIN, "the command line")
+    if not text and file in {None, _STDIN}:  # whatever was to write into the pipe has failed
+        raise click.UsageError("nothing came from stdin: name a file, or pipe the text into this command")
+    return text
 
 
 def content_in(text: str, kind: PromptType, source: str) -> Raw:
@@ -41,7 +45,10 @@ def content_in(text: str, kind: PromptType, source: str) -> Raw:
     Raises:
         ConfigError: it is no chat.
     """
-    if kind == "text" or not text.lstrip().startswith("["):
+    start = text.lstrip()
+    if kind == "chat" and not start.startswith(("[", "+++")):
+        raise ConfigError("prompt", start[:100].rstrip(), source, _CHAT)
+    if kind == "text" or not start.startswith("["):
         return read_body(kind, text, source)
     try:
         return msgspec.json.decode(text, type=Raw)
@@ -85,6 +92,17 @@ def shares_in(words: Sequence[str]) -> tuple[Share, ...]:
         click.UsageError: one is none.
     """
     return tuple(map(_share, words))
+
+
+async def version_in(store: PromptStore, project: str, name: str, which: str) -> int:
+    """Return the version that was typed, by its number or by a label that is on it.
+
+    Raises:
+        NotFound: it has no such label; it says which there are.
+    """
+    if which.isascii() and which.isdigit():
+        return int(which)
+    return (await store.get(project, name, label=which, resolve=False)).version
 
 
 def _share(word: str) -> Share:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.requests import Request
 
 from tracecore.errors import AccessDenied
 from tracecore.server.problems import Refusal
-from tracecore.services.access import Permission, Principal
+from tracecore.services.access import KEY_SCOPES, Permission, Principal
 from tracecore.services.keys import Keys
 
 __all__ = ["Gate", "Known"]
@@ -52,7 +52,7 @@ class Gate:
         principal = await self._principal(header)
         request.scope["key"] = principal.key
         if not any(principal.may(permission) for permission in permissions):
-            raise Refusal(403, "AccessDenied", f"this key does not permit {' or '.join(permissions)}")
+            raise Refusal(403, "AccessDenied", _denied(permissions))
         return principal
 
     def forget(self, public_key: str | None = None) -> None:
@@ -91,3 +91,8 @@ class Gate:
 
 def _unauthorized(message: str) -> Refusal:
     return Refusal(401, "Unauthorized", message)
+
+
+def _denied(permissions: Sequence[Permission]) -> str:
+    scopes = [scope for scope, may in KEY_SCOPES.items() if not may.isdisjoint(permissions)]
+    return f"this key does not permit {' or '.join(permissions)}; use one of the scope {' or '.join(scopes)}"

@@ -184,7 +184,7 @@ def _faster(known: int, newest: Prompt) -> str:
     by = f" by {newest.created_by}" if newest.created_by else ""
     return (
         f"the file knows of version {known}, and version {newest.version} was published since{by}: merge it with "
-        f"`tracecore prompts pull --label latest`, or write `newest = {newest.version}` to leave it out"
+        f"`tracecore prompts pull --into DIR --label latest`, or write `newest = {newest.version}` to leave it out"
     )
 
 

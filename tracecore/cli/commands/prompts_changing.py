@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from shlex import quote
 
 import click
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tracecore.cli.escaping import visible
 from tracecore.cli.options import with_settings
 from tracecore.cli.output import note, print_json, print_lines
-from tracecore.cli.prompt_inputs import content_in, json_in, shares_in, text_in, variables_in
+from tracecore.cli.prompt_inputs import content_in, json_in, shares_in, text_in, variables_in, version_in
 from tracecore.cli.prompt_stores import alter, author, summary_of
 from tracecore.cli.prompt_words import shares_in_words
 from tracecore.cli.reading import Settings
@@ -105,16 +105,23 @@ def publish(
 
 @click.command(short_help="Put a label on a version: what services get from now on.")
 @click.argument("name", metavar="NAME")
-@click.argument("version", type=_VERSION, metavar="VERSION")
+@click.argument("version", metavar="VERSION|LABEL")
 @click.option("--label", default=PRODUCTION, show_default=True, metavar="LABEL", help="The label that moves.")
 @click.option("--reason", metavar="TEXT", help="Why; it is kept in the history.")
 @click.option("--expected", type=click.IntRange(0), metavar="N", help="Refuse it unless the label is on this version.")
 @with_settings
 def promote(
-    settings: Settings, name: str, version: int, *, label: str, reason: str | None, expected: int | None
+    settings: Settings, name: str, version: str, *, label: str, reason: str | None, expected: int | None
 ) -> None:
-    """Put a label on a version: services that ask for the label get it from now on."""
-    change = LabelMove(version=version, labels=(label,), reason=reason, expected=expected)
+    """Put a label on a version: services that ask for the label get it from now on.
+
+    The version is a number, or the one that another label is on: `tracecore prompts promote greeting staging`.
+    """
+
+    async def change(store: PromptStore) -> LabelChange:
+        number = await version_in(store, settings.project, name, version)
+        return LabelMove(version=number, labels=(label,), reason=reason, expected=expected)
+
     _say_moved(settings, _moved(settings, name, label, change))
 
 
@@ -129,7 +136,8 @@ def rollback(
     settings: Settings, name: str, *, label: str, to: int | None, reason: str | None, expected: int | None
 ) -> None:
     """Put a label back on the version that it was on before."""
-    _say_moved(settings, _moved(settings, name, label, Rollback(label=label, to=to, reason=reason, expected=expected)))
+    change = Rollback(label=label, to=to, reason=reason, expected=expected)
+    _say_moved(settings, _moved(settings, name, label, change))
 
 
 @click.command(short_help="Split a label between versions, or make it whole again.")
@@ -218,12 +226,15 @@ async def _published(
     raise Conflict(f"others publish {name!r} again and again; try it later")
 
 
-def _moved(settings: Settings, name: str, label: str, change: LabelChange) -> _Moved:
+def _moved(
+    settings: Settings, name: str, label: str, change: LabelChange | Callable[[PromptStore], Awaitable[LabelChange]]
+) -> _Moved:
     """Change a label, and return where it was and where it is."""
 
     async def work(store: PromptStore) -> _Moved:
         held = (await summary_of(store, settings.project, name)).labels.get(label)
-        now = await store.change(settings.project, name, change, author=author())
+        known = await change(store) if callable(change) else change
+        now = await store.change(settings.project, name, known, author=author())
         return _Moved(name, label, None if held is None else held.version, now.version)
 
     return alter(settings, work)

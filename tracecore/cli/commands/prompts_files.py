@@ -16,7 +16,7 @@ from tracecore.cli.reading import Settings
 from tracecore.errors import ConfigError
 from tracecore.prompts import PRODUCTION, Prompt, PromptStore
 from tracecore.services.prompt_folders import PromptFolder, read_whole, write_whole
-from tracecore.services.prompt_outcomes import Outcome, selected
+from tracecore.services.prompt_outcomes import Action, Outcome, selected
 from tracecore.services.prompt_pulling import pull as pulled
 from tracecore.services.prompt_pushing import Publishing
 from tracecore.services.prompt_pushing import push as pushed
@@ -25,6 +25,7 @@ from tracecore.services.prompt_stubs import stub as written
 __all__ = ["pull", "push", "stub"]
 
 _STDOUT = "-"
+_LEFT = frozenset[Action]({"unchanged", "behind", "noted"})
 _CANNOT_CHECK = "leave 'after' out"
 """What the store of a server says that cannot publish on condition."""
 
@@ -46,7 +47,11 @@ def pull(settings: Settings, names: tuple[str, ...], *, folder: Path, label: str
     async def work(store: PromptStore) -> list[Outcome]:
         return await pulled(store, settings.project, PromptFolder(folder), names=names, label=label, mark=merge)
 
-    return _say(settings, ask(settings, work))
+    outcomes = ask(settings, work)
+    if not outcomes and not settings.as_json:
+        _say_none(settings, label)
+        return 0
+    return _say(settings, outcomes)
 
 
 @click.command(short_help="Publish what changed in files of prompts.")
@@ -62,7 +67,7 @@ def push(
     """Publish what changed in the files of DIR, and write the new versions into them.
 
     Nothing is published where one file cannot be: such as one whose prompt somebody else has published since it was
-    pulled, which `tracecore prompts pull --label latest` merges. Exit code 1 where something was refused.
+    pulled, which `tracecore prompts pull --into DIR --label latest` merges. Exit code 1 where something was refused.
     """
     how = Publishing(labels, message, author(), dry_run=dry_run, checked=not unchecked)
 
@@ -70,7 +75,12 @@ def push(
         return await pushed(store, settings.project, PromptFolder(folder), how)
 
     outcomes = ask(settings, work) if dry_run else alter(settings, work, creates=True)
+    if not outcomes and not settings.as_json:
+        note(f"no file in {folder} ends with .md: `tracecore prompts pull --into DIR` writes some")
+        return 0
     code = _say(settings, outcomes)
+    if labels and not settings.as_json and all(one.action in _LEFT for one in outcomes):
+        note(f"nothing was published to put {', '.join(labels)} on; `tracecore prompts promote` moves a label")
     if not settings.as_json and any(one.action == "to publish" for one in outcomes):
         note("nothing was published" + (", for something was refused" if code else ""))
     if not unchecked and any(_CANNOT_CHECK in one.reason for one in outcomes):
@@ -100,6 +110,8 @@ def stub(settings: Settings, names: tuple[str, ...], *, output: str, label: str)
         return
     if output != _STDOUT:
         _write(Path(output), module)
+    if not found and not settings.as_json:
+        _say_none(settings, label)
     if settings.as_json:
         print_json({"prompts": [[one.name, one.version] for one in found], "module": module})
     else:
@@ -108,11 +120,17 @@ def stub(settings: Settings, names: tuple[str, ...], *, output: str, label: str)
 
 def _write(path: Path, module: str) -> None:
     """Write a module, but never over a file that is none."""
+    if path.is_dir():
+        raise ConfigError("output", str(path), "the command line", "a file, and not a folder")
     known = read_whole(path)
     first = module.splitlines()[0].encode()
     if known is not None and not known.startswith(first):
         raise ConfigError("output", str(path), "the command line", "a new file, or one of this command")
     write_whole(path, module.encode())
+
+
+def _say_none(settings: Settings, label: str) -> None:
+    note(f"no prompt of project {settings.project!r} has the label {label!r}: --label names another, latest all have")
 
 
 def _say(settings: Settings, outcomes: Sequence[Outcome]) -> int:

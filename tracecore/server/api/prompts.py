@@ -118,8 +118,9 @@ class PromptsAnswer(Struct, frozen=True):
 @operations.patch("/v2/prompts/{name:path}/versions/{version}", permission="prompts:CUD")
 async def label_prompt(call: Call, name: str, version: str, body: LabelsBody) -> PromptAnswer:
     """Put labels on a version; each leaves the version that it was on."""
-    number = int(version) if version.isdecimal() and len(version) <= 9 else 0  # noqa: PLR2004 - no version is 0
-    change = LabelMove(version=number, labels=body.new_labels)
+    if not version.isdecimal() or len(version) > 9:  # noqa: PLR2004 - nobody publishes so many
+        raise NotFound("prompt", f"{name} version {version}", "a version is a whole number from 1")
+    change = LabelMove(version=int(version), labels=body.new_labels)
     moved = await call.state.prompts.change(call.project, name, change, author=_author(call))
     call.state.prompt_feeds.changed(call.project)
     return _answer(call, moved)

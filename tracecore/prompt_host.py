@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -56,8 +57,15 @@ class PromptHost:
         """Threads that did not come back from a call."""
 
     def run(self, work: Work) -> None:
-        """Have a coroutine function run there; from any thread, without waiting."""
+        """Have a coroutine function run there; from any thread, without waiting.
+
+        Raises:
+            RuntimeError: no thread can be started any more.
+        """
         with GUARD.lock:
+            if sys.is_finalizing():  # a thread that begins now never runs, and who begins it would wait for ever
+                message = "the interpreter is ending"
+                raise RuntimeError(message)
             self._inbox.append(work)
             if not self._living:
                 self._begin()
@@ -98,7 +106,10 @@ class PromptHost:
             self._left = [thread for thread in self._left if thread.alive]
             if self._thread is not None and len(self._left) < _MOST_LEFT:
                 self._left.append(self._thread)
+                wake = self._wake
                 self.begin_anew()
+                if wake is not None:
+                    wake()  # once it comes back, it sees that it is not needed
 
     def _begin(self) -> None:
         if not self._hooked:
@@ -121,9 +132,10 @@ class PromptHost:
             if self._life is not life:
                 return
             self._wake = wake_function(news.set)
+        idle = False
         try:
-            while self._goes_on(life, tasks, idle=not await self._take(news, tasks)):
-                pass
+            while self._goes_on(life, tasks, idle=idle):  # first, for it may have been stopped before it could be woken
+                idle = not await self._take(news, tasks)
         finally:
             await self._close(tasks)
 

@@ -391,6 +391,8 @@ def test_the_thread_ends_when_nobody_needs_it() -> None:
         until(lambda: done.count("ended") == times)  # noqa: B023 - called here
         until(lambda: not [one for one in threading.enumerate() if one.name == "tracecore-prompts"])
     assert done == ["tracecore-prompts", "ended"] * 2
+    host.run(work)
+    assert host.stop(10), "also before it has really begun"
     busy = PromptHost(on_end=ended, is_needed=lambda: True, idle=0.02)
     busy.run(work)
     time.sleep(0.2)

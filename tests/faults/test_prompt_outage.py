@@ -183,7 +183,7 @@ def test_whatever_a_store_raises(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [None, 5, "text", {}, a_prompt("other"), a_prompt(content={"a": 1}), a_prompt(content=[1])], ids=str
+    "answer", [None, 5, "text", {}, a_prompt("other"), a_prompt(content={"a": 1}), a_prompt(content=[1])]
 )
 def test_whatever_a_store_answers(answer: object) -> None:
     """What is no prompt is an error that says so, or the fallback."""

@@ -146,7 +146,6 @@ def test_what_is_served_cannot_be_changed_for_others(here: Here) -> None:
         ({"fallback": [{"content": object()}], "name": "none"}, "fallback"),
         ({"fallback": [{1: 2, object: 3}], "name": "none"}, "fallback"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_cannot_be_is_refused(here: Here, arguments: dict[str, Any], named: str) -> None:
     """Each argument that makes no sense is named, also where a fallback is there, and however large it is."""

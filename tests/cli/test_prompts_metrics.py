@@ -166,3 +166,11 @@ def test_texts_are_made_visible(cli: Cli, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert "\x1b" not in result.out + result.err
     assert "red" in result.out
+
+
+def test_nothing_used_it(cli: Cli, tmp_path: Path) -> None:
+    """Where no generation names a prompt, what is missing in the program is said; where one does, nothing is."""
+    url = kept(f"sqlite:///{tmp_path}/a.db")
+    missing = "a generation names its prompt by"
+    assert missing in cli("prompts", "metrics", NAME, "--until", "2001-01-01", "--backend", url).err
+    assert missing not in cli("prompts", "metrics", NAME, "--backend", url).err

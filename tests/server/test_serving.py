@@ -74,6 +74,7 @@ def test_a_named_key_is_not_repeated(tmp_path: Path) -> None:
         (("--host", "no such host"), {}, "host = 'no such host'"),
         (("--backend", "sqlite:///a.db+sqlite:///b.db"), {}, "a server keeps in one place"),
         (("--backend", "jsonl:a.jsonl"), {}, "keeps no catalog"),
+        ((), {"TRACECORE_BACKEND": "http://pk:sk@127.0.0.1:4318"}, "such as --backend sqlite:///tracecore.db"),
         (("--backend", "nowhere:"), {}, "backend"),
         ((), {"TRACECORE_INIT_PUBLIC_KEY": "pk-tc-a-key"}, "TRACECORE_INIT_SECRET_KEY"),
         ((), {"TRACECORE_INIT_PUBLIC_KEY": "k", "TRACECORE_INIT_SECRET_KEY": "s"}, "public key"),

@@ -52,6 +52,8 @@ def _print(found: Sequence[VersionMetrics]) -> None:
     if scores:
         print_lines([""])
         print_table(SCORES, scores)
+    if not any(one.generations or one.scores for one in found):
+        note("nothing used it in that time: a generation names its prompt by `generation(…, prompt=get_prompt(…))`")
     if len(shown) < len(found):
         note(f"{count(len(found) - len(shown), 'version')} without a use or a label not shown: --json shows all")
     if base is not None and any("[" in cell for row in (*use, *scores) for cell in row):

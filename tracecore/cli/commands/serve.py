@@ -55,6 +55,9 @@ def _one_url(settings: Settings, workers: int) -> str:
     source = settings.config.sources["backend"]
     if len(urls) > 1:
         raise ConfigError("backend", settings.config.shown()["backend"], source, "one URL: a server keeps in one place")
+    if urls[0].startswith(("http:", "https:")):  # what the first start says to export, in the shell of the second
+        where = "where this server keeps everything, such as --backend sqlite:///tracecore.db; this is that of a server"
+        raise ConfigError("backend", settings.config.shown()["backend"], source, where)
     if workers > 1 and not urls[0].startswith(("postgresql:", "postgres:")):
         raise ConfigError("workers", workers, "the command line", "1, unless the backend is PostgreSQL")
     return urls[0]

@@ -207,6 +207,8 @@ class PromptCache:
             for entry in self.entries.values():
                 if entry.changing and entry.served.fetched_ns < moment_ns:
                     entry.outdated, entry.quick_until = True, 0
+            for flight in self._flights.values():
+                flight.outdated = flight.outdated or 0 < flight.asked_ns < moment_ns
 
     def refresh(self, keys: Iterable[Key]) -> None:
         """Ask for keys that are known, for nobody who waits."""

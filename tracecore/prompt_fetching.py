@@ -48,6 +48,8 @@ _ALL_CHANGED_PAUSE: Final = 5.0
 """Seconds after news of everything, which nobody but a store that has lost its feed has often."""
 _FEED_IDLE_NS: Final = 600_000_000_000
 """How long after the last question the feed is listened to, at least: a prompt that is in use is asked for earlier."""
+_SILENCE_NS: Final = 60_000_000_000
+"""After how long a store is asked again that did not tell what changes: it may have been somebody else who answered."""
 _CLOSING: Final = 0.3
 
 
@@ -86,8 +88,8 @@ class PromptFetcher:
         self._lives: dict[asyncio.AbstractEventLoop, _Life] = {}
         self._since: int | None = None
         """The number of the last change in the feed; None where it was never read."""
-        self._tells = True
-        """Whether the store tells of changes, as far as is known."""
+        self._silent_until_ns = 0
+        """Until when the store is not asked what has changed, because it does not tell."""
         self._last_ns = 0
 
     async def fly(self, flight: Flight) -> None:
@@ -212,10 +214,12 @@ class PromptFetcher:
 
     async def _feed(self, life: _Life, store: PromptStore) -> None:
         """Begin to listen, if nobody does; wait a moment until that has begun."""
-        if not self._tells:
+        if self._clock() < self._silent_until_ns:
             return
         if life.feed is None or life.feed.done():
             life.feeding = asyncio.Event()
+            if self._since is not None:  # whatever has changed since will be told of: nobody waits for that
+                life.feeding.set()
             life.feed = asyncio.create_task(self._listen(life.source.project, store, life.feeding))
         if life.feeding is not None and not life.feeding.is_set():
             with contextlib.suppress(TimeoutError):
@@ -230,7 +234,7 @@ class PromptFetcher:
                     pause = await self._heard(project, store, feeding)
                     breaker.succeeded()
                 except (BackendRejected, NotImplementedError, AttributeError):
-                    self._tells = False
+                    self._silent_until_ns = self._clock() + _SILENCE_NS
                     return
                 except Exception as error:  # noqa: BLE001 - whatever it is, prompts are served as if nobody told
                     pause = breaker.failed(getattr(error, "retry_after", None))
@@ -246,14 +250,20 @@ class PromptFetcher:
         feed: Any = await _bounded(store.changes(project, since or 0, wait=wait), wait + _FEED_GRACE)
         if type(feed) is not PromptFeed or type(feed.number) is not int:
             raise BackendRejected("a feed of prompts must answer with a PromptFeed")
-        self._since = feed.number
         if since is None:
             self._cache.distrust_before(self._clock())
-        elif feed.number != since:
-            self._cache.refresh(self._cache.news(feed.names if feed.number > since else None))
+        touched = [] if since is None or feed.number == since else self._cache.news(_names(feed, since))
+        self._since = feed.number  # not earlier: a child that is forked in between is told again
+        self._cache.refresh(touched)
+        if since is not None and feed.number != since:
             return _FEED_PAUSE / 6 if feed.names is not None else _ALL_CHANGED_PAUSE
         feeding.set()
         return 0.0 if wait and self._clock() - began > _FEED_PAUSE * 1e9 else _FEED_PAUSE
+
+
+def _names(feed: PromptFeed, since: int) -> tuple[str, ...] | None:
+    """Return whose news it is; None of everything: a number that went back is that of another store."""
+    return feed.names if feed.number > since else None
 
 
 async def _bounded(work: Awaitable[T], seconds: float) -> T:
@@ -267,7 +277,9 @@ async def _bounded(work: Awaitable[T], seconds: float) -> T:
             raise BackendUnavailable("the store of prompts has cancelled its own answer")
         return task.result()
     finally:
-        if not task.done():
+        if task.done():
+            _disregard(task)  # who waited may have been cancelled at this very moment
+        else:
             task.cancel()
             task.add_done_callback(_disregard)
 

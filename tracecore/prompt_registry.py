@@ -112,9 +112,7 @@ class Registry:
         """What serves all, whatever their recorders are."""
         self.prompts: PromptCache | None = None
         """What serves those without a recorder."""
-        self.host = PromptHost(
-            on_end=self._close_stores, is_needed=lambda: any(one.listens for one in list(self._at_work))
-        )
+        self.host = PromptHost(on_end=self._close_stores, is_needed=self._listens)
         self._by_settings: weakref.WeakValueDictionary[object, PromptCache] = weakref.WeakValueDictionary()
         self._desks: weakref.WeakSet[_Desk] = weakref.WeakSet()
         self._at_work: set[_Desk] = set()

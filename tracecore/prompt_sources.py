@@ -77,4 +77,6 @@ def _from(backend: Backend, project: str) -> PromptSource:
         await backend.open()
         return prompts_of(backend)
 
-    return PromptSource(backend.location, project, opened, backend.close)
+    mark: str = getattr(backend, "asks_as", "")  # a server decides by the key which project is read, whatever is said
+    location = f"{backend.location}#{mark}" if mark else backend.location
+    return PromptSource(location, project, opened, backend.close)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -51,6 +52,7 @@ _LONGEST_LABEL: Final = 200
 _LONGEST_WAIT: Final = 86_400.0
 """Seconds that anybody waits at most; a thread cannot be told to wait much longer."""
 _LONGEST_TIME: Final = 1e9
+_WARMED_AT_ONCE: Final = 64
 _voice: Final = Voice(monotonic_ns)
 
 
@@ -307,7 +309,8 @@ class _Warming:
         self.cache = REGISTRY.cache()
         self._until = self.cache.clock() + int(seconds * 1e9)
         self.failed: dict[Wanted, TracecoreError] = {}
-        self._asked = [(wanted, self.cache.ask(key)) for wanted, key in self._keys.items()]
+        self._left = deque(self._keys.items())
+        self._asked: deque[tuple[Wanted, Entry | Flight | TracecoreError]] = deque()
 
     def patience(self) -> float:
         """Return the seconds that are left."""
@@ -315,19 +318,26 @@ class _Warming:
 
     def next(self) -> Flight | None:
         """Return what is to be waited for next; None where that is nothing any more."""
-        while self._asked:
-            wanted, found = self._asked[-1]
+        while self._ask_more():
+            wanted, found = self._asked[0]
             if isinstance(found, Flight):
                 if not found.answered and self.patience() > 0:
                     return found
                 found = self.cache.outcome(found)
-            self._asked.pop()
+            self._asked.popleft()
             if isinstance(found, TracecoreError):
                 self.failed[wanted] = fresh_error(found)
             else:
                 versions = {share.version for share in found.shares} - {found.served.version}
                 self._asked += [(wanted, self.cache.ask((found.served.name, version, None))) for version in versions]
         return None
+
+    def _ask_more(self) -> bool:
+        """Ask for some more, not for all at once: a store is asked a few questions at a time; others queue."""
+        while self._left and len(self._asked) < _WARMED_AT_ONCE:
+            wanted, key = self._left.popleft()
+            self._asked.append((wanted, self.cache.ask(key)))
+        return bool(self._asked)
 
 
 def _variant(split: Entry, served: ServedPrompt) -> ServedPrompt:

@@ -7,6 +7,7 @@ which is read when it is first needed, and again after it was refused: whoever m
 from __future__ import annotations
 
 import base64
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,15 @@ class Credentials(Struct, frozen=True):
     """Absolute path of a file that holds the password, or ``user:password``, and nothing else."""
     headers: tuple[tuple[str, str], ...] = ()
     """Further headers of each request, which may be secrets too."""
+
+    @property
+    def mark(self) -> str:
+        """Return what tells whoever asks from others, and says nothing of them: some digits of a hash, or nothing.
+
+        It is of the user where there is one, so that a new password makes nobody another.
+        """
+        who = self.user or self.secret_file or self.password or ""
+        return sha256(repr((who, self.headers)).encode()).hexdigest()[:16] if who or self.headers else ""
 
     def __repr__(self) -> str:
         return "Credentials(***)"

@@ -74,6 +74,8 @@ class LangfuseBackend(Exporter):
         super().__init__(address, access=access, connect=connect)
         self._spans = SpanSender(self._remote, address, _SPANS)
         self.prompts: Final = LangfusePrompts(self._remote, access)
+        self.asks_as: Final = address.credentials.mark
+        """Tells from others who asks, and with that which project is read."""
 
     async def facts(self) -> dict[str, str]:
         """Return which server this is, which project the keys belong to, and what matters on the way."""

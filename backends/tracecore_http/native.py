@@ -73,6 +73,8 @@ class NativeBackend:
         self._next_look = 0
         self._headers = [*_JSON, *CONTENT_ENCODING[address.compression]]
         self.location: Final = address.location
+        self.asks_as: Final = address.credentials.mark
+        """Tells from others who asks, and with that which project is read."""
         self.traces: Final = RemoteTraces(remote)
         self.observations: Final = RemoteObservations(remote)
         self.sessions: Final = RemoteSessions(remote)

@@ -254,6 +254,18 @@ def test_what_was_asked_before_anybody_listened_is_not_trusted() -> None:
     assert len(flights) == 3
 
 
+def test_what_was_under_way_when_somebody_began_to_listen_is_not_trusted() -> None:
+    """The store may have answered before the change, and its answer come after the feed has begun."""
+    cache, _, clock = cache_of()
+    early, unasked = begun(cache.ask(KEY)), begun(cache.ask(("b", None, "x")))
+    early.asked_ns, unasked.asked_ns = clock.now, 0
+    clock.now += 1
+    cache.distrust_before(clock.now)
+    unasked.asked_ns = clock.now
+    assert not cache.land(early, a_prompt())
+    assert cache.land(unasked, a_prompt("b"))
+
+
 def test_a_copy_from_the_disk_is_served_until_the_store_answers() -> None:
     """It answers whoever waits, is refreshed by the same flight, and never takes the place of what the store said."""
     cache, flights, _ = cache_of()

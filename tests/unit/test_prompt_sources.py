@@ -44,6 +44,20 @@ def test_the_secret_goes_to_whom_it_is_meant_for(urls: list[str], settings: dict
     assert urls == [expected]
 
 
+def test_who_asks_tells_one_place_from_another() -> None:
+    """A server answers each key with its own project, so copies of one are never served to another; no key is said."""
+    urls = [
+        "http://h", "http://pk-a:secret-1@h", "http://pk-b:secret-1@h", "http://:secret-1@h", "http://:secret-2@h",
+        "http://h?secret_file=/run/one", "http://h?secret_file=/run/two", "https+langfuse://:secret-1@h",
+    ]  # fmt: skip
+    places = [source_of(Config(backend=url)).location for url in urls]
+    assert len(set(places)) == len(urls)
+    assert places[0] == "http://h"
+    assert not any(word in place for place in places for word in ("pk-", "secret", "/run"))
+    assert source_of(Config(backend="http://pk-a:secret-2@h")).location == places[1]
+    assert source_of(Config(prompts="http://pk-a:secret-1@h")).location == places[1]
+
+
 def test_a_secret_that_may_be_meant_for_two_is_given_to_none(urls: list[str]) -> None:
     """A password of one server is never sent to another."""
     with pytest.raises(ConfigError) as raised:

@@ -461,3 +461,22 @@ async def test_moved_labels(desk: Desk) -> None:
     assert (await desk.pull())["hi.md"] == Outcome("hi", "hi.md", "updated", 2, 1)
     await desk.store.change("p", "hi", Rollback())
     assert (await desk.pull())["hi.md"] == Outcome("hi", "hi.md", "updated", 1, 2)
+
+
+async def test_into_another_store(desk: Desk, tmp_path: Path) -> None:
+    """Files of one store are published in another that has no such names, if that is asked for; and begin with 1."""
+    await desk.publish("part", "first")
+    await desk.publish("part", "second", "production", commit_message="why")
+    await desk.publish("whole", "@@@langfusePrompt:name=part|label=production@@@", "production")
+    await desk.pull()
+    backend = MemoryBackend(MemoryData(), location="memory:", access="write")
+    await backend.open()
+    other = Desk(tmp_path, CatalogPrompts(backend.catalog))
+    refused = (await other.push())["part.md"]
+    assert (refused.action, "--new" in refused.reason) == ("refused", True)
+    await other.push(moves=True, labels=("production",))
+    assert await other.text("whole", label="production") == "second"
+    assert (await other.store.get("p", "part", label="production")).commit_message == "why"
+    assert actions(await other.push(moves=True)) == {"part.md": "unchanged", "whole.md": "unchanged"}
+    other.edit("part.md", "second", "third")
+    assert (await other.push(moves=True))["part.md"].version == 2

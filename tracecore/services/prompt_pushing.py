@@ -48,6 +48,8 @@ class Publishing(Struct, frozen=True):
     dry_run: bool = False
     checked: bool = True
     """Whether the store refuses it where somebody else has published since we looked; Langfuse's cannot."""
+    moves: bool = False
+    """Whether files that were made from another store begin here with version 1, where there is none of their name."""
 
 
 class _Step(Struct, frozen=True):
@@ -92,11 +94,11 @@ class _Push:
         except ConfigError as error:
             return _refused(outcome, str(error))
         newest = await found_or_none(self._store, self._project, found.name, label=LATEST)
-        if local.version is None:
+        if local.version is None or (newest is None and self._how.moves):
             return self._first(outcome, local, newest)
         if newest is None:
             reason = f"the store has no prompt of this name: take out `version = {local.version}` to publish it anew"
-            return _refused(outcome, reason)
+            return _refused(outcome, f"{reason}, or say --new where the files come from another store")
         base = await self._base(found.name, local, newest)
         if base is None:
             reason = f"version {local.version}, from which the file was made, is not there any more"
@@ -121,7 +123,7 @@ class _Push:
         return outcomes
 
     def _first(self, outcome: Outcome, local: PromptFile, newest: Prompt | None) -> _Step:
-        """Plan what becomes of a file that names no version."""
+        """Plan what becomes of a file that names no version of this store."""
         if newest is None:
             return self._publishing(outcome, local, 0, local.message)
         if says_the_same(local, file_of(newest)):

@@ -59,17 +59,25 @@ def pull(settings: Settings, names: tuple[str, ...], *, folder: Path, label: str
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="Put this label on what is published.")
 @click.option("--message", metavar="TEXT", help="Why it changed. [what each file says]")
 @click.option("--dry-run", is_flag=True, help="Only say what would be published.")
+@click.option("--new", "moves", is_flag=True, help="Files are of another store: publish what this one has not.")
 @click.option("--unchecked", is_flag=True, help="For a server of Langfuse, which cannot tell whether one was faster.")
 @with_settings
 def push(
-    settings: Settings, folder: Path, *, labels: tuple[str, ...], message: str | None, dry_run: bool, unchecked: bool
+    settings: Settings,
+    folder: Path,
+    *,
+    labels: tuple[str, ...],
+    message: str | None,
+    dry_run: bool,
+    moves: bool,
+    unchecked: bool,
 ) -> int:
     """Publish what changed in the files of DIR, and write the new versions into them.
 
     Nothing is published where one file cannot be: such as one whose prompt somebody else has published since it was
     pulled, which `tracecore prompts pull --into DIR --label latest` merges. Exit code 1 where something was refused.
     """
-    how = Publishing(labels, message, author(), dry_run=dry_run, checked=not unchecked)
+    how = Publishing(labels, message, author(), dry_run=dry_run, checked=not unchecked, moves=moves)
 
     async def work(store: PromptStore) -> list[Outcome]:
         return await pushed(store, settings.project, PromptFolder(folder), how)

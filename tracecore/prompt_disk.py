@@ -110,7 +110,7 @@ class PromptDisk:
         if self._written % 16 != 1:  # listing a directory for each would cost more than writing
             return
         with os.scandir(self._directory) as entries:
-            ours = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if _is_ours(entry.name)]
+            ours = [(_written_ns(entry), entry.path) for entry in entries if _is_ours(entry.name)]
         for _, path in sorted(ours)[: max(0, len(ours) - self._most)]:
             with contextlib.suppress(OSError):
                 Path(path).unlink()
@@ -118,6 +118,14 @@ class PromptDisk:
 
 def _is_ours(name: str) -> bool:
     return name.endswith((_SUFFIX, ".tmp")) and len(name.partition(".")[0]) == 40  # noqa: PLR2004 - as in _path
+
+
+def _written_ns(entry: os.DirEntry[str]) -> int:
+    """Return when a file was written; 0 where another process has just removed it."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _private(path: str, flags: int) -> int:

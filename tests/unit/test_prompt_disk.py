@@ -12,6 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from tests.prompt_stores import a_prompt
+from tracecore import prompt_disk
 from tracecore.prompt_disk import PromptDisk
 from tracecore.prompts import Prompt, Share, Variable
 
@@ -116,6 +117,21 @@ def test_copies_are_bounded(tmp_path: Path) -> None:
     assert not any(name.endswith(".tmp") for name in names)
     assert 5 <= sum(name.endswith(".prompt") for name in names) <= 5 + 16
     assert disk.read(("p99", 1, None)) is not None
+
+
+def test_what_another_process_removes_meanwhile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A copy that goes while the directory is listed is no fault of the disk; a link that leads nowhere is like it."""
+    gone = tmp_path / f"{'a' * 40}.prompt"
+    gone.symlink_to(tmp_path / "nowhere")
+    os.utime(gone, ns=(1, 1), follow_symlinks=False)
+    disk = disk_in(tmp_path, most=1)
+    disk.write(KEY, FULL)
+    assert caplog.records == []
+    assert not gone.is_symlink()
+    with os.scandir(tmp_path) as entries:
+        [listed] = entries
+    Path(listed.path).unlink()
+    assert prompt_disk._written_ns(listed) == 0
 
 
 def test_forgetting(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import pytest
 
-__all__ = ["MODE", "Mode", "by_mode", "only_in_full", "torture"]
+__all__ = ["MODE", "TOGETHER", "Mode", "by_mode", "only_in_full", "torture"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,8 @@ class Mode:
 
 MODE: Final = Mode()
 only_in_full: Final = pytest.mark.only_in_full
+TOGETHER: Final = frozenset({"R-18", "R-23", "T29", "T32", "T33", "T38", "T41", "T46"})
+"""What may run beside other tests, because nothing in it is a matter of time; everything else has the machine alone."""
 
 
 def by_mode(reduced: T, *, full: T) -> T:

@@ -15,7 +15,7 @@ from typing import Final
 import hypothesis.core
 import pytest
 
-from tests.torture.declaring import MODE
+from tests.torture.declaring import MODE, TOGETHER
 from tests.torture.outcome import Outcome
 from tests.torture.trial import Trial, keep
 
@@ -45,11 +45,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[OUTCOME] = Outcome()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to the other mode, and give all rounds the time that they take."""
+    """Leave out what belongs to the other mode, mark what may run beside others, and give all rounds their time."""
     unwanted = [item for item in items if not _is_wanted(item)]
     items[:] = [item for item in items if _is_wanted(item)]
     config.hook.pytest_deselected(items=unwanted)
+    for item in items:
+        mark = item.get_closest_marker("torture")
+        if mark is not None and mark.args[0] in TOGETHER:
+            item.add_marker(pytest.mark.together)  # before markers are chosen by what is asked for
     for item in items if MODE.full else []:
         item.add_marker(pytest.mark.timeout(FULL_LIMIT_SECONDS), append=False)
 

@@ -22,6 +22,7 @@ __all__ = [
     "DEEPEST",
     "LONGEST_RESOLVED",
     "Reference",
+    "mistaken",
     "references",
     "resolved",
     "texts_of",
@@ -34,6 +35,7 @@ LONGEST_RESOLVED: Final = 16 << 20
 _TAG: Final = re.compile(
     r"@@@langfusePrompt:name=(?P<name>(?:(?!@@@)[^|])+)\|(?:version=(?P<version>\d{1,9})|label=(?P<label>[a-z0-9_.\-]+))@@@"
 )
+_LIKE_A_TAG: Final = re.compile(r"@@@langfusePrompt\b.{0,60}")
 
 
 class Reference(Struct, frozen=True, omit_defaults=True):
@@ -69,6 +71,12 @@ def references(texts: Iterable[str]) -> list[Reference]:
     """Return what texts insert, each reference once; what only looks like a tag is text."""
     found = (_reference(match) for text in texts for match in _TAG.finditer(text))
     return list(dict.fromkeys(found))
+
+
+def mistaken(texts: Iterable[str]) -> str | None:
+    """Return the beginning of what its author may have believed to be a tag, or None."""
+    found = (_LIKE_A_TAG.search(_TAG.sub("", text)) for text in texts)
+    return next((match[0] for match in found if match), None)
 
 
 async def resolved(prompt: Prompt, find: Find) -> tuple[Raw, Graph | None]:

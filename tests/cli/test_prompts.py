@@ -134,6 +134,16 @@ def test_from_stdin(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.run("show", "x", "--json").json["version"] == 2
 
 
+def test_what_only_looks_like_a_tag_is_told(desk: Desk) -> None:
+    """Whoever forgets which version is to be inserted hears of it; whoever says it does not."""
+    told = "is no insertion, and stays as it is"
+    desk.publish("x", "a")
+    for text, is_told in (("@@@langfusePrompt:name=x@@@", True), ("@@@langfusePrompt:name=x|version=1@@@", False)):
+        assert (told in desk.run("publish", "y", desk.file(text)).err) == is_told
+    chat = '[{"role": "user", "content": "@@@langfusePrompt:version=1@@@"}]'
+    assert told in desk.run("publish", "z", desk.file(chat), "--type", "chat").err
+
+
 def test_what_is_inserted_is_shown(desk: Desk) -> None:
     """A version is shown as services get it, and what is inserted is named; raw it is what was published."""
     desk.publish("inner", "INNER", "--label", "production")
@@ -213,7 +223,7 @@ def test_moves_are_told_as_json(desk: Desk) -> None:
         (["publish", "x", "text", "--variables", "text"], 1, "expected variables"),
         (["publish", "x", "text", "--label", "A"], 1, "'A'"),
         (["diff", "x", "1", "staging"], 1, "staging"),
-        (["show", "x", "--version", "1", "--label", "l"], 1, "not both"),
+        (["show", "x", "--version", "1", "--label", "l"], 2, "not both"),
         (["pull", "nobody", "--into", "d"], 1, "nobody"),
         (["stub", "-o", "text"], 1, "one of this command"),
         (["stub", "-o", "."], 1, "not a folder"),

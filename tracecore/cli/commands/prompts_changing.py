@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from shlex import quote
 
 import click
+import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from tracecore.cli.prompt_inputs import content_in, json_in, shares_in, text_in,
 from tracecore.cli.prompt_stores import alter, author, summary_of
 from tracecore.cli.prompt_words import shares_in_words
 from tracecore.cli.reading import Settings
+from tracecore.composition import mistaken, texts_of
 from tracecore.errors import BackendRejected, Conflict
 from tracecore.prompts import (
     LATEST,
@@ -36,6 +38,7 @@ from tracecore.services.prompt_outcomes import found_or_none
 __all__ = ["delete", "promote", "publish", "rollback", "split", "unlabel"]
 
 _VERSION = click.IntRange(1)
+_INSERTION = "@@@langfusePrompt:name=NAME|label=production@@@"
 _TRIES = 20
 """How often publishing is begun anew because somebody else was first."""
 
@@ -99,6 +102,8 @@ def publish(
         return
     labelled = [label for label in made.labels if label != LATEST]
     print_lines([visible(f"published {name!r} version {made.version}" + "".join(f", {label}" for label in labelled))])
+    if (found := mistaken(texts_of(msgspec.json.decode(made.prompt)))) is not None:
+        note(f"{visible(repr(found))} is no insertion, and stays as it is: {_INSERTION} is one")
     if PRODUCTION not in labelled:
         note(f"production is not on it: `tracecore prompts promote {quote(name)} {made.version}` puts it there")
 

@@ -81,6 +81,8 @@ def list_(settings: Settings, *, folder: str | None, label: str | None, tag: str
 @with_settings
 def show(settings: Settings, name: str, *, version: int | None, label: str | None, raw: bool) -> None:
     """Show a version of a prompt with all that is known of it, and with the prompts inserted that it names."""
+    if version is not None and label is not None:
+        raise click.UsageError("name a version or a label, not both")
 
     async def find(store: PromptStore) -> Prompt:
         return await _one(store, settings.project, name, version, label, resolve=not raw)

@@ -8,14 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
 from msgspec import Raw
 
 from tests.cli.recorded import Cli, Result
 from tests.cli.test_tables import be_terminal
-from tracecore.catalog_prompts import CatalogPrompts
-from tracecore.prompts import NewPrompt, Prompt
+from tracecore.catalog_prompts import CatalogPrompts, prompts_of
+from tracecore.errors import AccessDenied
+from tracecore.plugins import open_backend
+from tracecore.prompts import Author, LabelMove, NewPrompt, Prompt
+from tracecore.testing.opening import opened
 
 HOSTILE = "a\x1b]0;title\x07\u202eb"
 
@@ -321,6 +325,30 @@ def test_somebody_else_publishes_meanwhile(desk: Desk, monkeypatch: pytest.Monke
     monkeypatch.setattr(CatalogPrompts, "publish", faster)
     error = desk.run("publish", "x", desk.file("mine"), "--after", "3", code=1).err
     assert "the newest version of 'x' is 4" in error
+
+
+def test_labels_are_protected(desk: Desk) -> None:
+    """A label is protected until it is not; members then move others only. What cannot be one is refused."""
+    desk.publish("x", "a", "--label", "production")
+    desk.publish("x", "b")
+    assert "no label of project 'default' is protected" in desk.run("protect").err
+    assert desk.run("protect", "production", "stable").out == "production\nstable\n"
+    assert desk.run("protect", "--off", "stable", "--json").json == {"labels": ["production"]}
+    assert desk.run("protect").out == "production\n"
+    assert anyio.run(_is_denied, desk.url, "production")
+    assert not anyio.run(_is_denied, desk.url, "stable")
+    assert "'latest'" in desk.run("protect", "latest", code=1).err
+    assert "name the labels" in desk.run("protect", "--off", code=2).err
+
+
+async def _is_denied(url: str, label: str) -> bool:
+    async with opened(open_backend(url)) as backend:
+        member = Author("m", moves_protected=False)
+        try:
+            await prompts_of(backend).change("default", "x", LabelMove(version=2, labels=(label,)), author=member)
+        except AccessDenied:
+            return True
+        return False
 
 
 def test_every_command_is_there(cli: Cli) -> None:

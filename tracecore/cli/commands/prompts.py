@@ -20,6 +20,7 @@ _WHERE: Final = {
     "rollback": "prompts_changing:rollback",
     "split": "prompts_changing:split",
     "unlabel": "prompts_changing:unlabel",
+    "protect": "prompts_protecting:protect",
     "delete": "prompts_changing:delete",
     "pull": "prompts_files:pull",
     "push": "prompts_files:push",

@@ -78,5 +78,7 @@ def catalog_of(backend: Backend) -> CatalogStore:
         BackendRejected: it keeps none.
     """
     if not isinstance(backend, Catalogued):
-        raise BackendRejected(f"{backend.location} keeps no catalog", "use SQLite or PostgreSQL")
+        raise BackendRejected(
+            f"{backend.location} keeps no catalog", "name SQLite or PostgreSQL: for a server, what it serves"
+        )
     return backend.catalog

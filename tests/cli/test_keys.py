@@ -111,6 +111,8 @@ def test_a_project_that_is_none(cli: Cli, url: str, tmp_path: Path) -> None:
     kept = cli("key", "create", "--project", "shop", "--backend", f"jsonl:{tmp_path}/a.jsonl")
     assert kept.code == 1
     assert "keeps no catalog" in kept.err
+    of_server = cli("key", "create", "--project", "shop", "--backend", "http://pk:sk@127.0.0.1:1")
+    assert (of_server.code, "for a server, what it serves" in of_server.err) == (1, True)
 
 
 def test_hostile_notes_are_harmless(cli: Cli, url: str) -> None:

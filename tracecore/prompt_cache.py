@@ -247,7 +247,7 @@ class PromptCache:
 
     def fail(self, flight: Flight, error: BaseException) -> None:
         """Take note that a flight has failed: with ``NotFound`` what was known is not served any more."""
-        ours = error if isinstance(error, TracecoreError) else _unexpected(flight.key, error)
+        ours = fresh_error(error) if isinstance(error, TracecoreError) else _unexpected(flight.key, error)
         with GUARD.lock:
             self._end(flight)
             flight.error = ours
@@ -396,7 +396,7 @@ class PromptCache:
 
 
 def fresh_error(error: TracecoreError) -> TracecoreError:
-    """Return an error to be raised: what is remembered must not gather the stacks of all who are told."""
+    """Return an error without stacks: what is remembered must not hold what the store has read, nor who was told."""
     again = copy.copy(error)
     again.__traceback__ = again.__cause__ = again.__context__ = None
     return again

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.prompt_stores import a_prompt, cache_of
-from tracecore.errors import BackendRejected, BackendUnavailable, NotFound
+from tracecore.errors import BackendRejected, BackendUnavailable, NotFound, TracecoreError
 from tracecore.prompt_cache import Entry, Flight, Key
 from tracecore.prompts import Graph, Part, Share
 
@@ -149,6 +149,21 @@ def test_one_prompt_that_cannot_be_read_is_one_prompt() -> None:
     begun(cache.ask(("other", None, "production")))
     clock.now += SECOND
     assert begun(cache.ask(KEY)).probing
+
+
+@pytest.mark.parametrize("raised", [NotFound("prompt", "x", "y"), BackendUnavailable("away"), BackendRejected("no")])
+def test_what_is_remembered_of_a_failure_is_what_it_says(raised: TracecoreError) -> None:
+    """A stack holds all that was read on the way, and a thousand failures are remembered."""
+    cache, _, _ = cache_of()
+    flight = begun(cache.ask(KEY))
+    try:
+        raise raised from OSError("a cause has a stack, too")
+    except TracecoreError as error:
+        cache.fail(flight, error)
+    for known in (cache.outcome(flight), cache.ask(KEY)):
+        assert isinstance(known, type(raised))
+        assert str(known) == str(raised)
+        assert (known.__traceback__, known.__cause__, known.__context__) == (None, None, None)
 
 
 def test_a_prompt_that_is_gone_is_not_served() -> None:

@@ -21,8 +21,9 @@ Permission: TypeAlias = Literal[
 ]  # fmt: skip
 """What an operation needs."""
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
-KeyScope: TypeAlias = Literal["all", "member", "read", "ingest", "scores"]
-"""What a key is for: everything in its project, working in it, reading it, recording into it, or giving scores alone.
+KeyScope: TypeAlias = Literal["all", "member", "read", "service", "ingest", "scores"]
+"""What a key is for: everything in its project, working in it, reading it, a service that records and is served prompts,
+recording alone, or giving scores alone.
 
 A key of the scope ``all`` does what Langfuse's keys do, which know no roles: it moves protected labels, too. ``member``
 is what Langfuse lets members of a project do: neither that, nor managing keys, models and the project, nor deleting
@@ -38,6 +39,7 @@ KEY_SCOPES: Final[dict[KeyScope, frozenset[Permission]]] = {
     "all": PERMISSIONS,
     "member": PERMISSIONS - _NO_MEMBERS,
     "read": frozenset(name for name in PERMISSIONS if name.endswith(":read") and name != "apiKeys:read"),
+    "service": frozenset({"ingest:create", "scores:create", "prompts:read"}),
     "ingest": frozenset({"ingest:create", "scores:create"}),
     "scores": frozenset({"scores:create"}),
 }

@@ -22,8 +22,8 @@ Permission: TypeAlias = Literal[
 """What an operation needs."""
 PERMISSIONS: Final[frozenset[Permission]] = frozenset(get_args(Permission))
 KeyScope: TypeAlias = Literal["all", "member", "read", "service", "ingest", "scores"]
-"""What a key is for: everything in its project, working in it, reading it, a service that records and is served prompts,
-recording alone, or giving scores alone.
+"""What a key is for: everything in its project, working in it, reading it, a service that records and is served
+prompts, recording alone, or giving scores alone.
 
 A key of the scope ``all`` does what Langfuse's keys do, which know no roles: it moves protected labels, too. ``member``
 is what Langfuse lets members of a project do: neither that, nor managing keys, models and the project, nor deleting

@@ -14,6 +14,8 @@ __all__ = ["check_author", "check_change", "check_publishing"]
 _FEWEST_SHARES: Final = 2
 _MOST_SHARES: Final = 10
 _GREATEST_WEIGHT: Final = 1e6
+_LONGEST_CONTENT: Final = 12 << 20
+"""Bytes of JSON that a version is, its configuration included: whoever can publish it can read it, at every door."""
 _LONGEST_MESSAGE: Final = 500
 _LONGEST_AUTHOR: Final = 255
 
@@ -25,6 +27,10 @@ def check_publishing(new: NewPrompt) -> None:
         ConfigError: something cannot be what it is to be, or what is said of it cannot be kept or is too long.
     """
     check_name(new.name)
+    size = len(bytes(new.prompt)) + len(bytes(new.config))
+    if size > _LONGEST_CONTENT:
+        expected = f"at most {_LONGEST_CONTENT} bytes of prompt and configuration, not {size}"
+        raise ConfigError("prompt", new.name, REQUEST, expected)
     check_labels(new.labels)
     check_tags(new.tags or ())
     check_config(new.config)

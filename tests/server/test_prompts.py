@@ -377,10 +377,14 @@ async def test_hostile_texts_come_back(api: Api) -> None:
 
 
 async def test_a_long_prompt(api: Api) -> None:
-    """Ten megabytes are published and read."""
+    """Ten megabytes are published and read; what no other door could read is refused, and named."""
     text = "ä" * 5_000_000
     await publish(api, "long", text, labels=["production"])
     assert (await api.get("/v2/prompts/long"))["prompt"] == text
+    answer = await api.p.post("/v2/prompts", json={"name": "longer", "prompt": "x" * 13_000_000})
+    assert answer.status_code == 400
+    assert "'longer'" in answer.text
+    assert "12582912 bytes of prompt and configuration, not 13000004" in answer.text
 
 
 async def test_all_publish_at_once(tmp_path: Path) -> None:

@@ -61,12 +61,12 @@ class Address(Struct, frozen=True):
     def location(self) -> str:
         """Return the URL without credentials and parameters.
 
-        A Langfuse server has many projects, and the public key says which: a few digits of its hash tell one from
+        A server has many projects, and the key says which: a few digits of the hash of its public part tell one from
         another, so that what a killed process left for one is never delivered to another.
         """
         place = f"{self.scheme}://{self.base.partition('://')[2]}"
         user = self.credentials.user
-        return f"{place}#{sha256(user.encode()).hexdigest()[:8]}" if self.protocol == "langfuse" and user else place
+        return f"{place}#{sha256(user.encode()).hexdigest()[:8]}" if self.protocol != "otlp" and user else place
 
 
 def parse(url: str) -> Address:

@@ -22,7 +22,7 @@ from tracecore_http.otlp import OtlpBackend
     [
         ("https://traces.example", "https://traces.example", "https://traces.example", "native"),
         ("HTTP://Traces.Example:80/", "http://traces.example", "http://traces.example", "native"),
-        ("https://u:p@h:8443/a/b/?timeout=3", "https://h:8443/a/b", "https://h:8443/a/b", "native"),
+        ("https://u:p@h:8443/a/b/?timeout=3", "https://h:8443/a/b", "https://h:8443/a/b#0bfe935e", "native"),
         ("http://[::1]:4000", "http://[::1]:4000", "http://[::1]:4000", "native"),
         ("http+otlp://c:4318", "http://c:4318/v1/traces", "http+otlp://c:4318/v1/traces", "otlp"),
         ("https+otlp://c/else", "https://c/else", "https+otlp://c/else", "otlp"),
@@ -189,9 +189,10 @@ def test_a_missing_driver_names_its_extra(monkeypatch: pytest.MonkeyPatch, url: 
     open_backend("https://h?compression=gzip")
 
 
-def test_projects_of_a_langfuse_server_are_different_places() -> None:
+@pytest.mark.parametrize("scheme", ["https", "https+langfuse"])
+def test_projects_of_a_server_are_different_places(scheme: str) -> None:
     """What was left for the project of one public key is not for that of another; a new secret key changes nothing."""
-    one, other, same = (open_backend(f"https+langfuse://{keys}@h").location for keys in ("a:1", "b:1", "a:2"))
+    one, other, same = (open_backend(f"{scheme}://{keys}@h").location for keys in ("a:1", "b:1", "a:2"))
     assert one == same != other
 
 

@@ -67,9 +67,7 @@ class FolderObservations:
         found = [one for one in spans if selection.observation_matches(one, query)]
         if not query.bodies:
             found = [selection.without_payloads(one) for one in found]
-        return selection.page_of(
-            "folder observations", found, lambda span: (span.start_ns, span.span_id, span.trace_id), query
-        )
+        return selection.page_of("folder observations", found, _place, query, selection.length_of_observation)
 
     async def get(self, project: str, trace_id: str, span_id: str) -> Observation | None:
         """Return one observation with its payloads, or None."""
@@ -130,8 +128,15 @@ class FolderScores:
         """Return one page of scores, newest timestamp first."""
         scores = (await self._read(self._read.folder.scores, project)).values()
         found = [score for score in scores if selection.score_matches(score, query)]
-        return selection.page_of("folder scores", found, lambda score: (score.timestamp_ns, score.score_id), query)
+        return selection.page_of(
+            "folder scores", found, lambda score: (score.timestamp_ns, score.score_id), query, selection.length_of_score
+        )
 
     async def get(self, project: str, score_id: str) -> Score | None:
         """Return one score, or None."""
         return (await self._read(self._read.folder.scores, project)).get(score_id)
+
+
+def _place(span: Observation) -> tuple[int, str, str]:
+    """Return where an observation stands in lists."""
+    return span.start_ns, span.span_id, span.trace_id

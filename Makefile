@@ -26,7 +26,7 @@ demo: ## start a real traced service, send it 240 requests, show what was record
 test: check ## check, then run every test
 	@for name in compat compat-2 compat-3; do sh requirements/install.sh $$name & done; wait # a test says what is missing
 	@$(PY) -m pytest -q -m "not torture or together" -n 4 --dist worksteal --durations 12
-	@$(PY) -m pytest -q -m "torture and not together" --durations 25
+	@$(PY) -m pytest -q -m "torture and not together" -n 2 --dist worksteal --durations 25
 
 check: ## lint, both type checkers (strict), import contracts
 	@sh requirements/install.sh dev

@@ -28,7 +28,7 @@ class Mode:
 MODE: Final = Mode()
 only_in_full: Final = pytest.mark.only_in_full
 TOGETHER: Final = frozenset({"R-18", "R-23", "T29", "T38", "T41", "T46"})
-"""What may run beside other tests, because nothing in it is a matter of time; everything else has the machine alone."""
+"""What may run beside any other test, because nothing in it is a matter of time; everything else runs two at a time."""
 
 
 def by_mode(reduced: T, *, full: T) -> T:

@@ -6,6 +6,17 @@ not know which it is.
 
 A label is on one version at every moment. It may be *split*: then a share of those who ask gets another version, always
 the same for the same user or session; who cannot choose gets the version that the label is on.
+
+Where what is done::
+
+    what a prompt is     prompt_contents, prompt_text (variables, compiling), prompt_values, composition
+    kept in a catalog    catalog_prompts ── prompt_reading, prompt_hints
+                             └── prompt_commits ── prompt_moves, prompt_heads, prompt_feed
+                                     └── prompt_requests, prompt_protection
+    served in a program  prompting ── prompt_registry ── prompt_sources
+                             └── prompt_cache ── prompt_entries, served_prompts, prompt_stamps, rollouts
+                                     └── prompt_fetching ── prompt_host (its thread), prompt_disk
+    over HTTP            prompt_wire, on both ends
 """
 
 from __future__ import annotations
